@@ -1,0 +1,16 @@
+"""Thin Prefect flows over the stages, and the command line."""
+
+import os
+
+# No telemetry leaves, whoever starts a flow. The libraries read these when they are imported, which is after this.
+for _name, _value in {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Not telemetry, but for the same reason here: the first start of Prefect's own server migrates its
+    # database, which takes over a minute on a slow machine.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+}.items():
+    os.environ.setdefault(_name, _value)
