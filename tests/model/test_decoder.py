@@ -11,7 +11,7 @@ def literal_step(
     size = state.hidden_BH.shape[1]
     cell = torch.nn.LSTMCell(embedded.shape[1] + size, size).double()
     with torch.no_grad():
-        from_attentional, from_hidden = decoder.from_state.weight.split(size, dim=1)
+        from_attentional, from_hidden = decoder.from_state.weight[:, :size], decoder.from_state.weight[:, size:]
         cell.weight_ih.copy_(torch.cat([decoder.from_embedding.weight, from_attentional], dim=1))
         cell.weight_hh.copy_(from_hidden)
         cell.bias_ih.copy_(decoder.from_embedding.bias)

@@ -21,4 +21,6 @@ def test_gradient_in_double_precision() -> None:
     torch.manual_seed(5)
     inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((1, 3, 4), (6, 4), (6,))]
     target = torch.tensor([[5, 3, 0]])
-    assert torch.autograd.gradcheck(lambda *x: summed_cross_entropy(*x, target, 0, 0.1).smoothed, inputs)
+    assert torch.autograd.gradcheck(
+        lambda states, projection, bias: summed_cross_entropy(states, projection, bias, target, 0, 0.1).smoothed, inputs
+    )

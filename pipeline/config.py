@@ -1,0 +1,238 @@
+"""One run as one frozen value: a section per stage, every field described and bounded."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.config import ModelConfig
+from pipeline.errors import InputError
+
+
+class Section(BaseModel):
+    """What all sections have in common: frozen, and no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusConfig(Section):
+    """Where the sentence pairs come from."""
+
+    dataset: str = Field(
+        "captions", min_length=1, description="a data set of the Hugging Face Hub, or captions: the embedded one"
+    )
+    subset: str | None = Field(None, description="the Hub data set's configuration, where it has several")
+    revision: str = Field("main", min_length=1, description="branch, tag or 40-digit commit of the Hub data set")
+    path: str | None = Field(
+        None, description="a local file or folder instead: JSON lines, CSV/TSV, Parquet or line-aligned text"
+    )
+    target_path: str | None = Field(None, description="the target side's text file, where path is the source side's")
+    source_column: str = Field("de", min_length=1, description="column (or suffix of the text file) to translate from")
+    target_column: str = Field("en", min_length=1, description="column (or suffix of the text file) to translate to")
+    validation_size: int = Field(
+        1000, ge=1, description="pairs held out for validation where the source has no such split"
+    )
+    test_size: int = Field(1000, ge=1, description="pairs held out for the test where the source has no such split")
+    captions_pairs: int = Field(
+        20_000, ge=1, le=1_000_000, description="training pairs that the embedded corpus generates"
+    )
+    seed: int = Field(1, ge=0, description="seed of the embedded corpus and of the pairs held out")
+
+    @model_validator(mode="after")
+    def _pair_is_whole(self) -> Self:
+        if self.target_path is not None and self.path is None:
+            raise ValueError(f"target_path={self.target_path} needs the source side in corpus.path")
+        if self.source_column == self.target_column:
+            raise ValueError(f"source_column and target_column are both {self.source_column!r}; name two columns")
+        return self
+
+
+class TokenizerConfig(Section):
+    """The SentencePiece model."""
+
+    kind: Literal["unigram", "bpe"] = Field("unigram", description="unigram language model or byte-pair encoding")
+    vocabulary_size: int = Field(8000, ge=5, description="pieces, of each language where joint is false")
+    joint: bool = Field(True, description="one vocabulary for both languages")
+    byte_fallback: bool = Field(False, description="spell unknown characters in bytes instead of <unk>")
+    character_coverage: float = Field(
+        1.0, gt=0.9, le=1.0, description="share of the corpus's characters that get a piece"
+    )
+
+
+class BatchingConfig(Section):
+    """Global batches: what all workers together learn from in one step."""
+
+    tokens: int = Field(4096, ge=16, description="source and target tokens of one global step at most, padding counted")
+    max_padding: float = Field(
+        0.02, ge=0.0, lt=1.0, description="a batch is cut short, to no less than half, to keep padding below this share"
+    )
+    max_length: int = Field(
+        100, ge=2, description="tokens of a sentence at most; longer training pairs are left out and counted"
+    )
+    worker_tokens: int | None = Field(
+        None, ge=16, description="tokens that fit a worker's memory; a larger share is split and accumulated"
+    )
+
+
+class TrainingConfig(Section):
+    """The optimizer, the stopping rule and the machines."""
+
+    epochs: int = Field(15, ge=1, description="passes over the corpus at most")
+    patience: int = Field(5, ge=1, description="epochs without a better validation BLEU before training stops")
+    learning_rate: float = Field(2e-3, gt=0.0, description="Adam's rate at its peak")
+    final_learning_rate: float = Field(
+        0.02, ge=0.0, le=1.0, description="share of the peak rate that is left at the end"
+    )
+    warmup_steps: int = Field(400, ge=0, description="steps over which the rate rises to its peak")
+    adam_beta2: float = Field(0.98, gt=0.0, lt=1.0, description="decay of Adam's second moment")
+    clip_norm: float = Field(1.0, gt=0.0, description="norm that the gradient is scaled down to")
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="mass spread evenly over the vocabulary")
+    seed: int = Field(1, ge=0, le=2**31, description="seed of weights, batches and dropout")
+    keep_checkpoints: int = Field(3, ge=1, description="checkpoints kept, those with the best validation BLEU")
+    log_every: int = Field(10, ge=1, description="steps between two reports")
+    num_workers: int | None = Field(
+        None, ge=1, description="processes; null: one per GPU, without GPUs two (one on a single core)"
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPUs where the cluster has them")
+    max_failures: int = Field(2, ge=0, description="restarts after a worker was lost, each from the last checkpoint")
+    collective_timeout: int = Field(
+        300, ge=10, description="seconds that a worker waits for the others before it gives up"
+    )
+
+
+class EvaluationConfig(Section):
+    """How the best checkpoint is scored."""
+
+    beam: int = Field(5, ge=1, description="hypotheses kept; 1 is greedy search")
+    length_penalty: float = Field(1.0, ge=0.0, description="alpha of Wu et al. 2016; 0 prefers short translations")
+    batch_sentences: int = Field(64, ge=1, description="sentences searched at once; changes speed only")
+    samples: int = Field(20, ge=1, description="translations of the test set to show in the registry")
+
+
+class RegistryConfig(Section):
+    """Where the model is registered."""
+
+    experiment: str = Field("nmt", min_length=1, description="MLflow experiment of the runs")
+    model_name: str | None = Field(
+        None, min_length=1, pattern=r"^[^/:]+$", description="registered model; null: the preset's name"
+    )
+
+
+class RunConfig(Section):
+    """Everything that a run depends on."""
+
+    name: str = Field("custom", min_length=1, pattern=r"^[^/:]+$", description="the preset's name")
+    description: str = Field("", description="one line on what the preset is for")
+    corpus: CorpusConfig = CorpusConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    batching: BatchingConfig = BatchingConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _tying_needs_joint_vocabulary(self) -> Self:
+        if self.model.tied_embeddings == "all" and not self.tokenizer.joint:
+            raise ValueError(
+                "model.tied_embeddings=all shares one table between both languages and needs tokenizer.joint=true; "
+                "set model.tied_embeddings=decoder or tokenizer.joint=true"
+            )
+        return self
+
+
+def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all fields, such as training.epochs."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from field_names(info.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    """Turn `section.field=value` texts into values by dotted name; values are read as YAML.
+
+    >>> parse_overrides(["training.epochs=3", "corpus.path=data/x"])
+    {'training.epochs': 3, 'corpus.path': 'data/x'}
+
+    Raises InputError for a text without a name or an equals sign.
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--set {assignment}: write section.field=value, such as training.epochs=3")
+        try:
+            overrides[name.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            overrides[name.strip()] = text
+    return overrides
+
+
+def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that a preset's content and overrides by dotted name make together.
+
+    Raises InputError with the name, the value and the nearest valid name or the bound.
+    """
+    flat = dict(_flatten(preset)) | dict(overrides)
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        _refuse_unknown(name, value)
+        section, _, field = name.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[field] = value
+    try:
+        return RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _refuse_unknown(name: str, value: Any) -> None:
+    names = list(field_names())
+    if name in names:
+        return
+    if name in RunConfig.model_fields:
+        raise InputError(f"{name}={value}: {name} is a section; set one of its fields, such as {name}.<field>=...")
+    # A right field under a wrong section, or none, is nearest by its last part.
+    last = name.rpartition(".")[2]
+    near = difflib.get_close_matches(name, names, 1, 0.6) or [
+        known for known in names if known.rpartition(".")[2] == last
+    ]
+    hint = f"did you mean {near[0]}?" if near else "`nmt presets --fields` lists all names"
+    raise InputError(f"{name}={value}: there is no field {name}; {hint}")
+
+
+def _explain(error: ValidationError) -> str:
+    """Say the first thing that is wrong in one line."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if isinstance(first["input"], Mapping):  # A rule over several fields names them and the remedy itself.
+        return f"{name}: {reason}{more}" if name else f"{reason}{more}"
+    return f"{name}={first['input']}: {reason}{more}"
+
+
+def dump_fields(config: RunConfig) -> dict[str, Any]:
+    """Return the values of all fields by dotted name."""
+    nested = config.model_dump(mode="json")
+    return dict(_flatten(nested))
+
+
+def field_help() -> Iterator[tuple[str, str, str]]:
+    """Yield the dotted name, default and description of every field."""
+    defaults = dump_fields(RunConfig())
+    for name in field_names():
+        section, _, field = name.rpartition(".")
+        model = type(getattr(RunConfig(), section)) if section else RunConfig
+        yield name, yaml.safe_dump(defaults[name]).splitlines()[0], str(model.model_fields[field].description)

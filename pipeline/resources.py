@@ -1,0 +1,49 @@
+"""Which workers a cluster can give: arithmetic on its nodes, so that what cannot be met is an error at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import TrainingConfig
+from pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """Worker processes, what each computes with, and its CPU threads."""
+
+    workers: int
+    gpu: bool
+    threads: int
+
+
+def allot(config: TrainingConfig, nodes: Sequence[Mapping[str, Any]]) -> Allotment:
+    """Return the workers that `config` asks for, fitted to the nodes as Ray lists them.
+
+    Raises InputError naming what is missing; Ray itself would wait for it without end.
+    """
+    alive = [node["Resources"] for node in nodes if node.get("Alive", True)]
+    cpus = [int(resources.get("CPU", 0)) for resources in alive]
+    gpus = [int(resources.get("GPU", 0)) for resources in alive]
+    gpu = config.device == "gpu" or (config.device == "auto" and sum(gpus) > 0)
+    workers = config.num_workers or (max(1, sum(gpus)) if gpu else min(2, max(1, sum(cpus))))
+    kind, there = ("GPU", sum(gpus)) if gpu else ("CPU", sum(cpus))
+    if workers > there:
+        named = (
+            f"training.num_workers={config.num_workers}" if config.num_workers else f"training.device={config.device}"
+        )
+        remedy = f"set training.num_workers={there} or less" if there else "set training.device=cpu"
+        if gpu and there and config.device == "auto":
+            remedy += ", or training.device=cpu"
+        raise InputError(f"{named}: {workers} {kind}s are needed, one a worker, and the cluster has {there}; {remedy}")
+    return Allotment(workers, gpu, 1 if gpu else threads_per_worker(cpus, workers))
+
+
+def threads_per_worker(cpus: Sequence[int], workers: int) -> int:
+    """Return the most threads that each of `workers` can have on nodes with so many CPUs, none shared.
+
+    >>> threads_per_worker([16], 3), threads_per_worker([2, 2, 2], 2), threads_per_worker([8, 2], 4)
+    (5, 2, 2)
+    """
+    fitting = (t for t in range(max(cpus), 0, -1) if sum(count // t for count in cpus) >= workers)
+    return next(fitting, 1)

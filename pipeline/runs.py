@@ -1,0 +1,156 @@
+"""MLflow runs: one per training, found again after a restart, with the figures of every step and epoch."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import mlflow
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipeline.config import RunConfig, dump_fields
+from pipeline.errors import WorldError
+from pipeline.history import Record, is_epoch
+from pipeline.store import home, versions
+
+METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
+FLUSH_SECONDS = 5.0
+TRAINING_TAG = "nmt.training"
+STEP_METRICS = {
+    "loss": "train/loss",
+    "perplexity": "train/perplexity",
+    "learning_rate": "train/learning_rate",
+    "gradient_norm": "train/gradient_norm",
+    "target_tokens_per_second": "train/target_tokens_per_second",
+    "epoch": "train/epoch",
+}
+EPOCH_METRICS = {
+    "bleu": "validation/bleu",
+    "validation_loss": "validation/loss",
+    "validation_perplexity": "validation/perplexity",
+    "train_loss": "epoch/train_loss",
+    "train_perplexity": "epoch/train_perplexity",
+    "train_target_tokens_per_second": "epoch/train_target_tokens_per_second",
+}
+
+
+def tracking_uri() -> str:
+    """Return `MLFLOW_TRACKING_URI`, by default a SQLite file in `$NMT_HOME`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+@contextmanager
+def reachable_server() -> Iterator[None]:
+    """Turn a failing MLflow server into a WorldError."""
+    try:
+        yield
+    except MlflowException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WorldError(
+            f"MLFLOW_TRACKING_URI={tracking_uri()}: MLflow failed ({reason}); give the same command again when it "
+            "answers: finished stages are kept"
+        ) from error
+
+
+class TrainingRun:
+    """The MLflow run of one training. What it is told live is checked against the history at the end."""
+
+    def __init__(self, config: RunConfig, fingerprints: Mapping[str, str]) -> None:
+        """Find the run of the training `fingerprints["training"]`, or create it.
+
+        Raises WorldError if the tracking server does not answer.
+        """
+        home().mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(tracking_uri())
+        self.client = MlflowClient()
+        self._pending: list[Metric] = []
+        self._flushed = time.monotonic()
+        with reachable_server():
+            self.experiment_id = self._experiment(config.registry.experiment)
+            self.id = self._find(fingerprints["training"]) or self._create(config, fingerprints)
+            self._last_steps = {key: self._last_step(key) for key in (STEP_METRICS["loss"], EPOCH_METRICS["bleu"])}
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        local = "MLFLOW_TRACKING_URI" not in os.environ
+        place = (home() / "mlartifacts").as_uri() if local else None
+        return str(self.client.create_experiment(name, artifact_location=place))
+
+    def _find(self, training: str) -> str | None:
+        runs = self.client.search_runs([self.experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
+        return str(runs[0].info.run_id) if runs else None
+
+    def _create(self, config: RunConfig, fingerprints: Mapping[str, str]) -> str:
+        name = f"{config.name}-{fingerprints['training'][:8]}"
+        tags = {TRAINING_TAG: fingerprints["training"], "nmt.preset": config.name}
+        tags |= {f"nmt.fingerprint.{stage}": value for stage, value in fingerprints.items()}
+        tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
+        sections = ("corpus", "tokenizer", "batching", "model", "training")
+        parameters = [
+            Param(field, str(value)) for field, value in dump_fields(config).items() if field.startswith(sections)
+        ]
+        self.client.log_batch(run.info.run_id, params=parameters)
+        return str(run.info.run_id)
+
+    def _last_step(self, key: str) -> int:
+        """Return the last step that the run has of a metric; -1 for none."""
+        return max((metric.step for metric in self.client.get_metric_history(self.id, key)), default=-1)
+
+    def observe(self, record: Record) -> None:
+        """Take a record as it comes; the server is told every few seconds and after every epoch.
+
+        A server that fails now must not stop the training: `complete` makes up for what it missed.
+        """
+        self._pending += self._metrics(record)
+        if is_epoch(record) or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            try:
+                self._flush()
+            except MlflowException as error:
+                logging.getLogger(__name__).warning("MLflow did not take the figures, will try again: %s", error)
+
+    def complete(self, history: Iterator[Record]) -> None:
+        """Log what the run lacks of a training's history, and end it."""
+        self._pending.clear()
+        with reachable_server():
+            self._last_steps = {key: self._last_step(key) for key in self._last_steps}
+            for record in history:
+                self._pending += self._metrics(record)
+            self._flush()
+            self.client.set_terminated(self.id, "FINISHED")
+
+    def interrupted(self) -> None:
+        """Say that the training has stopped before its end; it may be continued."""
+        with suppress(MlflowException):
+            self._flush()
+            self.client.set_terminated(self.id, "KILLED")
+
+    def start(self) -> None:
+        """Say that the training is going on."""
+        with reachable_server():
+            self.client.update_run(self.id, status="RUNNING")
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        self.client.log_batch(self.id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def _metrics(self, record: Record) -> list[Metric]:
+        """Return a record's metrics under MLflow's names, none if the run has them."""
+        names = EPOCH_METRICS if is_epoch(record) else STEP_METRICS
+        marker = EPOCH_METRICS["bleu"] if is_epoch(record) else STEP_METRICS["loss"]
+        step, now = int(record["step"]), int(time.time() * 1000)
+        if step <= self._last_steps[marker]:
+            return []
+        return [Metric(name, record[key], now, step) for key, name in names.items() if key in record]
+
+    def _flush(self) -> None:
+        while self._pending:
+            batch = self._pending[:METRICS_AT_ONCE]
+            self.client.log_batch(self.id, metrics=batch)
+            del self._pending[: len(batch)]
+        self._flushed = time.monotonic()

@@ -1,0 +1,47 @@
+"""A trained model in the store: its checkpoints, its history, and how to load the best."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.config import ModelConfig
+from model.seq2seq import Seq2Seq
+from pipeline.history import Record, read_history
+from pipeline.store import Figures
+from pipeline.subwords import Subwords
+from pipeline.tokenizer import Tokenizer
+from pipeline.weights import WEIGHTS, load_weights
+
+HISTORY = "history.jsonl"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The checkpoints with the best validation BLEU, and the figures of every step and epoch."""
+
+    path: Path
+    fingerprint: str
+    figures: Figures
+    """best_epoch, best_bleu, epochs, steps, parameters, workers, checkpoints (the best first)."""
+    reused: bool
+    config: ModelConfig
+    tokenizer: Tokenizer
+
+    @property
+    def weights(self) -> Path:
+        """The weights of the best checkpoint."""
+        return self.path / CHECKPOINTS / str(self.figures["checkpoints"][0]["name"]) / WEIGHTS
+
+    def load(self, device: torch.device) -> tuple[Seq2Seq, Subwords]:
+        """Load the best checkpoint, ready to translate, and its tokenizer."""
+        subwords = self.tokenizer.load()
+        model = Seq2Seq(self.config, subwords.source_size, subwords.target_size)
+        load_weights(model, self.weights)
+        return model.to(device).eval(), subwords
+
+    def history(self) -> Iterator[Record]:
+        """Yield the records of the run in order: those of a step, and those of an epoch (see history.is_epoch)."""
+        yield from read_history(self.path / HISTORY)

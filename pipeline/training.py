@@ -1,0 +1,223 @@
+"""The loop: step, validate, stop. It knows torch and nothing else: no tracker, no file, no cluster."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from model.dropout import DropoutNoise
+from model.loss import Loss
+from model.seq2seq import Batch, Seq2Seq
+from pipeline.config import TrainingConfig
+from pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Share:
+    """One worker's part of a global batch (or a part of that part, where gradients are accumulated)."""
+
+    batch: Batch
+    rows: Tensor
+    """int64 (B,): the places of these sentences in the global batch."""
+    global_size: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is; with the weights and the optimizer's moments, all that a resumed run needs."""
+
+    epoch: int = 0
+    """Epochs done."""
+    step: int = 0
+    """Optimizer steps done."""
+    best_bleu: float = -1.0
+    stale_epochs: int = 0
+    """Epochs since the best validation BLEU."""
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """The training data: `steps(e)` gives this worker's shares of every step of epoch `e`, in order."""
+
+    steps: Callable[[int], Iterable[list[Share]]]
+    count: Callable[[int], int]
+    """Steps of an epoch, the same on every worker."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls; each is a plain function, so that a test can pass a list's `append`."""
+
+    validate: Callable[[Seq2Seq], Mapping[str, float]]
+    """Figures on the validation set, the same on every worker; must have the key `bleu`."""
+    report_step: Callable[[Mapping[str, float]], None]
+    """Takes the figures of a step: plain floats by name."""
+    report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
+    """Takes the figures of an epoch, on every worker; the place to save a checkpoint of the trainer."""
+
+
+def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
+    """Return the rate of optimizer step `step` (from 1), with the share `done` of all epochs behind it.
+
+    Linear warm-up times half a cosine down to `final_learning_rate` times the peak (Loshchilov and
+    Hutter 2017, "SGDR", eq. 5).
+    """
+    floor = config.final_learning_rate
+    decay = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return config.learning_rate * min(1.0, step / max(1, config.warmup_steps)) * decay
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one step, over all workers."""
+
+    smoothed: float
+    """What is minimised, in nats a word."""
+    nll: float
+    """Negative log-likelihood in nats a word, with dropout: exp of it is the training perplexity."""
+    words: int
+
+
+class FlatGradients:
+    """All gradients in one buffer, with places for the loss, the likelihood and the words: one collective a step."""
+
+    def __init__(self, model: Seq2Seq) -> None:
+        parameters = list(model.parameters())
+        first = parameters[0]
+        size = sum(parameter.numel() for parameter in parameters)
+        self._buffer = torch.zeros(size + 3, dtype=first.dtype, device=first.device)
+        self._gradients = self._buffer[:size]
+        offset = 0
+        for parameter in parameters:
+            # Autograd adds into a gradient that is there: the views stay the parameters' own.
+            parameter.grad = self._buffer[offset : offset + parameter.numel()].view_as(parameter)
+            offset += parameter.numel()
+
+    def reset(self) -> None:
+        """Set gradients and sums to zero."""
+        self._buffer.zero_()
+
+    def add_totals(self, loss: Loss) -> None:
+        """Add to this worker's sums."""
+        self._buffer[-3] += loss.smoothed.detach()
+        self._buffer[-2] += loss.nll
+        self._buffer[-1] += loss.words
+
+    def average(self) -> "StepLoss":
+        """Sum over all workers and divide by the words of all."""
+        if dist.is_initialized():
+            dist.all_reduce(self._buffer)
+        smoothed, nll, words = self._buffer[-3:].tolist()
+        self._gradients.div_(words)
+        return StepLoss(smoothed / words, nll / words, round(words))
+
+    def clip(self, limit: float) -> float:
+        """Scale to a norm of at most `limit`; return the norm before (Pascanu et al. 2013, algorithm 1)."""
+        norm = float(self._gradients.norm())
+        if norm > limit:
+            self._gradients.mul_(limit / norm)
+        return norm
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Return a seed of its own for the dropout noise of every step of every run."""
+    return seed * 1_000_003 + step
+
+
+@dataclass
+class Trainer:
+    """Fits a model; `fit` is the whole story."""
+
+    model: Seq2Seq
+    config: TrainingConfig
+    dropout: float
+    epochs: Epochs
+    hooks: Hooks
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), betas=(0.9, self.config.adam_beta2), eps=1e-9, fused=True
+        )
+        self._gradients = FlatGradients(self.model)
+
+    def fit(self) -> Progress:
+        """Train until the epochs are done or BLEU has stopped rising; return where it ended."""
+        while not self.finished:
+            figures = self._epoch()
+            figures |= self.hooks.validate(self.model.eval())
+            self.progress = self._judge(figures["bleu"])
+            self.hooks.report_epoch(figures | {"epoch": self.progress.epoch}, self)
+        return self.progress
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: also true of a run that is resumed after its end."""
+        return self.progress.epoch >= self.config.epochs or self.progress.stale_epochs >= self.config.patience
+
+    def _judge(self, bleu: float) -> Progress:
+        best = bleu > self.progress.best_bleu
+        return replace(
+            self.progress,
+            epoch=self.progress.epoch + 1,
+            best_bleu=max(bleu, self.progress.best_bleu),
+            stale_epochs=0 if best else self.progress.stale_epochs + 1,
+        )
+
+    def _epoch(self) -> dict[str, float]:
+        """Take every step of the next epoch; return its mean training loss and its speed."""
+        self.model.train()
+        epoch, steps = self.progress.epoch, self.epochs.count(self.progress.epoch)
+        started, smoothed, nll, words = time.perf_counter(), 0.0, 0.0, 0
+        for index, shares in enumerate(self.epochs.steps(epoch)):
+            began = time.perf_counter()
+            rate = learning_rate(self.config, self.progress.step + 1, (epoch + index / steps) / self.config.epochs)
+            loss, norm = self._step(shares, rate)
+            smoothed, nll = smoothed + loss.smoothed * loss.words, nll + loss.nll * loss.words
+            words += loss.words
+            if self.progress.step % self.config.log_every == 0 or index + 1 == steps:
+                self.hooks.report_step(
+                    {
+                        "step": self.progress.step,
+                        "epoch": epoch + (index + 1) / steps,
+                        "loss": loss.smoothed,
+                        "perplexity": math.exp(min(loss.nll, 700.0)),
+                        "learning_rate": rate,
+                        "gradient_norm": norm,
+                        "target_tokens_per_second": loss.words / (time.perf_counter() - began),
+                    }
+                )
+        return {
+            "step": self.progress.step,
+            "train_loss": smoothed / words,
+            "train_perplexity": math.exp(min(nll / words, 700.0)),
+            "train_target_tokens_per_second": words / (time.perf_counter() - started),
+        }
+
+    def _step(self, shares: list[Share], rate: float) -> tuple[StepLoss, float]:
+        """Take one optimizer step; return the loss over all workers and the gradient's norm."""
+        self._gradients.reset()
+        for share in shares:
+            noise = None
+            if self.dropout:
+                seed = step_seed(self.config.seed, self.progress.step)
+                noise = DropoutNoise(self.dropout, seed, share.rows, share.global_size)
+            loss: Loss = self.model(share.batch, noise, self.config.label_smoothing)
+            loss.smoothed.backward()  # type: ignore[no-untyped-call]
+            self._gradients.add_totals(loss)
+        mean = self._gradients.average()
+        if not math.isfinite(mean.smoothed):
+            raise InputError(
+                f"training.learning_rate={self.config.learning_rate}: the loss is {mean.smoothed} at step "
+                f"{self.progress.step + 1}: training has diverged; lower the rate or training.clip_norm"
+            )
+        norm = self._gradients.clip(self.config.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.progress = replace(self.progress, step=self.progress.step + 1)
+        return mean, norm

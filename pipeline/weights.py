@@ -1,0 +1,27 @@
+"""A model's weights as safetensors: nothing that is loaded can run code."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.seq2seq import Seq2Seq
+
+WEIGHTS = "model.safetensors"
+
+
+def save_weights(model: Seq2Seq, path: Path) -> None:
+    """Write the model's weights; a tensor that is tied to another is written once."""
+    # named_parameters, unlike state_dict, names a shared tensor once; safetensors refuses shared memory.
+    save_file({name: tensor.detach().contiguous() for name, tensor in model.named_parameters()}, path)
+
+
+def load_weights(model: Seq2Seq, path: Path) -> None:
+    """Read weights into a model of the same configuration; every one must be there, and no other."""
+    weights = load_file(path)
+    parameters = dict(model.named_parameters())
+    if weights.keys() != parameters.keys():
+        raise ValueError(f"{path}: its weights {sorted(weights)} are not those of the model, {sorted(parameters)}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])

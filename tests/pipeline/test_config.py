@@ -1,0 +1,59 @@
+import pytest
+
+from pipeline.config import RunConfig, build_config, dump_fields, field_help, field_names, parse_overrides
+from pipeline.errors import InputError
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    assert parse_overrides(["training.epochs=3", "corpus.path=a=b", "corpus.subset=null", "model.dropout=1e-1"]) == {
+        "training.epochs": 3,
+        "corpus.path": "a=b",
+        "corpus.subset": None,
+        "model.dropout": "1e-1",  # YAML 1.1 wants 1.0e-1; pydantic reads the text as the number that it is.
+    }
+    assert build_config({}, {"model.dropout": "1e-1"}).model.dropout == 0.1
+
+
+def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
+    config = build_config({"training": {"epochs": 9, "patience": 2}}, {"training.epochs": 3})
+    assert (config.training.epochs, config.training.patience) == (3, 2)
+    assert config.model == RunConfig().model
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"trainig.epochs": 3}, "trainig.epochs=3: there is no field trainig.epochs; did you mean training.epochs?"),
+        ({"training.epoch": 3}, "did you mean training.epochs?"),
+        ({"epochs": 3}, "there is no field epochs; did you mean training.epochs?"),
+        ({"zzz": 1}, "there is no field zzz; `nmt presets --fields` lists all names"),
+        ({"training": 3}, "training is a section"),
+        ({"training.epochs": 0}, "training.epochs=0: Input should be greater than or equal to 1"),
+        ({"training.epochs": "many"}, "training.epochs=many: Input should be a valid integer"),
+        ({"tokenizer.kind": "words"}, "tokenizer.kind=words: Input should be 'unigram' or 'bpe'"),
+        ({"model.decoder_size": 8}, "embedding_size=256 and decoder_size=8 must be equal"),
+        ({"tokenizer.joint": False}, "model.tied_embeddings=all shares one table between both languages"),
+        ({"corpus.target_path": "x"}, "target_path=x needs the source side in corpus.path"),
+        ({"corpus.source_column": "en"}, "both 'en'; name two columns"),
+        ({"training.epochs": 0, "training.patience": 0}, "(and 1 more)"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        build_config({}, overrides)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_assignment_needs_a_name_and_a_value() -> None:
+    for text in ("training.epochs", "=3"):
+        with pytest.raises(InputError, match="write section\\.field=value"):
+            parse_overrides([text])
+
+
+def test_every_field_is_described_and_listed() -> None:
+    rows = {name: (default, meaning) for name, default, meaning in field_help()}
+    assert list(rows) == list(field_names())
+    assert rows["training.epochs"][0] == "15"
+    assert all(len(meaning) > 5 and "\n" not in meaning for _, meaning in rows.values())
+    assert set(dump_fields(RunConfig())) == set(rows)

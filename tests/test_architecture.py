@@ -1,0 +1,47 @@
+"""The direction flows -> pipeline -> model, and one third-party system a file."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "model": {"model"},
+    "pipeline": {"pipeline", "model"},
+    "infra": {"infra", "pipeline"},
+    "flows": {"flows", "pipeline", "infra"},
+}
+SYSTEMS = {"ray", "mlflow", "prefect", "datasets", "huggingface_hub", "sentencepiece", "sacrebleu", "pyarrow"}
+FILES_OF_PACKAGES = [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the top-level packages that a file imports anywhere; relative imports stay within its own."""
+    for node in ast.walk(ast.parse(path.read_text("utf8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_there_are_files_to_look_at() -> None:
+    assert len(FILES_OF_PACKAGES) > 30
+
+
+@pytest.mark.parametrize("path", FILES_OF_PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    assert set(imports(path)) & set(MAY_IMPORT) <= MAY_IMPORT[package]
+
+
+@pytest.mark.parametrize("path", FILES_OF_PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_third_party_system_a_file(path: Path) -> None:
+    assert len(set(imports(path)) & SYSTEMS) <= 1
+
+
+def test_the_model_is_pure_torch() -> None:
+    for path in (ROOT / "model").glob("*.py"):
+        foreign = set(imports(path)) - {"torch", "pydantic", "typing", "dataclasses", "collections", "math", "model"}
+        assert foreign == set(), path
