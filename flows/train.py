@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.corpus import Corpus, prepare_corpus
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -13,6 +12,7 @@ from prefect.tasks import Task
 from flows.presets import load_config
 from flows.view import CURRENT_VIEW, LogView, View
 from pipeline.config import RunConfig
+from pipeline.corpus import Corpus, prepare_corpus
 from pipeline.distributed import train_model, train_stage
 from pipeline.encoding import EncodedCorpus, encode_corpus
 from pipeline.errors import WorldError
