@@ -9,8 +9,9 @@ for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Not telemetry, but for the same reason here: the first start of Prefect's own server migrates its
-    # database, which takes over a minute on a slow machine.
+    # Not telemetry, but read at the same time. The first start of Prefect's own server migrates its database, which
+    # takes over a minute on a slow machine; and a tracking server that is away should not be waited for in silence.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }.items():
     os.environ.setdefault(_name, _value)

@@ -181,4 +181,4 @@ def ui(
     """Open the experiments and registered models in MLflow's UI."""
     from infra.ui import serve_ui
 
-    sys.exit(serve_ui(host, port))
+    serve_ui(host, port)

@@ -1,15 +1,16 @@
 """Starts the MLflow UI over the local store."""
 
+import os
 import socket
-import subprocess
 import sys
+from typing import NoReturn
 
-from pipeline.errors import InputError, WorldError
+from pipeline.errors import InputError
 from pipeline.runs import tracking_uri
 
 
-def serve_ui(host: str, port: int) -> int:
-    """Run the MLflow UI until it is stopped; return its exit code.
+def serve_ui(host: str, port: int) -> NoReturn:
+    """Become the MLflow server until it is stopped.
 
     Raises InputError if the port is taken or MLFLOW_TRACKING_URI is a server, which has a UI of its own.
     """
@@ -22,19 +23,6 @@ def serve_ui(host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             raise InputError(f"--host {host} --port {port}: {error.strerror}; choose another with --port") from None
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        host,
-        "--port",
-        str(port),
-    ]
-    try:
-        return subprocess.run(command, check=False).returncode  # noqa: S603 - our own arguments, no shell
-    except OSError as error:
-        raise WorldError(f"the MLflow server could not be started: {error}") from error
+    server = ["mlflow", "server", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    # In place of this process, so that signals and the exit code are the server's own.
+    os.execv(sys.executable, [sys.executable, "-m", *server])  # noqa: S606 - our own arguments, no shell

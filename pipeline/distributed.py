@@ -32,17 +32,11 @@ from pipeline.subwords import Subwords
 from pipeline.trained import CHECKPOINTS, HISTORY, TrainedModel
 from pipeline.training import Hooks, Trainer
 from pipeline.weights import WEIGHTS
-from pipeline.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
+from pipeline.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, make_validation, use_threads
 
 # Fields that change where and how a run computes, not what: a run may be resumed with others.
 RUNTIME_FIELDS = {"num_workers", "device", "max_failures", "collective_timeout", "log_every"}
 
-# glibc gives large freed blocks back to the system and faults them in again at every step: on CPU a third of the time.
-WORKER_ENVIRONMENT = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TRIM_THRESHOLD_": str(2**33),
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-}
 OBJECT_STORE_BYTES = 128 * 2**20
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 
@@ -130,7 +124,7 @@ def _fit(
     encoded: EncodedCorpus, run: RunConfig, name: str, storage: Path, allotment: Allotment, history: History
 ) -> list[tuple[Path, Mapping[str, Any]]]:
     """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
-    resume_from = _set_damaged_aside(storage / name)
+    resume_from = set_damaged_aside(storage / name)
     records = Queue(actor_options={"num_cpus": 0})
     job = _Job(
         run.model_dump(mode="json"),
@@ -213,7 +207,7 @@ def _explain(error: BaseException) -> BaseException:
     return error
 
 
-def _set_damaged_aside(folder: Path) -> Path | None:
+def set_damaged_aside(folder: Path) -> Path | None:
     """If a crash left a snapshot of Ray's that cannot be read, move the run aside; return its last whole checkpoint.
 
     Ray does not write snapshots atomically, and one cut short blocks every later start under that name.

@@ -1,10 +1,11 @@
 """The Hugging Face Hub: which commit a revision means, files that are proved to be its own, and what goes wrong."""
 
 import hashlib
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
@@ -13,6 +14,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
     LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -27,6 +29,8 @@ from pipeline.store import file_hash
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PATHS_A_REQUEST = 100
 SECONDS_TO_ANSWER = 30.0
+KNOWN = (HFValidationError, httpx.HTTPError, ConnectionError, LocalEntryNotFoundError)
+"""What tells of the Hub; its own answers of status 4xx and 5xx are HTTPErrors."""
 
 
 def is_commit(revision: str) -> bool:
@@ -78,10 +82,21 @@ def _is_content_of(file: RepoFile, local: Path) -> bool:
     return digest.hexdigest() == file.blob_id
 
 
-def quiet_downloads() -> AbstractContextManager[object]:
-    """Keep progress bars out of log files; on a terminal, or where the user has decided, nothing changes."""
+@contextmanager
+def quiet_downloads() -> Iterator[None]:
+    """Keep out of log files progress bars (unless the user has decided on them) and remarks on data set cards.
+
+    That a request is tried again is still said: it explains a wait.
+    """
+    remarks = logging.getLogger("huggingface_hub.repocard")
+    level = remarks.level
+    remarks.setLevel(logging.ERROR)
     decided = constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
-    return nullcontext() if decided or sys.stderr.isatty() else disable_progress_bars()
+    try:
+        with nullcontext() if decided or sys.stderr.isatty() else disable_progress_bars():
+            yield
+    finally:
+        remarks.setLevel(level)
 
 
 @contextmanager
@@ -90,34 +105,52 @@ def hub_errors(config: CorpusConfig, stored_commit: str | None) -> Iterator[None
 
     `stored_commit` is a commit of the data set that the store holds already: a way on when the Hub is away.
     """
-    dataset = f"corpus.dataset={config.dataset}"
     try:
         yield
-    except HFValidationError:
-        raise InputError(f"{dataset}: no name of a Hub data set; write owner/name, or captions") from None
-    except RevisionNotFoundError:
-        raise InputError(
+    except (HFValidationError, httpx.HTTPError, OSError) as error:
+        # `datasets` wraps the Hub's errors in FileNotFoundErrors of its own; the Hub's are in their past.
+        known = next((past for past in _past(error) if isinstance(past, KNOWN) and not _is_optional_file(past)), None)
+        if known is None:
+            raise
+        raise _translated(known, config, stored_commit) from error
+
+
+def _past(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_optional_file(error: BaseException) -> bool:
+    """Return whether only a file that a data set may do without, such as its card, is missing."""
+    return isinstance(error, RemoteEntryNotFoundError)
+
+
+def _translated(error: BaseException, config: CorpusConfig, stored_commit: str | None) -> InputError | WorldError:
+    dataset = f"corpus.dataset={config.dataset}"
+    if isinstance(error, HFValidationError):
+        return InputError(f"{dataset}: no name of a Hub data set; write owner/name, or captions")
+    if isinstance(error, RevisionNotFoundError):
+        return InputError(
             f"corpus.revision={config.revision}: {config.dataset} has no such branch, tag or commit; "
             "correct it, or set corpus.revision=main"
-        ) from None
-    except GatedRepoError:
-        raise InputError(
+        )
+    if isinstance(error, GatedRepoError):
+        return InputError(
             f"{dataset}: gated; ask for access on its page of the Hub, then log in (`hf auth login`, or set HF_TOKEN)"
-        ) from None
-    except (RepositoryNotFoundError, DisabledRepoError):
-        raise InputError(
+        )
+    if isinstance(error, RepositoryNotFoundError | DisabledRepoError):
+        return InputError(
             f"{dataset}: the Hub has no such data set, or it is private; correct the name, "
             "or log in (`hf auth login`, or set HF_TOKEN)"
-        ) from None
-    # The Hub's own errors of status 5xx and the like are OSErrors too; they are caught here by their other base.
-    except (httpx.HTTPError, ConnectionError, LocalEntryNotFoundError) as error:
-        ways = ["try again", "set corpus.path=FOLDER to a local copy"]
-        if stored_commit is not None:
-            ways.append(f"set corpus.revision={stored_commit}, which the store holds")
-        raise WorldError(
-            f"{dataset}: cannot get corpus.revision={config.revision} from {HfApi().endpoint} ({reason(error)}); "
-            f"{', '.join(ways[:-1])}, or {ways[-1]}"
-        ) from error
+        )
+    ways = ["try again", "set corpus.path=FOLDER to a local copy"]
+    if stored_commit is not None:
+        ways.append(f"set corpus.revision={stored_commit}, which the store holds")
+    return WorldError(
+        f"{dataset}: cannot get corpus.revision={config.revision} from {HfApi().endpoint} ({reason(error)}); "
+        f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    )
 
 
 def reason(error: BaseException) -> str:

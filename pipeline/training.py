@@ -184,6 +184,7 @@ class Trainer:
                     {
                         "step": self.progress.step,
                         "epoch": epoch + (index + 1) / steps,
+                        "words": loss.words,
                         "loss": loss.smoothed,
                         "perplexity": math.exp(min(loss.nll, 700.0)),
                         "learning_rate": rate,

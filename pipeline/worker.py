@@ -20,6 +20,10 @@ from pipeline.subwords import Subwords
 from pipeline.training import Epochs, Hooks, Share, Trainer
 from pipeline.translator import Translator
 
+# glibc gives large freed blocks back to the system and faults them in again at every step: on CPU a third of the time.
+# It reads these when a process starts.
+WORKER_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+
 
 @dataclass(frozen=True)
 class Workers:

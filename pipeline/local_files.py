@@ -1,0 +1,141 @@
+"""Which local files hold which split: a folder, one file, or two line-aligned text files."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.config import CorpusConfig
+from pipeline.errors import InputError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+PREFIXES: Mapping[Split, tuple[str, ...]] = {"train": ("train",), "validation": ("val", "dev"), "test": ("test",)}
+"""How a split's files begin; `val` covers valid and validation."""
+
+Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
+FORMATS: Mapping[str, Format] = {
+    ".jsonl": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+PACKED = ".gz"
+KNOWN = ".jsonl, .json (an object a line), .csv, .tsv (each also with .gz), .parquet"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file with both sides, or two text files that are aligned line by line."""
+
+    format: Format
+    path: Path
+    target_path: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, or both."""
+        return (self.path,) if self.target_path is None else (self.path, self.target_path)
+
+
+Parts = Mapping[Split, tuple[Part, ...]]
+
+
+def find_parts(config: CorpusConfig) -> Parts:
+    """Return the files that `config.path` (and `config.target_path`) mean, by split; train is always there.
+
+    Reads no file. Raises InputError, with what was looked for, where there is nothing to use.
+    """
+    assert config.path is not None
+    path = Path(config.path).expanduser().absolute()
+    if not path.exists():
+        raise InputError(f"corpus.path={config.path}: there is no such file or folder ({path}); correct the path")
+    if config.target_path is not None:
+        parts: Parts = {"train": (_aligned(path, Path(config.target_path).expanduser().absolute(), config),)}
+    elif path.is_dir():
+        parts = _in_folder(path, config)
+    else:
+        parts = {"train": (_single(path, config),)}
+    _refuse_empty_files(parts)
+    return parts
+
+
+def _suffix(path: Path) -> str:
+    """Return the suffix that tells the format: that before .gz of a packed file."""
+    return Path(path.stem).suffix.lower() if path.suffix == PACKED else path.suffix.lower()
+
+
+def _single(path: Path, config: CorpusConfig) -> Part:
+    found = FORMATS.get(_suffix(path))
+    if found is None:
+        raise InputError(
+            f"corpus.path={config.path}: a file is one of {KNOWN}; "
+            "of line-aligned text name the other side's file in corpus.target_path"
+        )
+    return Part(found, path)
+
+
+def _aligned(source: Path, target: Path, config: CorpusConfig) -> Part:
+    if source.is_dir():
+        raise InputError(
+            f"corpus.path={config.path} is a folder and corpus.target_path={config.target_path} is set; "
+            "name two files, or leave corpus.target_path out"
+        )
+    if not target.is_file():
+        raise InputError(f"corpus.target_path={config.target_path}: there is no such file ({target}); correct the path")
+    return Part("text", source, target)
+
+
+def _in_folder(folder: Path, config: CorpusConfig) -> Parts:
+    found = {split: tuple(_of_split(folder, split, config)) for split in SPLITS}
+    if not found["train"]:
+        raise InputError(
+            f"corpus.path={config.path}: the folder has no training file; looked for train* (also val*, dev*, test*) "
+            f"ending in {KNOWN}, or in both .{config.source_column} and .{config.target_column} (aligned text)"
+        )
+    return {split: parts for split, parts in found.items() if parts}
+
+
+def _of_split(folder: Path, split: Split, config: CorpusConfig) -> Iterator[Part]:
+    """Yield the parts of a split in the order of their names; several are one corpus in pieces."""
+    files = [
+        path for path in sorted(folder.iterdir()) if path.name.lower().startswith(PREFIXES[split]) and path.is_file()
+    ]
+    sides = {f".{config.source_column}".lower(), f".{config.target_column}".lower()}
+    usable = [path for path in files if _suffix(path) in FORMATS or _suffix(path) in sides]
+    kinds = {"text" if _suffix(path) in sides else "".join((_suffix(path), *_packing(path))) for path in usable}
+    if len(kinds) > 1:
+        # Most likely the same sentences twice: put together they would count double.
+        raise InputError(
+            f"corpus.path={config.path}: the {split} split is there in several formats "
+            f"({', '.join(path.name for path in usable)}); leave one, or set corpus.path to a single file"
+        )
+    for path in usable:
+        if _suffix(path) not in sides:
+            yield Part(FORMATS[_suffix(path)], path)
+        elif _suffix(path) == f".{config.source_column}".lower():
+            yield Part("text", path, _mate(path, config.source_column, config.target_column, config))
+        else:
+            _mate(path, config.target_column, config.source_column, config)
+
+
+def _packing(path: Path) -> list[str]:
+    return [PACKED] if path.suffix == PACKED else []
+
+
+def _mate(path: Path, own: str, other: str, config: CorpusConfig) -> Path:
+    """Return the other side's file of an aligned text."""
+    stem = path.name.removesuffix(PACKED)[: -len(own)]
+    for name in (f"{stem}{other}", f"{stem}{other}{PACKED}"):
+        if path.with_name(name).is_file():
+            return path.with_name(name)
+    raise InputError(
+        f"corpus.path={config.path}: {path.name} has no other side {stem}{other}; add it, or take {path.name} away"
+    )
+
+
+def _refuse_empty_files(parts: Parts) -> None:
+    for file in (file for split in parts.values() for part in split for file in part.files):
+        if file.stat().st_size == 0:
+            raise InputError(f"{file}: the file is empty; put sentence pairs in or take it away")

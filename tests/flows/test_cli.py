@@ -1,0 +1,92 @@
+"""What is wrong gets one clear line and exit code 2, before anything is downloaded or started."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from flows.cli import one_line_errors
+from pipeline.errors import WorldError
+from tests.conftest import command_line
+
+LINES = {"en.txt": "one\ntwo\nthree\n", "de.txt": "eins\nzwei\n", "empty.jsonl": "", "wrong.jsonl": '{"x": "a"}\n'}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "captoins"], "--preset captoins: there is no such preset; did you mean captions?"),
+        (["--preset", "missing.yaml"], "--preset missing.yaml: there is no such file"),
+        (["--set", "training.epoch=3"], "training.epoch=3: there is no field training.epoch; did you mean"),
+        (["--set", "training.epochs"], "--set training.epochs: write section.field=value"),
+        (["--set", "training.epochs=none"], "training.epochs=none: Input should be a valid integer"),
+        (["--set", "corpus.path=no/such/folder"], "no/such/folder"),
+        (["--set", "corpus.path=empty.jsonl"], "empty.jsonl"),
+        (["--set", "corpus.path=wrong.jsonl"], "corpus.source_column"),
+        (["--set", "corpus.path=de.txt", "--set", "corpus.target_path=en.txt"], "2"),
+        (
+            ["--set", "corpus.captions_pairs=50", "--set", "tokenizer.vocabulary_size=90000"],
+            "tokenizer.vocabulary_size=90000 is too large for this corpus; the largest that fits is ",
+        ),
+        (
+            [
+                "--set",
+                "corpus.captions_pairs=200",
+                "--set",
+                "tokenizer.vocabulary_size=200",
+                "--set",
+                "training.device=gpu",
+            ],
+            "training.device=gpu: 1 GPUs are needed, one a worker, and the cluster has 0; set training.device=cpu",
+        ),
+    ],
+)
+def test_one_line_and_exit_code_2(tmp_path_factory: pytest.TempPathFactory, arguments: list[str], message: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "cli"  # One home for all: Prefect sets its database up once.
+    folder.mkdir(exist_ok=True)
+    for name, text in LINES.items():
+        (folder / name).write_text(text)
+    run = command_line(folder).run(
+        "train", "--set", "corpus.validation_size=5", "--set", "corpus.test_size=5", *arguments
+    )
+    assert run.returncode == 2, run.stderr
+    assert "Traceback" not in run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("nmt: ")
+    assert message in last
+    assert run.stdout == ""
+
+
+def test_a_misspelt_option_names_the_right_one(tmp_path: Path) -> None:
+    run = command_line(tmp_path).run("train", "--prset", "captions")
+    assert run.returncode == 2
+    assert "--preset" in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_presets_lists_names_and_fields(tmp_path: Path) -> None:
+    nmt = command_line(tmp_path, COLUMNS="200")
+    assert "multi30k-de-en" in nmt.run("presets").stdout
+    assert "training.learning_rate" in nmt.run("presets", "--fields").stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (WorldError("the Hub is away"), 2, "nmt: the Hub is away\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "/disk/x"), 2, "nmt: /disk/x: No space left on device; "),
+        (KeyboardInterrupt(), 130, "nmt: stopped; give the same command again to go on\n"),
+    ],
+)
+def test_failures_of_the_world(
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_, one_line_errors():
+        raise error
+    assert exit_.value.code == code
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), one_line_errors():
+        _ = 1 / 0

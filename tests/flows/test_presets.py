@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from flows.presets import load_config, preset_names
+from pipeline.errors import InputError
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_valid_and_says_what_it_is(name: str) -> None:
+    config = load_config(name, {})
+    assert config.name == name
+    assert config.description
+
+
+def test_a_preset_of_the_users_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("training:\n  epochs: 7\n")
+    config = load_config(str(path), {"training.patience": 2})
+    assert (config.name, config.training.epochs, config.training.patience) == ("mine", 7, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: [", "not YAML"),
+        ("- a\n- b\n", "a preset is a mapping of sections, not list"),
+        ("training:\n  epoch: 7\n", "did you mean training.epochs"),
+        ("traning:\n  epochs: 7\n", "did you mean training.epochs"),
+    ],
+)
+def test_what_is_wrong_in_it_is_said(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_config(str(path), {})

@@ -1,0 +1,110 @@
+"""Training as it is really run: Ray Train with several processes."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.config import RunConfig, build_config, dump_fields
+from pipeline.corpus import prepare_corpus
+from pipeline.distributed import SNAPSHOT, set_damaged_aside, train_model
+from pipeline.encoding import EncodedCorpus, encode_corpus
+from pipeline.errors import InputError
+from pipeline.history import Record, is_epoch
+from pipeline.store import Store
+from pipeline.tokenizer import train_tokenizer
+from pipeline.trained import TrainedModel
+
+Train = Callable[..., TrainedModel]
+
+
+@pytest.fixture
+def encoded(nmt_home: Path, tiny: RunConfig) -> EncodedCorpus:
+    corpus = prepare_corpus(tiny.corpus, Store())
+    tokenizer = train_tokenizer(corpus, tiny.tokenizer, Store())
+    return encode_corpus(corpus, tokenizer, tiny.batching, Store())
+
+
+@pytest.fixture
+def train(encoded: EncodedCorpus, tiny: RunConfig) -> Train:
+    def run(observe: Callable[[Record], None] = lambda record: None, **training: object) -> TrainedModel:
+        values = {key: value for key, value in dump_fields(tiny).items() if value is not None}
+        config = build_config({}, values | {f"training.{key}": value for key, value in training.items()})
+        return train_model(encoded, config, Store(), observe)
+
+    return run
+
+
+def losses(trained: TrainedModel) -> list[float]:
+    return [record["loss"] for record in trained.history() if not is_epoch(record)]
+
+
+def test_two_workers_give_the_same_loss_curve_as_one(train: Train, nmt_home: Path) -> None:
+    two = train(num_workers=2)
+    curve, bleu = losses(two), two.figures["best_bleu"]
+    # The number of workers is no part of what a training is: take it out of the store to have it done again.
+    two.path.rename(two.path.with_name("two.workers"))
+    one = train(num_workers=1)
+    assert (two.figures["workers"], one.figures["workers"]) == (2, 1)
+    assert two.fingerprint == one.fingerprint
+    assert len(curve) == one.figures["steps"] > 10
+    assert losses(one) == pytest.approx(curve, rel=2e-3)
+    assert one.figures["best_bleu"] == pytest.approx(bleu, abs=2.0)
+
+
+def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Path) -> None:
+    seen: list[Record] = []
+
+    def kill_after_the_first_epoch(record: Record) -> None:
+        seen.append(record)
+        if is_epoch(record) and record["epoch"] == 1:
+            found = subprocess.run(["pgrep", "-f", "ray::.*Worker"], capture_output=True, text=True, check=True)
+            subprocess.run(["kill", f"-{int(signal.SIGKILL)}", found.stdout.split()[0]], check=True)
+
+    trained = train(kill_after_the_first_epoch, num_workers=2, epochs=3)
+    steps = [int(record["step"]) for record in trained.history() if not is_epoch(record)]
+    assert steps == list(range(1, len(steps) + 1))
+    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [1, 2, 3]
+    assert not (nmt_home / "ray" / f"tiny-{trained.fingerprint[:16]}").exists(), "what served to resume is cleared"
+
+
+def test_the_best_checkpoints_are_kept_best_first_and_load(train: Train) -> None:
+    trained = train(num_workers=1, epochs=4, keep_checkpoints=2)
+    kept = trained.figures["checkpoints"]
+    bleus = {int(r["epoch"]): r["bleu"] for r in trained.history() if is_epoch(r)}
+    assert len(kept) == 2
+    assert kept[0]["bleu"] == max(bleus.values())
+    assert [entry["bleu"] for entry in kept] == sorted(bleus.values(), reverse=True)[:2]
+    assert all((trained.path / "checkpoints" / entry["name"] / "model.safetensors").is_file() for entry in kept)
+    model, subwords = trained.load(torch.device("cpu"))
+    assert model.output.weight.shape[0] == subwords.target_size
+    assert train(num_workers=2, epochs=4, keep_checkpoints=2).reused
+
+
+def test_divergence_is_told_and_leaves_no_model(train: Train, nmt_home: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.learning_rate=.*training has diverged"):
+        train(num_workers=2, learning_rate=1e30, warmup_steps=0)
+    assert not [path for path in (nmt_home / "store" / "training").iterdir() if path.is_dir()]
+
+
+def test_more_workers_than_the_machine_has_is_an_error_at_once(train: Train) -> None:
+    with pytest.raises(InputError, match=r"training\.num_workers=4096: 4096 CPUs are needed"):
+        train(num_workers=4096, device="cpu")
+
+
+def test_a_snapshot_that_a_crash_cut_short_is_set_aside(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for number in (1, 2, 3):
+        (run / f"checkpoint_{number}").mkdir(parents=True)
+    for number in (1, 2):
+        (run / f"checkpoint_{number}" / "progress.json").write_text("{}")
+    (run / SNAPSHOT).write_text(json.dumps({"whole": True}))
+    assert set_damaged_aside(run) is None
+    assert run.exists()
+    (run / SNAPSHOT).write_text('{"who')
+    assert set_damaged_aside(run) == tmp_path / "run.damaged" / "checkpoint_2"
+    assert not run.exists()

@@ -1,0 +1,28 @@
+"""Runs `prepare_corpus` for requests on stdin, an object a line, and answers on stdout.
+
+A process of its own, because the Hub's libraries read HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE when they are imported.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from pipeline.config import CorpusConfig
+from pipeline.corpus import prepare_corpus
+from pipeline.errors import InputError, WorldError
+from pipeline.store import Store
+
+for line in sys.stdin:
+    request = json.loads(line)
+    try:
+        corpus = prepare_corpus(CorpusConfig(**request["config"]), Store(Path(request["store"])))
+        answer = {
+            "fingerprint": corpus.fingerprint,
+            "figures": corpus.figures,
+            "reused": corpus.reused,
+            "path": str(corpus.path),
+        }
+    except (InputError, WorldError) as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
