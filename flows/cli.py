@@ -80,6 +80,17 @@ def _display() -> Iterator[None]:
         CURRENT_VIEW.reset(token)
 
 
+@contextmanager
+def _reachable_prefect() -> Iterator[None]:
+    """Turn a Prefect server that does not answer into a WorldError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to reach API"):
+            raise
+        raise WorldError(f"PREFECT_API_URL: {error}; start that server or unset the variable") from None
+
+
 def _quieten_libraries() -> None:
     """Keep the libraries' own logs off the console: errors arrive as exceptions, progress by our view."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -102,7 +113,7 @@ def train(
     _quieten_libraries()
     from flows.train import train as train_flow
 
-    with _display():
+    with _display(), _reachable_prefect():
         result = train_flow(preset=preset, overrides=values)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201

@@ -64,7 +64,7 @@ def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
 
     >>> corpus = prepare_corpus(CorpusConfig(dataset="bentrevett/multi30k"), Store())
     >>> next(corpus.pairs("train"))
-    ('Zwei junge weiße Männer sind im Freien in der Nähe vieler Büsche.', 'Two young, White males ...')
+    ('Ein Hund läuft durch den Park.', 'A dog is running through the park.')
     """
     if config.path is not None:
         artifact = _from_files(config, store)

@@ -49,6 +49,8 @@ def reachable_server() -> Iterator[None]:
         yield
     except MlflowException as error:
         reason = str(error).strip().splitlines()[0]
+        if "Max retries exceeded" in reason:
+            reason = "no server answers there"
         raise WorldError(
             f"MLFLOW_TRACKING_URI={tracking_uri()}: MLflow failed ({reason}); give the same command again when it "
             "answers: finished stages are kept"
@@ -77,8 +79,8 @@ class TrainingRun:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        local = "MLFLOW_TRACKING_URI" not in os.environ
-        place = (home() / "mlartifacts").as_uri() if local else None
+        # A server knows where its artifacts go; for a bare database MLflow would take the folder of the command.
+        place = None if tracking_uri().startswith(("http://", "https://")) else (home() / "mlartifacts").as_uri()
         return str(self.client.create_experiment(name, artifact_location=place))
 
     def _find(self, training: str) -> str | None:

@@ -27,9 +27,11 @@ def write_splits(
     """Write train.jsonl, validation.jsonl and test.jsonl into `folder` and return the figures.
 
     `raw` holds the splits that the source has, train among them; each can be iterated more than once. The others
-    are held out from train, as many pairs as `sizes` says; `name` is the source's in messages. Figures: `pairs`, `blank` (dropped, a side was empty) and
-    `sha256` by split; `duplicates` (dropped from train, only where something is held out); `leaked`, the pairs of
-    validation and test that also stand in train. Raises InputError for a split without pairs.
+    are held out from train, as many pairs as `sizes` says; `name` is what messages call the source.
+
+    Figures: `pairs`, `blank` (dropped, a side was empty) and `sha256` by split; `duplicates` (dropped from train, only
+    where something is held out); `leaked`, the pairs of validation and test that also stand in train. Raises
+    InputError for a split without pairs.
     """
     blank: Counter[str] = Counter()
     held_out: dict[Split, int] = {split: sizes[split] for split in SPLITS if split not in raw}
@@ -137,6 +139,6 @@ def _refuse_empty_splits(figures: Mapping[str, Any], name: str) -> None:
     for split in SPLITS:
         if not figures["pairs"][split]:
             raise InputError(
-                f"{name}: the {split} split holds no sentence pair ({figures['blank'][split]} dropped because a side is "
-                "empty); look at the source's columns, or leave the split out of it"
+                f"{name}: the {split} split holds no sentence pair ({figures['blank'][split]} dropped because "
+                "a side is empty); look at the source's columns, or leave the split out of it"
             )
