@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import ray.exceptions
 import ray.train
 import torch
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
@@ -74,20 +73,23 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
     more than `training.max_failures` times.
     """
     stage = train_stage(encoded, run)
+    name = f"training-{stage.fingerprint[:16]}"
+    storage = home() / "ray"
+    records = storage / f"{name}.jsonl"
 
     def build(folder: Path) -> Figures:
-        name = f"{run.name}-{stage.fingerprint[:16]}"
-        storage = home() / "ray"
-        history = History(storage / f"{name}.jsonl", observe)
+        history = History(records, observe)
         with _cluster():
             allotment = allot(run.training, ray.nodes())  # type: ignore[no-untyped-call]
             checkpoints = _fit(encoded, run, name, storage, allotment, history)
         kept = [_keep(checkpoint, metrics, folder) for checkpoint, metrics in checkpoints]
-        history.close(folder / HISTORY)
-        shutil.rmtree(storage / name, ignore_errors=True)
+        shutil.copy2(records, folder / HISTORY)
         return _figures(folder, kept, allotment)
 
     artifact = store.produce(stage, build)
+    # Not before the stage is whole: until then this is what a run goes on from.
+    shutil.rmtree(storage / name, ignore_errors=True)
+    records.unlink(missing_ok=True)
     return TrainedModel(
         artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, run.model, encoded.tokenizer
     )
@@ -191,20 +193,24 @@ def _watch(trainer: TorchTrainer, records: Queue, history: History) -> Any:
 
 
 def _explain(error: BaseException) -> BaseException:
-    """Find what stopped the training: a lost worker is the world's doing, anything else is shown as it is."""
-    failures = getattr(error, "worker_failures", {})
-    for rank, failure in sorted(failures.items()):
-        cause = getattr(failure, "cause", None) or failure
-        lost = isinstance(cause, ray.exceptions.RayError | torch.distributed.DistError) or "gloo" in str(cause)
-        if not lost:
-            return cause if isinstance(cause, Exception) else error
-        if rank == max(failures):
-            reason = str(cause).strip().splitlines()[0]
-            return WorldError(
-                f"training stopped: worker {rank} was lost ({reason}); give the same command again to go on from "
-                "the last checkpoint"
-            )
-    return error
+    """Find what stopped the training: lost workers and failing disks are the world's doing, the rest is a bug."""
+    failures: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
+    causes = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(failures.items())}
+    for cause in causes.values():
+        if isinstance(cause, OSError):
+            return cause
+    if not causes or not all(_is_loss(cause) for cause in causes.values()):
+        return error
+    reasons = "; ".join(f"worker {rank}: {str(cause).strip().splitlines()[0]}" for rank, cause in causes.items())
+    return WorldError(
+        f"training stopped: workers were lost ({reasons}); give the same command again to go on from the last checkpoint"
+    )
+
+
+def _is_loss(cause: BaseException) -> bool:
+    """Whether a worker died, or failed because another one did."""
+    rays_own = type(cause).__module__.partition(".")[0] == "ray"
+    return rays_own or isinstance(cause, torch.distributed.DistError) or "gloo" in str(cause) or "NCCL" in str(cause)
 
 
 def set_damaged_aside(folder: Path) -> Path | None:

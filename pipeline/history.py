@@ -1,7 +1,6 @@
 """The records of a run, in a file that outlives a crash."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,7 +48,3 @@ class History:
         with self._path.open("a", encoding="utf8") as stream:
             stream.write(json.dumps(record) + "\n")
         self._observe(record)
-
-    def close(self, place: Path) -> None:
-        """Move the file to its last place."""
-        shutil.move(self._path, place)

@@ -57,6 +57,22 @@ def test_one_line_and_exit_code_2(tmp_path_factory: pytest.TempPathFactory, argu
     assert run.stdout == ""
 
 
+def test_the_hub_is_away(tmp_path: Path) -> None:
+    nmt = command_line(tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "hf"))
+    run = nmt.run("train", "--preset", "multi30k-de-en")
+    assert run.returncode == 2
+    assert run.stderr.startswith("nmt: corpus.dataset=bentrevett/multi30k: cannot get corpus.revision=main from")
+    assert "corpus.path=FOLDER" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_the_prefect_server_is_away(tmp_path: Path) -> None:
+    run = command_line(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api").run("train")
+    assert run.returncode == 2
+    assert run.stderr.startswith("nmt: PREFECT_API_URL: Failed to reach API at http://127.0.0.1:9/api")
+    assert run.stderr.count("\n") == 1
+
+
 def test_a_misspelt_option_names_the_right_one(tmp_path: Path) -> None:
     run = command_line(tmp_path).run("train", "--prset", "captions")
     assert run.returncode == 2

@@ -1,5 +1,6 @@
 """Training as it is really run: Ray Train with several processes."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pipeline.config import RunConfig, build_config, dump_fields
 from pipeline.corpus import prepare_corpus
 from pipeline.distributed import SNAPSHOT, set_damaged_aside, train_model
 from pipeline.encoding import EncodedCorpus, encode_corpus
-from pipeline.errors import InputError
+from pipeline.errors import InputError, WorldError
 from pipeline.history import Record, is_epoch
 from pipeline.store import Store
 from pipeline.tokenizer import train_tokenizer
@@ -56,20 +57,49 @@ def test_two_workers_give_the_same_loss_curve_as_one(train: Train, nmt_home: Pat
     assert one.figures["best_bleu"] == pytest.approx(bleu, abs=2.0)
 
 
+def kill_a_worker_after_the_first_epoch(record: Record) -> None:
+    if is_epoch(record) and record["epoch"] == 1:
+        found = subprocess.run(["pgrep", "-f", "ray::.*Worker"], capture_output=True, text=True, check=True)
+        subprocess.run(["kill", f"-{int(signal.SIGKILL)}", found.stdout.split()[0]], check=True)
+
+
 def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Path) -> None:
     seen: list[Record] = []
 
-    def kill_after_the_first_epoch(record: Record) -> None:
+    def observe(record: Record) -> None:
         seen.append(record)
-        if is_epoch(record) and record["epoch"] == 1:
-            found = subprocess.run(["pgrep", "-f", "ray::.*Worker"], capture_output=True, text=True, check=True)
-            subprocess.run(["kill", f"-{int(signal.SIGKILL)}", found.stdout.split()[0]], check=True)
+        kill_a_worker_after_the_first_epoch(record)
 
-    trained = train(kill_after_the_first_epoch, num_workers=2, epochs=3)
+    trained = train(observe, num_workers=2, epochs=3)
     steps = [int(record["step"]) for record in trained.history() if not is_epoch(record)]
     assert steps == list(range(1, len(steps) + 1))
     assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [1, 2, 3]
-    assert not (nmt_home / "ray" / f"tiny-{trained.fingerprint[:16]}").exists(), "what served to resume is cleared"
+    assert list((nmt_home / "ray").iterdir()) == [], "what served to resume is cleared"
+
+
+def test_workers_lost_once_too_often_end_the_run_and_it_can_be_continued(train: Train, nmt_home: Path) -> None:
+    with pytest.raises(WorldError, match=r"workers were lost .*give the same command again"):
+        train(kill_a_worker_after_the_first_epoch, num_workers=2, epochs=3, max_failures=0)
+    assert not [path for path in (nmt_home / "store" / "training").iterdir() if path.is_dir()]
+    seen: list[Record] = []
+    assert train(seen.append, num_workers=1, epochs=3).figures["epochs"] == 3
+    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [2, 3]
+
+
+def test_a_disk_that_is_full_at_the_end_costs_no_training(
+    train: Train, nmt_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.distributed._keep", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(num_workers=1)
+    seen: list[Record] = []
+    trained = train(seen.append, num_workers=1)
+    assert seen == []
+    assert len([record for record in trained.history() if is_epoch(record)]) == 2
 
 
 def test_the_best_checkpoints_are_kept_best_first_and_load(train: Train) -> None:
