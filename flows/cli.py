@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -31,15 +32,12 @@ Override = Annotated[
 ]
 
 
-def main() -> None:
-    """Run the command line and end the process."""
-    with one_line_errors():
-        app()
-
-
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line for what is no bug; let a bug have its traceback."""
+    """End the process with one line for what is no bug; let a bug have its traceback.
+
+    Around each command, and not around all: Typer ends the process for Ctrl-C in its own way, without a word.
+    """
     try:
         yield
     except (InputError, WorldError) as error:
@@ -102,6 +100,7 @@ def _quieten_libraries() -> None:
 
 
 @app.command()
+@one_line_errors()
 def train(
     preset: Preset = "captions",
     overrides: Override = None,
@@ -145,15 +144,20 @@ def _print_result(result: dict[str, Any]) -> None:
             console.print()
     console.print(f"model {result['model_uri']} ({result['decision']})", markup=False, soft_wrap=True)
     console.print(f"in {result['tracking_uri']}", markup=False, soft_wrap=True)
-    console.print(
-        "\nnext: echo 'Ein Hund läuft durch den Park.' | nmt translate "
-        f"--model {result['model_uri'].split('/')[1]}\n      nmt ui\n      nmt presets",
-        markup=False,
-        soft_wrap=True,
-    )
+    nmt = "nmt" if shutil.which("nmt") else sys.argv[0]  # As `make run` calls it, it is not on the path.
+    model = result["model_uri"].split("/")[1]
+    console.print("\nnext:")
+    for command in (
+        f"echo 'Ein Hund läuft durch den Park.' | {nmt} translate --model {model}",
+        f"{nmt} ui",
+        f"{nmt} train --preset {result['preset']} --set training.epochs=8",
+        f"{nmt} presets --fields",
+    ):
+        console.print(f"  {command}", markup=False, soft_wrap=True)
 
 
 @app.command()
+@one_line_errors()
 def translate(
     source: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="lines to translate; else stdin")] = None,
     model: Annotated[
@@ -173,6 +177,7 @@ def translate(
 
 
 @app.command()
+@one_line_errors()
 def presets(
     fields: Annotated[bool, typer.Option("--fields", help="list every field, its default and its meaning")] = False,
 ) -> None:
@@ -185,6 +190,7 @@ def presets(
 
 
 @app.command()
+@one_line_errors()
 def ui(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 5000,
@@ -193,3 +199,8 @@ def ui(
     from infra.ui import serve_ui
 
     serve_ui(host, port)
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    app()

@@ -203,7 +203,7 @@ def _explain(error: BaseException) -> BaseException:
         return error
     reasons = "; ".join(f"worker {rank}: {str(cause).strip().splitlines()[0]}" for rank, cause in causes.items())
     return WorldError(
-        f"training stopped: workers were lost ({reasons}); give the same command again to go on from the last checkpoint"
+        f"training stopped: workers were lost ({reasons}); give the same command again to go on from the last epoch"
     )
 
 

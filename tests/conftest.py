@@ -1,9 +1,13 @@
 """What tests of several stages share: a home of their own, and a run small enough for seconds."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +16,18 @@ import pytest
 from pipeline.config import RunConfig, build_config
 
 TINY = {
-    "corpus.captions_pairs": 300,
+    "corpus.captions_pairs": 400,
     "corpus.validation_size": 40,
     "corpus.test_size": 30,
     "tokenizer.vocabulary_size": 300,
-    "batching.tokens": 1024,
-    "model.embedding_size": 24,
+    "batching.tokens": 512,
+    "model.embedding_size": 32,
     "model.encoder_size": 16,
-    "model.decoder_size": 24,
+    "model.decoder_size": 32,
     "model.dropout": 0.1,
     "training.epochs": 2,
-    "training.learning_rate": 0.01,
+    "training.patience": 9,
+    "training.learning_rate": 0.02,
     "training.warmup_steps": 10,
     "training.log_every": 1,
     "evaluation.beam": 2,
@@ -84,3 +89,55 @@ def command_line(folder: Path, **environment: str) -> CommandLine:
     """Return a command line that works in `folder`, with its home and Prefect's there."""
     inherited = {name: value for name, value in os.environ.items() if name not in (*SERVERS, "NMT_HOME")}
     return CommandLine(folder, inherited | {"PREFECT_HOME": str(folder / "prefect")} | environment)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def server(command: Sequence[str], environment: dict[str, str], port: int) -> Iterator[None]:
+    """Run a server while the context lasts, from when it accepts connections; end all its processes after."""
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            for _ in range(1200):
+                assert process.poll() is None, f"{command} ended with {process.returncode}"
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.1)
+            else:
+                pytest.fail(f"{command} did not listen on {port}")
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server for all tests that do not test how a run starts its own; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    with server(command, environment, port):
+        yield f"http://127.0.0.1:{port}/api"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Ray cluster of two cores for all tests that do not test how a training starts its own; its address."""
+    port = free_port()
+    ray = str(Path(sys.executable).with_name("ray"))
+    options = ["--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", "--block"]
+    command = [ray, "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", *options]
+    with server(command, dict(os.environ), port):
+        yield f"127.0.0.1:{port}"

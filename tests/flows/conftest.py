@@ -23,6 +23,6 @@ class FinishedRun:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     nmt = command_line(tmp_path_factory.mktemp("run"))
-    run = nmt.run("train", "--json", tiny=True)
+    run = nmt.run("train", "--json", "--set", "training.epochs=6", tiny=True)
     assert run.returncode == 0, run.stderr
     return FinishedRun(nmt, json.loads(run.stdout), run.stderr)

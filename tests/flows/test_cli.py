@@ -41,14 +41,11 @@ LINES = {"en.txt": "one\ntwo\nthree\n", "de.txt": "eins\nzwei\n", "empty.jsonl":
         ),
     ],
 )
-def test_one_line_and_exit_code_2(tmp_path_factory: pytest.TempPathFactory, arguments: list[str], message: str) -> None:
-    folder = tmp_path_factory.getbasetemp() / "cli"  # One home for all: Prefect sets its database up once.
-    folder.mkdir(exist_ok=True)
+def test_one_line_and_exit_code_2(tmp_path: Path, prefect_server: str, arguments: list[str], message: str) -> None:
     for name, text in LINES.items():
-        (folder / name).write_text(text)
-    run = command_line(folder).run(
-        "train", "--set", "corpus.validation_size=5", "--set", "corpus.test_size=5", *arguments
-    )
+        (tmp_path / name).write_text(text)
+    sizes = ("--set", "corpus.validation_size=5", "--set", "corpus.test_size=5")
+    run = command_line(tmp_path, PREFECT_API_URL=prefect_server).run("train", *sizes, *arguments)
     assert run.returncode == 2, run.stderr
     assert "Traceback" not in run.stderr
     last = run.stderr.splitlines()[-1]
@@ -57,8 +54,10 @@ def test_one_line_and_exit_code_2(tmp_path_factory: pytest.TempPathFactory, argu
     assert run.stdout == ""
 
 
-def test_the_hub_is_away(tmp_path: Path) -> None:
-    nmt = command_line(tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "hf"))
+def test_the_hub_is_away(tmp_path: Path, prefect_server: str) -> None:
+    nmt = command_line(
+        tmp_path, PREFECT_API_URL=prefect_server, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "hf")
+    )
     run = nmt.run("train", "--preset", "multi30k-de-en")
     assert run.returncode == 2
     assert run.stderr.startswith("nmt: corpus.dataset=bentrevett/multi30k: cannot get corpus.revision=main from")

@@ -1,3 +1,4 @@
+import signal
 import socket
 import threading
 import time
@@ -8,25 +9,17 @@ import pytest
 
 from infra.ui import serve_ui
 from pipeline.errors import InputError
-from tests.conftest import command_line
+from tests.conftest import command_line, free_port
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_the_ui_answers_on_loopback_and_stops_on_ctrl_c(tmp_path: Path, free_port: int) -> None:
-    import signal
-
-    with command_line(tmp_path).start("ui", "--port", str(free_port)) as process:
+def test_the_ui_answers_on_loopback_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+    port = free_port()
+    with command_line(tmp_path).start("ui", "--port", str(port)) as process:
         assert process.stderr is not None
         threading.Thread(target=process.stderr.read, daemon=True).start()
         for _ in range(600):
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/health") as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
                     assert answer.status == 200
                 break
             except OSError:

@@ -24,7 +24,8 @@ Train = Callable[..., TrainedModel]
 
 
 @pytest.fixture
-def encoded(nmt_home: Path, tiny: RunConfig) -> EncodedCorpus:
+def encoded(nmt_home: Path, tiny: RunConfig, ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> EncodedCorpus:
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
     corpus = prepare_corpus(tiny.corpus, Store())
     tokenizer = train_tokenizer(corpus, tiny.tokenizer, Store())
     return encode_corpus(corpus, tokenizer, tiny.batching, Store())
@@ -44,12 +45,25 @@ def losses(trained: TrainedModel) -> list[float]:
     return [record["loss"] for record in trained.history() if not is_epoch(record)]
 
 
+def assert_best_are_kept(trained: TrainedModel) -> None:
+    """The two best checkpoints are there, the best first, and load."""
+    kept = trained.figures["checkpoints"]
+    bleus = [record["bleu"] for record in trained.history() if is_epoch(record)]
+    assert [entry["bleu"] for entry in kept] == sorted(bleus, reverse=True)[:2]
+    assert trained.figures["best_bleu"] == max(bleus)
+    assert all((trained.path / "checkpoints" / entry["name"] / "model.safetensors").is_file() for entry in kept)
+    model, subwords = trained.load(torch.device("cpu"))
+    assert model.output.weight.shape[0] == subwords.target_size
+
+
 def test_two_workers_give_the_same_loss_curve_as_one(train: Train, nmt_home: Path) -> None:
-    two = train(num_workers=2)
+    two = train(num_workers=2, epochs=4, keep_checkpoints=2)
+    assert_best_are_kept(two)
+    assert train(num_workers=1, epochs=4, keep_checkpoints=2).reused
     curve, bleu = losses(two), two.figures["best_bleu"]
     # The number of workers is no part of what a training is: take it out of the store to have it done again.
     two.path.rename(two.path.with_name("two.workers"))
-    one = train(num_workers=1)
+    one = train(num_workers=1, epochs=4, keep_checkpoints=2)
     assert (two.figures["workers"], one.figures["workers"]) == (2, 1)
     assert two.fingerprint == one.fingerprint
     assert len(curve) == one.figures["steps"] > 10
@@ -100,19 +114,6 @@ def test_a_disk_that_is_full_at_the_end_costs_no_training(
     trained = train(seen.append, num_workers=1)
     assert seen == []
     assert len([record for record in trained.history() if is_epoch(record)]) == 2
-
-
-def test_the_best_checkpoints_are_kept_best_first_and_load(train: Train) -> None:
-    trained = train(num_workers=1, epochs=4, keep_checkpoints=2)
-    kept = trained.figures["checkpoints"]
-    bleus = {int(r["epoch"]): r["bleu"] for r in trained.history() if is_epoch(r)}
-    assert len(kept) == 2
-    assert kept[0]["bleu"] == max(bleus.values())
-    assert [entry["bleu"] for entry in kept] == sorted(bleus.values(), reverse=True)[:2]
-    assert all((trained.path / "checkpoints" / entry["name"] / "model.safetensors").is_file() for entry in kept)
-    model, subwords = trained.load(torch.device("cpu"))
-    assert model.output.weight.shape[0] == subwords.target_size
-    assert train(num_workers=2, epochs=4, keep_checkpoints=2).reused
 
 
 def test_divergence_is_told_and_leaves_no_model(train: Train, nmt_home: Path) -> None:

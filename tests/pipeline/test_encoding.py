@@ -35,8 +35,8 @@ def test_rows_are_the_sentences_and_are_mapped_not_read(corpus: Corpus, tokenize
     subwords = tokenizer.load()
     source, target = encoded.open("train")
     pairs = list(corpus.pairs("train"))
-    assert source.lengths.size == target.lengths.size == len(pairs) == 300
-    for row in (0, 17, 299):
+    assert source.lengths.size == target.lengths.size == len(pairs) == 400
+    for row in (0, 17, 399):
         stretch = slice(int(target.offsets[row]), int(target.offsets[row + 1]))
         assert target.values[stretch].tolist() == subwords.encode_target([pairs[row][1]])[0]
     assert not source.values.flags.owndata
@@ -52,12 +52,12 @@ def test_pairs_over_the_limit_are_left_out_and_counted_and_validation_is_kept_wh
     longest = np.maximum(*(side.lengths for side in everything.open("train")))
     over = int((longest > 20).sum())
     assert limited.figures["train_pairs_over_max_length"] == over > 0
-    assert limited.figures["train_pairs"] == 300 - over
+    assert limited.figures["train_pairs"] == 400 - over
     assert max(side.lengths.max() for side in limited.open("train")) <= 20
     assert limited.figures["validation_pairs"] == 40
     assert max(side.lengths.max() for side in limited.open("validation")) > 20
 
 
 def test_nothing_short_enough(corpus: Corpus, tokenizer: Tokenizer, store: Store) -> None:
-    with pytest.raises(InputError, match=r"batching\.max_length=2: all 300 training pairs are longer"):
+    with pytest.raises(InputError, match=r"batching\.max_length=2: all 400 training pairs are longer"):
         encode(corpus, tokenizer, store, max_length=2)
