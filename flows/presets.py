@@ -30,7 +30,10 @@ def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
         path = Path(preset)
         if not path.is_file():
             raise InputError(f"--preset {preset}: there is no such file")
-        return _build(path.stem, path.read_text("utf8"), overrides)
+        try:
+            return _build(path.stem, path.read_text("utf8"), overrides)
+        except UnicodeDecodeError as error:
+            raise InputError(f"--preset {preset}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
     names = preset_names()
     if preset not in names:
         near = difflib.get_close_matches(preset, names, 1)

@@ -11,7 +11,7 @@ from prefect.tasks import Task
 
 from flows.presets import load_config
 from flows.view import CURRENT_VIEW, LogView, View
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus import Corpus, prepare_corpus
 from pipeline.distributed import train_model, train_stage
 from pipeline.encoding import EncodedCorpus, encode_corpus
@@ -49,7 +49,7 @@ def _view() -> View:
 
 # Prefect caches nothing: the store decides what is fresh.
 @task(
-    task_run_name="corpus {config.corpus.dataset}",
+    task_run_name=lambda: f"corpus {corpus_name(runtime.task_run.parameters['config'].corpus)}",
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
@@ -109,10 +109,12 @@ def training_task(config: RunConfig, encoded: EncodedCorpus, fingerprints: Mappi
 
     try:
         trained = train_model(encoded, config, store, observe)
-    except BaseException:
+    except BaseException as error:
         if run is not None:
-            run.interrupted()
+            run.interrupted(by_user=isinstance(error, KeyboardInterrupt))
         raise
+    if run is not None:
+        run.complete(trained.history())
     figures = trained.figures
     view.ended(
         f"best BLEU {figures['best_bleu']:.2f} (greedy) after epoch {figures['best_epoch']} of {figures['epochs']}, "

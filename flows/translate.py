@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from pipeline.errors import InputError
 from pipeline.pulled import PulledModel
@@ -25,13 +26,25 @@ def translate_file(model: str, source: Path | None, output: Path | None) -> None
     at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
     with reading as stream:
         lines = decode_lines(stream, str(source or "standard input"))
+        translations = translate_lines(pulled, lines, at_once)
         if output is None:
-            for translation in translate_lines(pulled, lines, at_once):
+            for translation in translations:
                 sys.stdout.write(translation + "\n")
                 sys.stdout.flush()
-            return
-        with output.open("w", encoding="utf8", newline="\n") as sink:
-            sink.writelines(translation + "\n" for translation in translate_lines(pulled, lines, at_once))
+        else:
+            write_whole(output, translations)
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Write lines to a file that is put in place when the last is written; until then an older one stays."""
+    with NamedTemporaryFile("w", encoding="utf8", newline="\n", dir=path.absolute().parent, delete=False) as sink:
+        try:
+            sink.writelines(line + "\n" for line in lines)
+            sink.close()
+            Path(sink.name).replace(path)
+        except BaseException:
+            Path(sink.name).unlink()
+            raise
 
 
 def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:

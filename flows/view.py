@@ -29,9 +29,6 @@ class View(Protocol):
     def ended(self, summary: str, reused: bool) -> None:
         """End the current stage."""
 
-    def warned(self, message: str) -> None:
-        """Tell something that the user should know."""
-
 
 def epoch_line(record: Record) -> str:
     """Return what one line says of an epoch."""
@@ -65,10 +62,6 @@ class LogView:
         """Write what the stage made."""
         took = "reused" if reused else f"{time.monotonic() - self._began:.1f} s"
         self._write(f"{self._stage:<{STAGE_WIDTH}} {summary} ({took})")
-
-    def warned(self, message: str) -> None:
-        """Write the message."""
-        self._write(f"warning: {message}")
 
 
 class TerminalView(LogView):

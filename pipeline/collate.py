@@ -5,6 +5,7 @@ Shapes: B sentences, S source positions, T target positions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,7 +29,14 @@ class Ragged:
         offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
         return cls(np.fromiter((token for row in rows for token in row), np.int32, int(offsets[-1])), offsets)
 
-    @property
+    @classmethod
+    def joined(cls, parts: Sequence["Ragged"]) -> "Ragged":
+        """Lay out the rows of several, one after the other."""
+        values = np.concatenate([part.values for part in parts]) if parts else np.array([], dtype=np.int32)
+        lengths = np.concatenate([part.lengths for part in parts]) if parts else np.array([], dtype=np.int64)
+        return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    @cached_property
     def lengths(self) -> Indices:
         """Tokens of each row."""
         return np.diff(self.offsets)

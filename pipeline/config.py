@@ -2,10 +2,12 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from model.config import ModelConfig
 from pipeline.errors import InputError
@@ -116,14 +118,14 @@ class RegistryConfig(Section):
 
     experiment: str = Field("nmt", min_length=1, description="MLflow experiment of the runs")
     model_name: str | None = Field(
-        None, min_length=1, pattern=r"^[^/:]+$", description="registered model; null: the preset's name"
+        None, min_length=1, pattern=r"^[^/:'\"]+$", description="registered model; null: the preset's name"
     )
 
 
 class RunConfig(Section):
     """Everything that a run depends on."""
 
-    name: str = Field("custom", min_length=1, pattern=r"^[^/:]+$", description="the preset's name")
+    name: str = Field("custom", min_length=1, pattern=r"^[^/:'\"]+$", description="the preset's name")
     description: str = Field("", description="one line on what the preset is for")
     corpus: CorpusConfig = CorpusConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
@@ -165,11 +167,27 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
             raise InputError(f"--set {assignment}: write section.field=value, such as training.epochs=3")
-        try:
-            overrides[name.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            overrides[name.strip()] = text
+        overrides[name.strip()] = _parse(name.strip(), text)
     return overrides
+
+
+def _parse(name: str, text: str) -> Any:
+    """Read a value as YAML, but leave a text field's as it is: `no` is a language, 2024 may be a folder."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if value is not None and name in _text_fields() else value
+
+
+def _text_fields() -> set[str]:
+    return {name for name in field_names() if _field(name).annotation in (str, str | None)}
+
+
+def _field(name: str) -> FieldInfo:
+    section, _, last = name.rpartition(".")
+    model = type(getattr(RunConfig(), section)) if section else RunConfig
+    return model.model_fields[last]
 
 
 def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> RunConfig:
@@ -223,6 +241,11 @@ def _explain(error: ValidationError) -> str:
     return f"{name}={first['input']}: {reason}{more}"
 
 
+def corpus_name(config: CorpusConfig) -> str:
+    """Return a short name of the corpus, for people: the file or folder, or the data set."""
+    return Path(config.path).resolve().name if config.path else config.dataset
+
+
 def dump_fields(config: RunConfig) -> dict[str, Any]:
     """Return the values of all fields by dotted name."""
     nested = config.model_dump(mode="json")
@@ -233,6 +256,4 @@ def field_help() -> Iterator[tuple[str, str, str]]:
     """Yield the dotted name, default and description of every field."""
     defaults = dump_fields(RunConfig())
     for name in field_names():
-        section, _, field = name.rpartition(".")
-        model = type(getattr(RunConfig(), section)) if section else RunConfig
-        yield name, yaml.safe_dump(defaults[name]).splitlines()[0], str(model.model_fields[field].description)
+        yield name, yaml.safe_dump(defaults[name]).splitlines()[0], str(_field(name).description)

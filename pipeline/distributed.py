@@ -1,43 +1,41 @@
 """Runs the training loop with Ray Train: one process per GPU, or several on CPU, on one machine or a cluster."""
 
 import json
-import logging
-import os
 import queue
 import shutil
-import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+import ray.exceptions
 import ray.train
 import torch
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Empty, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.checkpoint import PROGRESS, save_checkpoint
+from pipeline.checkpoint import save_checkpoint
+from pipeline.cluster import ray_cluster
 from pipeline.config import RunConfig
 from pipeline.encoding import EncodedCorpus, open_rows
 from pipeline.errors import InputError, WorldError
-from pipeline.history import History, Observe, read_history
+from pipeline.history import History, Observe, Record, is_epoch, read_history
 from pipeline.resources import Allotment, allot
+from pipeline.run_folder import FIGURES, best_checkpoints, keep_weights, set_damaged_aside
 from pipeline.store import Figures, Stage, Store, home
 from pipeline.subwords import Subwords
-from pipeline.trained import CHECKPOINTS, HISTORY, TrainedModel
+from pipeline.trained import HISTORY, TrainedModel
 from pipeline.training import Hooks, Trainer
-from pipeline.weights import WEIGHTS
-from pipeline.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, make_validation, use_threads
+from pipeline.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
 
 # Fields that change where and how a run computes, not what: a run may be resumed with others.
 RUNTIME_FIELDS = {"num_workers", "device", "max_failures", "collective_timeout", "log_every"}
 
-OBJECT_STORE_BYTES = 128 * 2**20
-SNAPSHOT = "checkpoint_manager_snapshot.json"
+CONTROLLER_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -79,55 +77,31 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
 
     def build(folder: Path) -> Figures:
         history = History(records, observe)
-        with _cluster():
+        with ray_cluster():
             allotment = allot(run.training, ray.nodes())  # type: ignore[no-untyped-call]
             checkpoints = _fit(encoded, run, name, storage, allotment, history)
-        kept = [_keep(checkpoint, metrics, folder) for checkpoint, metrics in checkpoints]
+        kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]
         shutil.copy2(records, folder / HISTORY)
         return _figures(folder, kept, allotment)
 
     artifact = store.produce(stage, build)
     # Not before the stage is whole: until then this is what a run goes on from.
-    shutil.rmtree(storage / name, ignore_errors=True)
+    for folder in storage.glob(f"{name}*/"):
+        shutil.rmtree(folder, ignore_errors=True)
     records.unlink(missing_ok=True)
     return TrainedModel(
         artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, run.model, encoded.tokenizer
     )
 
 
-@contextmanager
-def _cluster() -> Iterator[None]:
-    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine; end it after."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    address = os.environ.get("RAY_ADDRESS")
-    try:
-        ray.init(
-            address=address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": WORKER_ENVIRONMENT},
-            object_store_memory=None if address else OBJECT_STORE_BYTES,
-            include_dashboard=None if address else False,
-        )
-        # Ray takes over signals that Prefect and this program handle.
-        for number, handler in handlers.items():
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(number, handler)
-        yield
-    except ConnectionError as error:
-        raise WorldError(
-            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset it"
-        ) from None
-    finally:
-        ray.shutdown()
-
-
 def _fit(
     encoded: EncodedCorpus, run: RunConfig, name: str, storage: Path, allotment: Allotment, history: History
-) -> list[tuple[Path, Mapping[str, Any]]]:
+) -> list[tuple[Path, Record]]:
     """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
     resume_from = set_damaged_aside(storage / name)
-    records = Queue(actor_options={"num_cpus": 0})
+    # Beside this process: a lost node must not take it along.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     job = _Job(
         run.model_dump(mode="json"),
         str(encoded.path),
@@ -151,22 +125,23 @@ def _fit(
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=str(storage),
-            failure_config=ray.train.FailureConfig(max_failures=run.training.max_failures),
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
+                max_failures=run.training.max_failures,
+                # Workers that cannot be started, on a cluster that others use too, are not tried for without end.
+                controller_failure_limit=CONTROLLER_FAILURES,
+            ),
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=run.training.keep_checkpoints,
-                checkpoint_score_attribute="bleu",
+                checkpoint_score_attribute="rank",
                 checkpoint_score_order="max",
             ),
         ),
     )
-    result = _watch(trainer, records, history)
-    best = result.best_checkpoints or []
-    # The latest is kept for resuming, also where it is not among the best; the best are in ascending order.
-    ranked = sorted(best, key=lambda pair: (-pair[1]["bleu"], pair[1]["epoch"]))[: run.training.keep_checkpoints]
-    return [(Path(checkpoint.path), metrics) for checkpoint, metrics in ranked]
+    _watch(trainer, records, history)
+    return best_checkpoints(storage, name)[: run.training.keep_checkpoints]
 
 
-def _watch(trainer: TorchTrainer, records: Queue, history: History) -> Any:
+def _watch(trainer: TorchTrainer, records: Queue, history: History) -> None:
     """Fit in a thread of its own, so that this one hears Ctrl-C and hands on records as they come."""
     outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -183,22 +158,28 @@ def _watch(trainer: TorchTrainer, records: Queue, history: History) -> Any:
             record = records.get(timeout=0.5)
         except Empty:
             continue
+        except ray.exceptions.RayActorError as error:
+            raise WorldError(f"training stopped: {error}; give the same command again to go on") from None
         if "error" in record:
             raise InputError(record["error"])
         history.add(record)
     result = outcome.get()
     if isinstance(result, BaseException):
         raise _explain(result) from result
-    return result
 
 
 def _explain(error: BaseException) -> BaseException:
     """Find what stopped the training: lost workers and failing disks are the world's doing, the rest is a bug."""
     failures: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
     causes = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(failures.items())}
-    for cause in causes.values():
+    controller = getattr(error, "controller_failure", None)
+    for cause in (controller, *causes.values()):
         if isinstance(cause, OSError):
             return cause
+    if type(controller).__name__.startswith("WorkerGroupStartup"):
+        return WorldError(
+            "the Ray cluster did not start the workers: what they need is there, but in use; try again when it is free"
+        )
     if not causes or not all(_is_loss(cause) for cause in causes.values()):
         return error
     reasons = "; ".join(f"worker {rank}: {str(cause).strip().splitlines()[0]}" for rank, cause in causes.items())
@@ -211,25 +192,6 @@ def _is_loss(cause: BaseException) -> bool:
     """Whether a worker died, or failed because another one did."""
     rays_own = type(cause).__module__.partition(".")[0] == "ray"
     return rays_own or isinstance(cause, torch.distributed.DistError) or "gloo" in str(cause) or "NCCL" in str(cause)
-
-
-def set_damaged_aside(folder: Path) -> Path | None:
-    """If a crash left a snapshot of Ray's that cannot be read, move the run aside; return its last whole checkpoint.
-
-    Ray does not write snapshots atomically, and one cut short blocks every later start under that name.
-    """
-    snapshot = folder / SNAPSHOT
-    if not snapshot.exists():
-        return None
-    try:
-        json.loads(snapshot.read_text("utf8"))
-    except ValueError:
-        aside = folder.with_name(f"{folder.name}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-        whole = sorted(path.parent for path in aside.glob(f"checkpoint_*/{PROGRESS}"))
-        return whole[-1] if whole else None
-    return None
 
 
 def _work(config: dict[str, _Job]) -> None:
@@ -245,19 +207,23 @@ def _work(config: dict[str, _Job]) -> None:
         job.validation_pairs,
         Subwords(Path(job.tokenizer)),
     )
-    tell: Callable[[Mapping[str, Any]], None] = (
-        (lambda record: job.records.put(dict(record))) if workers.rank == 0 else (lambda record: None)
-    )
+
+    def tell(record: Mapping[str, float]) -> None:
+        if workers.rank == 0:
+            job.records.put(dict(record))
 
     def report_epoch(figures: Mapping[str, float], trainer: Trainer) -> None:
+        tell(figures)  # First: an epoch told twice is known, one that is not told is lost.
+        # Of equal BLEU the earlier epoch is better, as in the early stop.
+        ranked = {**figures, "rank": figures["bleu"] - 1e-9 * figures["epoch"]}
         # One process writes; all report, since report is a barrier.
         with tempfile.TemporaryDirectory() as temporary:
             checkpoint = None
             if workers.rank == 0:
                 save_checkpoint(trainer, Path(temporary))
+                (Path(temporary) / FIGURES).write_text(json.dumps(ranked) + "\n", "utf8")
                 checkpoint = ray.train.Checkpoint.from_directory(temporary)
-            ray.train.report(dict(figures), checkpoint=checkpoint)
-        tell(figures)
+            ray.train.report(ranked, checkpoint=checkpoint)
 
     run = RunConfig.model_validate(job.run)
     hooks = Hooks(make_validation(data, workers), tell, report_epoch)
@@ -266,19 +232,20 @@ def _work(config: dict[str, _Job]) -> None:
     try:
         make_trainer(data, run, workers, hooks, start).fit()
     except InputError as error:
-        tell({"error": str(error)})  # No restart would help: end here, and let the driver say so.
+        job.records.put({"error": str(error)})  # No restart would help: end here, and let the driver say so.
+    except torch.OutOfMemoryError:
+        job.records.put({"error": _too_large(run, workers.size)})
 
 
-def _keep(checkpoint: Path, metrics: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Copy a checkpoint's weights into the stage's folder; its optimizer state has served."""
-    name = f"epoch-{int(metrics['epoch']):03d}"
-    (folder / CHECKPOINTS / name).mkdir(parents=True)
-    shutil.copy2(checkpoint / WEIGHTS, folder / CHECKPOINTS / name / WEIGHTS)
-    return {"name": name, "epoch": int(metrics["epoch"]), "step": int(metrics["step"]), "bleu": metrics["bleu"]}
+def _too_large(run: RunConfig, workers: int) -> str:
+    return (
+        f"batching.worker_tokens={run.batching.worker_tokens}: a worker's share of a step does not fit its memory; "
+        f"set it to less than {run.batching.tokens // workers}, and the run goes on"
+    )
 
 
 def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> Figures:
-    epochs = [record for record in read_history(folder / HISTORY) if "bleu" in record]
+    epochs = [record for record in read_history(folder / HISTORY) if is_epoch(record)]
     return {
         "checkpoints": kept,
         "best_epoch": kept[0]["epoch"],

@@ -47,7 +47,12 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
 
     Raises InputError if no training pair is short enough.
     """
-    stage = Stage("encoded", 1, config.model_dump(), {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint})
+    stage = Stage(
+        "encoded",
+        1,
+        config.model_dump(exclude={"worker_tokens"}),
+        {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint},
+    )
 
     def build(folder: Path) -> Figures:
         subwords = tokenizer.load()
@@ -80,8 +85,7 @@ def _encode(
     corpus: Corpus, split: EncodedSplit, subwords: Subwords, limit: int | None
 ) -> tuple[tuple[Ragged, Ragged], int]:
     """Return the rows of both sides, and how many pairs were over the limit."""
-    sources: list[list[int]] = []
-    targets: list[list[int]] = []
+    chunks: list[tuple[Ragged, Ragged]] = []
     left_out = 0
     remaining = corpus.pairs(split)
     while pairs := list(islice(remaining, PAIRS_AT_ONCE)):
@@ -90,13 +94,10 @@ def _encode(
             subwords.encode_target([target for _, target in pairs]),
             strict=True,
         )
-        for source, target in encoded:
-            if limit is not None and max(len(source), len(target)) > limit:
-                left_out += 1
-            else:
-                sources.append(source)
-                targets.append(target)
-    return (Ragged.of_rows(sources), Ragged.of_rows(targets)), left_out
+        kept = [rows for rows in encoded if limit is None or max(map(len, rows)) <= limit]
+        left_out += len(pairs) - len(kept)
+        chunks.append((Ragged.of_rows([source for source, _ in kept]), Ragged.of_rows([target for _, target in kept])))
+    return (Ragged.joined([chunk[0] for chunk in chunks]), Ragged.joined([chunk[1] for chunk in chunks])), left_out
 
 
 def _write(path: Path, source: Ragged, target: Ragged) -> None:

@@ -107,7 +107,8 @@ def evaluate_model(
     )
 
     def build(folder: Path) -> Figures:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        on_gpu = trained.figures["device"] == "gpu" and torch.cuda.is_available()
+        device = torch.device("cuda" if on_gpu else "cpu")
         model, subwords = trained.load(device)
         search = SearchConfig(beam=config.beam, length_penalty=config.length_penalty)
         translator = Translator(model, subwords, search, config.batch_sentences)

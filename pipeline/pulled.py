@@ -42,7 +42,8 @@ def _what_there_is(uri: str) -> str:
     models = {found.name: found for found in MlflowClient().search_registered_models()}
     if name in models:
         aliases = ", ".join(f"@{alias}" for alias in models[name].aliases) or "none"
-        latest = max(int(version.version) for version in models[name].latest_versions or [])
+        versions = MlflowClient().search_model_versions(f"name = '{name}'")
+        latest = max((int(version.version) for version in versions), default=0)
         return f"{name} has the versions up to {latest} and the aliases {aliases}"
     if not models:
         return f"no model is registered in {tracking_uri()}; train one with `nmt train`"

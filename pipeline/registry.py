@@ -17,7 +17,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 
 from pipeline.bundle import PYFUNC, write_bundle
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus import Corpus
 from pipeline.evaluation import SPLITS, Evaluation, corpus_bleu
 from pipeline.runs import TrainingRun, reachable_server
@@ -81,11 +81,14 @@ def _create_version(
     run: TrainingRun, name: str, trained: TrainedModel, evaluation: Evaluation, corpus: Corpus, config: RunConfig
 ) -> MlflowVersion:
     run.complete(trained.history())
+    run.tag({"nmt.fingerprint.evaluation": evaluation.fingerprint})
     samples = [row for row, _ in zip(evaluation.translations("test"), range(config.evaluation.samples), strict=False)]
     with mlflow.start_run(run_id=run.id):
         info = _log_model(trained, config, [row["source"] for row in samples[:2]])
         _log_scores(evaluation, corpus, config, info.model_id)
-        mlflow.log_table({key: [row[key] for row in samples] for key in samples[0]}, "samples.json")
+        table = f"samples-{evaluation.fingerprint[:8]}.json"
+        if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:  # MLflow adds to a table.
+            mlflow.log_table({key: [row[key] for row in samples] for key in samples[0]}, table)
         mlflow.log_artifacts(str(trained.tokenizer.path), "tokenizer")
         mlflow.log_dict(
             {
@@ -132,12 +135,11 @@ def _log_model(trained: TrainedModel, config: RunConfig, examples: Sequence[str]
 
 def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:
     """Log the final scores next to the model and the data set that they are of."""
-    data_name = (config.corpus.path and Path(config.corpus.path).name) or config.corpus.dataset
     for split in SPLITS:
         source = LocalArtifactDatasetSource((corpus.path / f"{split}.jsonl").as_uri())
         # MLflow takes digests of at most 36 characters.
         dataset = MetaDataset(  # type: ignore[abstract]
-            source, name=f"{data_name}-{split}"[:200], digest=corpus.split_fingerprint(split)[:36]
+            source, name=f"{corpus_name(config.corpus)}-{split}"[:200], digest=corpus.split_fingerprint(split)[:36]
         )
         mlflow.log_input(dataset, context=split)
         scores = {key: value for key, value in evaluation.figures[split].items() if key != "sentences"}
@@ -151,13 +153,15 @@ def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str
     champion = _champion(client, version.name)
     own = float(version.tags[BLEU_TAG])
     if champion is None:
-        return _promote(client, version, "champion: the first version", None)
+        return _promote(client, version, "champion: there was none", None)
     before = f"version {champion.version}"
     try:
         other = _bleu_on_same_data(champion, version, corpus)
-    except (MlflowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        return _record(client, version, f"not champion: {before} could not be scored on the same data ({reason})")
+    except MlflowException:
+        raise  # The server's trouble: nothing is decided, and a retry decides.
+    except Exception as error:  # Another version's code, which can fail in any way.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return _record(client, version, f"not champion: {before} could not be run on the same data ({reason})")
     if own >= other:
         return _promote(client, version, f"champion: BLEU {own:.2f}, {before} has {other:.2f}", champion.version)
     return _record(client, version, f"not champion: BLEU {own:.2f}, {before} has {other:.2f}")

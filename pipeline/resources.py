@@ -26,8 +26,12 @@ def allot(config: TrainingConfig, nodes: Sequence[Mapping[str, Any]]) -> Allotme
     cpus = [int(resources.get("CPU", 0)) for resources in alive]
     gpus = [int(resources.get("GPU", 0)) for resources in alive]
     gpu = config.device == "gpu" or (config.device == "auto" and sum(gpus) > 0)
-    workers = config.num_workers or (max(1, sum(gpus)) if gpu else min(2, max(1, sum(cpus))))
-    kind, there = ("GPU", sum(gpus)) if gpu else ("CPU", sum(cpus))
+    workers = config.num_workers or (
+        max(1, sum(min(pair) for pair in zip(cpus, gpus, strict=True))) if gpu else min(2, max(1, sum(cpus)))
+    )
+    # A GPU worker takes a CPU as well, on the same node.
+    slots = sum(min(pair) for pair in zip(cpus, gpus, strict=True))
+    kind, there = ("GPU", slots) if gpu else ("CPU", sum(cpus))
     if workers > there:
         named = (
             f"training.num_workers={config.num_workers}" if config.num_workers else f"training.device={config.device}"

@@ -67,13 +67,14 @@ class TrainingRun:
         """
         home().mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(tracking_uri())
-        self.client = MlflowClient()
         self._pending: list[Metric] = []
         self._flushed = time.monotonic()
+        self._away = False
         with reachable_server():
+            self.client = MlflowClient()
             self.experiment_id = self._experiment(config.registry.experiment)
             self.id = self._find(fingerprints["training"]) or self._create(config, fingerprints)
-            self._last_steps = {key: self._last_step(key) for key in (STEP_METRICS["loss"], EPOCH_METRICS["bleu"])}
+            self._logged = self._logged_steps()
 
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -89,7 +90,7 @@ class TrainingRun:
 
     def _create(self, config: RunConfig, fingerprints: Mapping[str, str]) -> str:
         name = f"{config.name}-{fingerprints['training'][:8]}"
-        tags = {TRAINING_TAG: fingerprints["training"], "nmt.preset": config.name}
+        tags = {"nmt.preset": config.name}
         tags |= {f"nmt.fingerprint.{stage}": value for stage, value in fingerprints.items()}
         tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
         run = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
@@ -98,11 +99,16 @@ class TrainingRun:
             Param(field, str(value)) for field, value in dump_fields(config).items() if field.startswith(sections)
         ]
         self.client.log_batch(run.info.run_id, params=parameters)
+        # Last, since it is what the run is found by: one without parameters is not found.
+        self.client.set_tag(run.info.run_id, TRAINING_TAG, fingerprints["training"])
         return str(run.info.run_id)
 
-    def _last_step(self, key: str) -> int:
-        """Return the last step that the run has of a metric; -1 for none."""
-        return max((metric.step for metric in self.client.get_metric_history(self.id, key)), default=-1)
+    def _logged_steps(self) -> dict[str, set[int]]:
+        """Return the steps that the run has of each kind of record, by the metric that all of its kind have."""
+        return {
+            key: {metric.step for metric in self.client.get_metric_history(self.id, key)}
+            for key in (STEP_METRICS["loss"], EPOCH_METRICS["bleu"])
+        }
 
     def observe(self, record: Record) -> None:
         """Take a record as it comes; the server is told every few seconds and after every epoch.
@@ -111,26 +117,32 @@ class TrainingRun:
         """
         self._pending += self._metrics(record)
         if is_epoch(record) or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flushed = time.monotonic()
             try:
                 self._flush()
+                self._away = False
             except MlflowException as error:
-                logging.getLogger(__name__).warning("MLflow did not take the figures, will try again: %s", error)
+                if not self._away:
+                    reason = str(error).strip().splitlines()[0]
+                    logging.getLogger(__name__).warning("MLflow does not take figures, trying on: %s", reason)
+                self._away = True
 
     def complete(self, history: Iterator[Record]) -> None:
         """Log what the run lacks of a training's history, and end it."""
         self._pending.clear()
         with reachable_server():
-            self._last_steps = {key: self._last_step(key) for key in self._last_steps}
+            self._logged = self._logged_steps()
             for record in history:
                 self._pending += self._metrics(record)
             self._flush()
             self.client.set_terminated(self.id, "FINISHED")
 
-    def interrupted(self) -> None:
+    def interrupted(self, by_user: bool) -> None:
         """Say that the training has stopped before its end; it may be continued."""
         with suppress(MlflowException):
             self._flush()
-            self.client.set_terminated(self.id, "KILLED")
+        with suppress(MlflowException):
+            self.client.set_terminated(self.id, "KILLED" if by_user else "FAILED")
 
     def start(self) -> None:
         """Say that the training is going on."""
@@ -146,7 +158,7 @@ class TrainingRun:
         names = EPOCH_METRICS if is_epoch(record) else STEP_METRICS
         marker = EPOCH_METRICS["bleu"] if is_epoch(record) else STEP_METRICS["loss"]
         step, now = int(record["step"]), int(time.time() * 1000)
-        if step <= self._last_steps[marker]:
+        if step in self._logged[marker]:
             return []
         return [Metric(name, record[key], now, step) for key, name in names.items() if key in record]
 
@@ -155,4 +167,3 @@ class TrainingRun:
             batch = self._pending[:METRICS_AT_ONCE]
             self.client.log_batch(self.id, metrics=batch)
             del self._pending[: len(batch)]
-        self._flushed = time.monotonic()

@@ -10,18 +10,20 @@ what is there is whole; its files are checked against the manifest before they a
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 MANIFEST = "manifest.json"
 RECORDED_PACKAGES = ("torch", "ray", "datasets", "sentencepiece", "mlflow", "sacrebleu", "prefect", "pyarrow", "numpy")
@@ -81,6 +83,20 @@ class Artifact:
     """Whether it was there before."""
 
 
+@contextmanager
+def _lock(path: Path, stage: str) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logging.getLogger(__name__).warning("another process makes the same %s: waiting for it", stage)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class Store:
     """The artifacts under `root`; safe for several processes at once."""
 
@@ -102,7 +118,7 @@ class Store:
             damaged = next(
                 (name for name, digest in manifest["files"].items() if file_hash(place / name) != digest), None
             )
-        except (OSError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError, KeyError):
             damaged = MANIFEST
         if damaged is not None:
             place.rename(place.with_name(f"{place.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
@@ -117,7 +133,7 @@ class Store:
         """
         place = self.place(stage)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f".{place.name}.lock")):
+        with _lock(place.with_name(f".{place.name}.lock"), stage.name):
             found = self.find(stage)
             if found is not None:
                 return found
@@ -125,6 +141,7 @@ class Store:
             try:
                 figures = build(temporary)
                 self._write_manifest(temporary, stage, figures)
+                temporary.chmod(0o755)  # A temporary folder is its owner's alone; other users' workers read this one.
                 temporary.rename(place)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)

@@ -69,6 +69,7 @@ def learn_pieces(
             unk_id=SPECIAL_TOKENS.unknown,
             bos_id=SPECIAL_TOKENS.start,
             eos_id=SPECIAL_TOKENS.end,
+            max_sentence_length=1_000_000,  # Longer lines than its default of 4192 bytes are passed over in silence.
             num_threads=1,  # With more, unigram probabilities differ in the last digits from run to run.
             minloglevel=2,
         )

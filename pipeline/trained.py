@@ -25,7 +25,7 @@ class TrainedModel:
     path: Path
     fingerprint: str
     figures: Figures
-    """best_epoch, best_bleu, epochs, steps, parameters, workers, checkpoints (the best first)."""
+    """best_epoch, best_bleu, epochs, steps, workers, device, checkpoints (the best first)."""
     reused: bool
     config: ModelConfig
     tokenizer: Tokenizer

@@ -172,9 +172,9 @@ class Trainer:
         """Take every step of the next epoch; return its mean training loss and its speed."""
         self.model.train()
         epoch, steps = self.progress.epoch, self.epochs.count(self.progress.epoch)
-        started, smoothed, nll, words = time.perf_counter(), 0.0, 0.0, 0
+        smoothed, nll, words = 0.0, 0.0, 0
+        started = began = time.perf_counter()
         for index, shares in enumerate(self.epochs.steps(epoch)):
-            began = time.perf_counter()
             rate = learning_rate(self.config, self.progress.step + 1, (epoch + index / steps) / self.config.epochs)
             loss, norm = self._step(shares, rate)
             smoothed, nll = smoothed + loss.smoothed * loss.words, nll + loss.nll * loss.words
@@ -192,6 +192,7 @@ class Trainer:
                         "target_tokens_per_second": loss.words / (time.perf_counter() - began),
                     }
                 )
+            began = time.perf_counter()  # The next step begins with waiting for its data.
         return {
             "step": self.progress.step,
             "train_loss": smoothed / words,
@@ -211,12 +212,12 @@ class Trainer:
             loss.smoothed.backward()  # type: ignore[no-untyped-call]
             self._gradients.add_totals(loss)
         mean = self._gradients.average()
-        if not math.isfinite(mean.smoothed):
-            raise InputError(
-                f"training.learning_rate={self.config.learning_rate}: the loss is {mean.smoothed} at step "
-                f"{self.progress.step + 1}: training has diverged; lower the rate or training.clip_norm"
-            )
         norm = self._gradients.clip(self.config.clip_norm)
+        if not math.isfinite(mean.smoothed + norm):
+            raise InputError(
+                f"training.learning_rate={self.config.learning_rate}: at step {self.progress.step + 1} the loss is "
+                f"{mean.smoothed} and the gradient's norm {norm}: training has diverged; lower the rate"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()

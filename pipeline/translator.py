@@ -1,6 +1,6 @@
 """Text in, translations out: what a pulled model runs, and what scores one.
 
-It travels with every registered version, with the files that it imports; registry.py says how.
+It travels with every registered version, with the files that it imports; bundle.py says how.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -132,12 +132,11 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/api"
 
 
-@pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Ray cluster of two cores for all tests that do not test how a training starts its own; its address."""
-    port = free_port()
-    ray = str(Path(sys.executable).with_name("ray"))
-    options = ["--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", "--block"]
-    command = [ray, "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", *options]
-    with server(command, dict(os.environ), port):
-        yield f"127.0.0.1:{port}"
+def training_workers() -> list[int]:
+    """Return the processes of the training workers that this process has started, and of no other's."""
+    table = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=2) for line in table.stdout.splitlines()]
+    family = {os.getpid()}
+    for _ in range(5):  # Children, their children, and so on.
+        family |= {int(pid) for pid, parent, _ in rows if int(parent) in family}
+    return [int(pid) for pid, _, args in rows if int(pid) in family and "TrainWorker" in args]

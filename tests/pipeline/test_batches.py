@@ -116,9 +116,3 @@ def test_share_rows(size: int, rank: int, workers: int, rows: list[int]) -> None
 )
 def test_split_share(rows: list[int], cost: int, limit: int | None, parts: list[list[int]]) -> None:
     assert [part.tolist() for part in split_share(np.array(rows, dtype=np.int64), cost, limit)] == parts
-
-
-def test_cost_grows_in_proportion_to_the_corpus() -> None:
-    assert len(plan_epoch(captions(40_000), 4096, 0.02, 1, 0)) < 2.2 * len(
-        plan_epoch(captions(20_000), 4096, 0.02, 1, 0)
-    )

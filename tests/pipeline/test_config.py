@@ -14,6 +14,12 @@ def test_overrides_are_read_as_yaml() -> None:
     assert build_config({}, {"model.dropout": "1e-1"}).model.dropout == 0.1
 
 
+def test_a_text_stays_the_text_that_it_is() -> None:
+    texts = ["corpus.source_column=no", "corpus.path=2024", "corpus.revision=1234567", "corpus.subset=null"]
+    corpus = build_config({}, parse_overrides(texts)).corpus
+    assert (corpus.source_column, corpus.path, corpus.revision, corpus.subset) == ("no", "2024", "1234567", None)
+
+
 def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
     config = build_config({"training": {"epochs": 9, "patience": 2}}, {"training.epochs": 3})
     assert (config.training.epochs, config.training.patience) == (3, 2)

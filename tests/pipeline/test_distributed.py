@@ -2,8 +2,8 @@
 
 import errno
 import json
+import os
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,20 +12,21 @@ import torch
 
 from pipeline.config import RunConfig, build_config, dump_fields
 from pipeline.corpus import prepare_corpus
-from pipeline.distributed import SNAPSHOT, set_damaged_aside, train_model
+from pipeline.distributed import train_model
 from pipeline.encoding import EncodedCorpus, encode_corpus
 from pipeline.errors import InputError, WorldError
 from pipeline.history import Record, is_epoch
+from pipeline.run_folder import SNAPSHOT, best_checkpoints, set_damaged_aside
 from pipeline.store import Store
 from pipeline.tokenizer import train_tokenizer
 from pipeline.trained import TrainedModel
+from tests.conftest import training_workers
 
 Train = Callable[..., TrainedModel]
 
 
 @pytest.fixture
-def encoded(nmt_home: Path, tiny: RunConfig, ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> EncodedCorpus:
-    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
+def encoded(nmt_home: Path, tiny: RunConfig) -> EncodedCorpus:
     corpus = prepare_corpus(tiny.corpus, Store())
     tokenizer = train_tokenizer(corpus, tiny.tokenizer, Store())
     return encode_corpus(corpus, tokenizer, tiny.batching, Store())
@@ -71,10 +72,10 @@ def test_two_workers_give_the_same_loss_curve_as_one(train: Train, nmt_home: Pat
     assert one.figures["best_bleu"] == pytest.approx(bleu, abs=2.0)
 
 
-def kill_a_worker_after_the_first_epoch(record: Record) -> None:
+def kill_a_worker(record: Record) -> None:
+    """Kill one after the first epoch."""
     if is_epoch(record) and record["epoch"] == 1:
-        found = subprocess.run(["pgrep", "-f", "ray::.*Worker"], capture_output=True, text=True, check=True)
-        subprocess.run(["kill", f"-{int(signal.SIGKILL)}", found.stdout.split()[0]], check=True)
+        os.kill(training_workers()[0], signal.SIGKILL)
 
 
 def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Pa
 
     def observe(record: Record) -> None:
         seen.append(record)
-        kill_a_worker_after_the_first_epoch(record)
+        kill_a_worker(record)
 
     trained = train(observe, num_workers=2, epochs=3)
     steps = [int(record["step"]) for record in trained.history() if not is_epoch(record)]
@@ -93,11 +94,11 @@ def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Pa
 
 def test_workers_lost_once_too_often_end_the_run_and_it_can_be_continued(train: Train, nmt_home: Path) -> None:
     with pytest.raises(WorldError, match=r"workers were lost .*give the same command again"):
-        train(kill_a_worker_after_the_first_epoch, num_workers=2, epochs=3, max_failures=0)
+        train(kill_a_worker, num_workers=2, epochs=3, max_failures=0)
     assert not [path for path in (nmt_home / "store" / "training").iterdir() if path.is_dir()]
     seen: list[Record] = []
     assert train(seen.append, num_workers=1, epochs=3).figures["epochs"] == 3
-    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [2, 3]
+    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [2, 3], "what was told is not told again"
 
 
 def test_a_disk_that_is_full_at_the_end_costs_no_training(
@@ -107,7 +108,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_training(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.distributed._keep", full)
+        patch.setattr("pipeline.distributed.keep_weights", full)
         with pytest.raises(OSError, match="No space left"):
             train(num_workers=1)
     seen: list[Record] = []
@@ -132,10 +133,17 @@ def test_a_snapshot_that_a_crash_cut_short_is_set_aside(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         (run / f"checkpoint_{number}").mkdir(parents=True)
     for number in (1, 2):
-        (run / f"checkpoint_{number}" / "progress.json").write_text("{}")
+        (run / f"checkpoint_{number}" / "figures.json").write_text(
+            json.dumps({"epoch": number, "bleu": 9.0, "rank": 9.0 - 1e-9 * number})
+        )
     (run / SNAPSHOT).write_text(json.dumps({"whole": True}))
     assert set_damaged_aside(run) is None
     assert run.exists()
     (run / SNAPSHOT).write_text('{"who')
-    assert set_damaged_aside(run) == tmp_path / "run.damaged" / "checkpoint_2"
+    resumed = set_damaged_aside(run)
+    assert resumed is not None
+    assert resumed.name == "checkpoint_2", "the third is not whole"
     assert not run.exists()
+    assert set_damaged_aside(run) == resumed, "also after another crash before the next checkpoint"
+    found = best_checkpoints(tmp_path, "run")
+    assert [path.name for path, _ in found] == ["checkpoint_1", "checkpoint_2"], "of equal BLEU the earlier"

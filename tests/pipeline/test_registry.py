@@ -65,7 +65,7 @@ def champion() -> str:
 
 
 def test_the_champion_is_the_best_and_a_tie_goes_to_the_newer(register: Register) -> None:
-    assert register(1, 30.0).decision == "champion: the first version"
+    assert register(1, 30.0).decision == "champion: there was none"
     assert register(2, 29.9).decision == "not champion: BLEU 29.90, version 1 has 30.00"
     assert champion() == "1"
     assert register(3, 30.0).decision == "champion: BLEU 30.00, version 1 has 30.00"
@@ -98,7 +98,7 @@ def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home:
     first = TrainingRun(tiny, {"training": "abc"})
     for record in history[:2]:
         first.observe(record)
-    first.interrupted()
+    first.interrupted(by_user=True)
     second = TrainingRun(tiny, {"training": "abc"})
     assert second.id == first.id
     assert TrainingRun(tiny, {"training": "xyz"}).id != first.id

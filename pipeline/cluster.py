@@ -1,0 +1,52 @@
+"""Connects to a Ray cluster, or starts one on this machine."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from pipeline.errors import WorldError
+from pipeline.worker import WORKER_ENVIRONMENT
+
+OBJECT_STORE_BYTES = 128 * 2**20
+"""Nothing but small values passes through it."""
+
+
+@contextmanager
+def ray_cluster() -> Iterator[None]:
+    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine; end it after."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _connect(os.environ.get("RAY_ADDRESS"))
+        # Ray takes over signals that Prefect and this program handle.
+        for number, handler in handlers.items():
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(number, handler)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    try:
+        host, _, port = (address or "").rpartition(":")
+        if host and port.isdigit():
+            # Ray itself tries for many minutes, without a word.
+            socket.create_connection((host, int(port)), timeout=5).close()
+        ray.init(
+            address=address or "local",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            object_store_memory=None if address else OBJECT_STORE_BYTES,
+            include_dashboard=None if address else False,
+        )
+    except OSError as error:
+        raise WorldError(
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset it"
+        ) from None
