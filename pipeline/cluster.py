@@ -19,7 +19,13 @@ OBJECT_STORE_BYTES = 128 * 2**20
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
-    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine; end it after."""
+    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine; end it after.
+
+    A program that is connected already stays so.
+    """
+    if ray.is_initialized():
+        yield
+        return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         _connect(os.environ.get("RAY_ADDRESS"))

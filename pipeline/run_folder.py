@@ -6,12 +6,15 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
+from pipeline.checkpoint import MOMENTS, PROGRESS
 from pipeline.history import Record
 from pipeline.trained import CHECKPOINTS
 from pipeline.weights import WEIGHTS
 
 FIGURES = "figures.json"
-"""In every checkpoint: the figures of its epoch. Written last, so that a checkpoint that has it is whole."""
+"""In every checkpoint: the figures of its epoch."""
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
@@ -22,9 +25,24 @@ def best_checkpoints(storage: Path, name: str) -> list[tuple[Path, Record]]:
     """
     found = {}
     for path in sorted(storage.glob(f"{name}*/checkpoint_*/{FIGURES}")):
+        if not is_whole(path.parent):
+            continue
         figures = json.loads(path.read_text("utf8"))
         found[figures["epoch"]] = (path.parent, figures)
     return sorted(found.values(), key=lambda pair: -pair[1]["rank"])
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether all files of a checkpoint can be read: a worker that is killed may leave one half-copied."""
+    try:
+        for name in (FIGURES, PROGRESS):
+            json.loads((checkpoint / name).read_text("utf8"))
+        for name in (WEIGHTS, MOMENTS):
+            with safe_open(checkpoint / name, framework="pt"):  # Compares the file's size with its header.
+                pass
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return True
 
 
 def set_damaged_aside(folder: Path) -> Path | None:
@@ -39,10 +57,8 @@ def set_damaged_aside(folder: Path) -> Path | None:
     except ValueError:
         folder.rename(folder.with_name(f"{folder.name}.damaged-{uuid.uuid4().hex[:8]}"))
     # Ray names checkpoints by their time.
-    whole = sorted(
-        (path.parent for path in folder.parent.glob(f"{folder.name}.damaged-*/checkpoint_*/{FIGURES}")),
-        key=lambda path: path.name,
-    )
+    aside = sorted(folder.parent.glob(f"{folder.name}.damaged-*/checkpoint_*"), key=lambda path: path.name)
+    whole = [checkpoint for checkpoint in aside if is_whole(checkpoint)]
     return whole[-1] if whole else None
 
 

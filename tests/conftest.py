@@ -19,7 +19,7 @@ TINY = {
     "corpus.captions_pairs": 400,
     "corpus.validation_size": 40,
     "corpus.test_size": 30,
-    "tokenizer.vocabulary_size": 300,
+    "tokenizer.vocabulary_size": 250,
     "batching.tokens": 512,
     "model.embedding_size": 32,
     "model.encoder_size": 16,

@@ -149,7 +149,7 @@ def interrupt_after_an_epoch(nmt: CommandLine, *arguments: str) -> tuple[int, st
 
 def test_ctrl_c_in_the_middle_then_the_same_command_goes_on(tmp_path: Path, prefect_server: str) -> None:
     nmt = command_line(tmp_path, PREFECT_API_URL=prefect_server)
-    arguments = ("train", "--json", "--set", "training.epochs=5")
+    arguments = ("train", "--json", "--set", "training.epochs=5", "--set", "corpus.captions_pairs=150")
     code, messages = interrupt_after_an_epoch(nmt, *arguments)
     assert code == 130
     assert messages.splitlines()[-1] == "nmt: stopped; give the same command again to go on"

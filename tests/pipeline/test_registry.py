@@ -43,7 +43,7 @@ def register(corpus: Corpus, tokenizer: Tokenizer, tiny: RunConfig, tmp_path: Pa
         folder = tmp_path / f"training-{number}"
         (folder / "checkpoints" / "epoch-001").mkdir(parents=True, exist_ok=True)
         torch.manual_seed(number)
-        save_weights(Seq2Seq(tiny.model, 300, 300), folder / "checkpoints" / "epoch-001" / "model.safetensors")
+        save_weights(Seq2Seq(tiny.model, 250, 250), folder / "checkpoints" / "epoch-001" / "model.safetensors")
         (folder / "history.jsonl").write_text(json.dumps({"step": 1, "loss": 2.0}) + "\n")
         figures = {"checkpoints": [{"name": "epoch-001"}]}
         trained = TrainedModel(folder, f"training-{number}", figures, False, tiny.model, tokenizer)
