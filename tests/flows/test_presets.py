@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from flows.presets import load_config, preset_names
+from pipeline.corpus import prepare_corpus
 from pipeline.errors import InputError
+from pipeline.store import Store
+from pipeline.tokenizer import train_tokenizer
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -34,3 +37,10 @@ def test_what_is_wrong_in_it_is_said(tmp_path: Path, text: str, message: str) ->
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         load_config(str(path), {})
+
+
+def test_the_embedded_corpus_fills_the_vocabulary_of_its_preset(tmp_path: Path) -> None:
+    config = load_config("captions", {})
+    corpus = prepare_corpus(config.corpus, Store(tmp_path))
+    tokenizer = train_tokenizer(corpus, config.tokenizer, Store(tmp_path))
+    assert tokenizer.figures["source_pieces"] == config.tokenizer.vocabulary_size
