@@ -110,9 +110,11 @@ def train(
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Refused before the servers start, let alone a download.
     _quieten_libraries()
+    from flows.server import start_temporary_server
     from flows.train import train as train_flow
 
     with _display(), _reachable_prefect():
+        start_temporary_server()
         result = train_flow(preset=preset, overrides=values)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201

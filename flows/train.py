@@ -95,7 +95,7 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer) -> Enc
 def training_task(config: RunConfig, encoded: EncodedCorpus, fingerprints: Mapping[str, str]) -> TrainedModel:
     """Train on Ray, and tell MLflow as it goes."""
     view = _view()
-    view.began("training", total=config.training.epochs)
+    view.began("training", total=config.training.epochs, state="starting the workers")
     store = Store()
     run = None
     if store.find(train_stage(encoded, config)) is None:

@@ -17,8 +17,8 @@ STAGE_WIDTH = 12
 class View(Protocol):
     """What a flow tells of its progress."""
 
-    def began(self, stage: str, total: float | None = None) -> None:
-        """Begin a stage; `total` is its work, in what `advanced` counts, where that is known."""
+    def began(self, stage: str, total: float | None = None, state: str = "") -> None:
+        """Begin a stage; `total` is its work, in what `advanced` counts, where that is known; `state` is shown."""
 
     def advanced(self, amount: float) -> None:
         """Count work of the current stage as done."""
@@ -46,7 +46,7 @@ class LogView:
         self._write = write
         self._stage, self._began = "", 0.0
 
-    def began(self, stage: str, total: float | None = None) -> None:
+    def began(self, stage: str, total: float | None = None, state: str = "") -> None:
         """Note the time; a line follows when the stage ends."""
         self._stage, self._began = stage, time.monotonic()
 
@@ -87,10 +87,10 @@ class TerminalView(LogView):
         with self._progress:
             yield
 
-    def began(self, stage: str, total: float | None = None) -> None:
+    def began(self, stage: str, total: float | None = None, state: str = "") -> None:
         """Show a bar, moving without end where the total is not known."""
         super().began(stage, total)
-        self._progress.reset(self._task, description=stage, total=total, visible=True, state="")
+        self._progress.reset(self._task, description=stage, total=total, visible=True, state=state)
 
     def advanced(self, amount: float) -> None:
         """Move the bar."""

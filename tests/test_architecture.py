@@ -16,7 +16,7 @@ MAY_IMPORT = {
 FILES_OF_SYSTEMS = {
     "ray": {"pipeline/cluster.py", "pipeline/distributed.py"},
     "mlflow": {"pipeline/runs.py", "pipeline/registry.py", "pipeline/pulled.py", "pipeline/pyfunc.py"},
-    "prefect": {"flows/train.py"},
+    "prefect": {"flows/train.py", "flows/server.py"},
     "datasets": {"pipeline/sources.py"},
     "huggingface_hub": {"pipeline/hub.py"},
     "sentencepiece": {"pipeline/subwords.py"},
