@@ -39,7 +39,7 @@ def prepare() -> tuple[TrainingData, list[str]]:
     pairs = list(generate_pairs(PAIRS + SENTENCES, seed=1))
     train = pairs[SENTENCES:]
     with tempfile.TemporaryDirectory() as folder:
-        pieces = learn_pieces((s for pair in train for s in pair), 2000, "unigram", False, 1.0)
+        pieces = learn_pieces((s for pair in train for s in pair), 1500, "unigram", False, 1.0)
         for name in (SOURCE_MODEL, TARGET_MODEL):
             (Path(folder) / name).write_bytes(pieces)
         subwords = Subwords(Path(folder))
