@@ -1,6 +1,6 @@
-"""Scores of a decoder state against the annotations, their mask, and the context vector.
+"""From scores to weights and the context vector: the mask, Luong's window, coverage.
 
-Shapes: B sentences, S source positions, H decoder units, A annotation units.
+Shapes: B sentences, T target positions, S source positions, H decoder units, A annotation units, K units of a key.
 """
 
 from dataclasses import dataclass
@@ -8,38 +8,139 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .config import ModelConfig
+from .encoder import Encoding
+from .scores import SCORES, Score
+
 
 @dataclass(frozen=True)
 class Memory:
-    """What the decoder attends to, computed once a sentence and kept across steps."""
+    """What the decoder reads at every step, computed once a sentence."""
 
     annotations_BSA: Tensor
-    keys_BSH: Tensor
+    """Without attention there are none to see: S is 0 here and below."""
+    keys_BSK: Tensor
     padding_BS: Tensor
     """Added to the scores: 0 at a word, minus infinity at padding."""
+    lengths_B: Tensor
+    summary_BA: Tensor
+    """The fixed context vector."""
+    between: tuple[Tensor, ...] = ()
+    """Dropout masks (B, 1, H) of what each decoder layer but the first reads; none where nothing is dropped."""
 
     def select(self, rows: Tensor) -> "Memory":
         """Return the memory of the sentences `rows`, int64 (B',), in that order."""
-        return Memory(self.annotations_BSA[rows], self.keys_BSH[rows], self.padding_BS[rows])
+        return Memory(
+            self.annotations_BSA[rows],
+            self.keys_BSK[rows],
+            self.padding_BS[rows],
+            self.lengths_B[rows],
+            self.summary_BA[rows],
+            tuple(mask[rows] for mask in self.between),
+        )
 
 
-class GeneralAttention(nn.Module):
-    """score(h, a) = h' W a (Luong et al. 2015, "Effective Approaches to Attention-based NMT", eq. 8)."""
+def padding_mask(annotations_BSA: Tensor, lengths_B: Tensor) -> Tensor:
+    """Return (B, S): 0 at a word, minus infinity at padding."""
+    is_padding_BS = torch.arange(annotations_BSA.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
+    return torch.zeros_like(is_padding_BS, dtype=annotations_BSA.dtype).masked_fill(is_padding_BS, -torch.inf)
 
-    def __init__(self, decoder_size: int, annotation_size: int) -> None:
+
+class Softmax(nn.Module):
+    """Global attention: a_t(s) = exp score(s) / sum exp score (Luong et al. 2015, eq. 7)."""
+
+    def forward(self, scores_BTS: Tensor, queries_BTH: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return the weights (B, T, S)."""
+        return scores_BTS.softmax(dim=-1)
+
+
+class LocalWindow(nn.Module):
+    """Local attention with predictive alignment, local-p (Luong et al. 2015, eqs. 9 and 10).
+
+    p_t = |S| sigmoid(v' tanh(W h_t));  a_t(s) = softmax of the scores in [p_t - D, p_t + D]
+    * exp(-(s - p_t)^2 / (2 sigma^2)) with sigma = D / 2. Positions count from 0.
+    """
+
+    def __init__(self, decoder_size: int, window: int) -> None:
+        """Take the half width D of the window."""
         super().__init__()
-        self.project = nn.Linear(annotation_size, decoder_size, bias=False)
+        self._window = window
+        self.hidden = nn.Linear(decoder_size, decoder_size, bias=False)
+        self.place = nn.Linear(decoder_size, 1, bias=False)
 
-    def memory(self, annotations_BSA: Tensor, lengths_B: Tensor) -> Memory:
-        """Project the keys and make the padding mask, both once a sentence."""
-        positions_S = torch.arange(annotations_BSA.shape[1], device=lengths_B.device)
-        is_padding_BS = positions_S >= lengths_B.unsqueeze(1)
-        padding_BS = torch.zeros_like(is_padding_BS, dtype=annotations_BSA.dtype).masked_fill(is_padding_BS, -torch.inf)
-        return Memory(annotations_BSA, self.project(annotations_BSA), padding_BS)
+    def forward(self, scores_BTS: Tensor, queries_BTH: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return the weights (B, T, S), exactly 0 outside the window."""
+        share_BT1 = torch.sigmoid(self.place(torch.tanh(self.hidden(queries_BTH))))
+        centres_BT1 = lengths_B.view(-1, 1, 1) * share_BT1
+        distances_BTS = torch.arange(scores_BTS.shape[-1], device=scores_BTS.device) - centres_BT1
+        inside_BTS = scores_BTS.masked_fill(distances_BTS.abs() > self._window, -torch.inf)
+        sigma = self._window / 2
+        return inside_BTS.softmax(dim=-1) * torch.exp(-(distances_BTS**2) / (2 * sigma**2))
 
-    def forward(self, hidden_BH: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Return the context vector (B, A) and the weights (B, S), which are exactly 0 at padding."""
-        scores_B1S = torch.baddbmm(memory.padding_BS.unsqueeze(1), hidden_BH.unsqueeze(1), memory.keys_BSH.mT)
-        weights_B1S = scores_B1S.softmax(dim=-1)
-        context_B1A = torch.bmm(weights_B1S, memory.annotations_BSA)
-        return context_B1A.squeeze(1), weights_B1S.squeeze(1)
+
+class Attention(nn.Module):
+    """Weights of all annotations for each query, and their weighted sum, the context vector."""
+
+    def __init__(self, score: Score, weigh: Softmax | LocalWindow) -> None:
+        super().__init__()
+        self.score = score
+        self.weigh = weigh
+
+    def memory(self, encoding: Encoding, lengths_B: Tensor, between: tuple[Tensor, ...] = ()) -> Memory:
+        """Compute the keys and the padding mask, both once a sentence."""
+        annotations_BSA = encoding.annotations_BSA
+        return Memory(
+            annotations_BSA,
+            self.score.keys(annotations_BSA),
+            padding_mask(annotations_BSA, lengths_B),
+            lengths_B,
+            encoding.summary,
+            between,
+        )
+
+    def nothing_covered(self, memory: Memory) -> Tensor:
+        """Return the coverage before the first word: (B, S), or (B, 0) where none is kept."""
+        return memory.padding_BS[:, :0]
+
+    def forward(self, queries_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them."""
+        weights_BTS = self._weights(queries_BTH, memory.keys_BSK, memory)
+        return torch.bmm(weights_BTS, memory.annotations_BSA), weights_BTS, coverage_BS
+
+    def _weights(self, queries_BTH: Tensor, keys_BSK: Tensor, memory: Memory) -> Tensor:
+        scores_BTS = self.score(queries_BTH, keys_BSK) + memory.padding_BS.unsqueeze(1)
+        weights_BTS: Tensor = self.weigh(scores_BTS, queries_BTH, memory.lengths_B)
+        return weights_BTS
+
+
+class CoverageAttention(Attention):
+    """Attention whose keys know the attention that their positions have had.
+
+    key_s = key(a_s) + w c_s with c_s the sum of a_i(s) over the words before; with the concat score this is eq. 11 of
+    See et al. 2017, "Get To The Point". Each word's weights depend on those of all before: one query at a time.
+    """
+
+    def __init__(self, score: Score, weigh: Softmax | LocalWindow) -> None:
+        super().__init__(score, weigh)
+        self.from_coverage = nn.Linear(1, score.key_size, bias=False)
+
+    def nothing_covered(self, memory: Memory) -> Tensor:
+        """Return zeros (B, S)."""
+        return torch.zeros_like(memory.padding_BS)
+
+    def forward(self, queries_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them."""
+        weights: list[Tensor] = []
+        for query_BH in queries_BTH.unbind(1):
+            keys_BSK = memory.keys_BSK + self.from_coverage(coverage_BS.unsqueeze(-1))
+            weights.append(self._weights(query_BH.unsqueeze(1), keys_BSK, memory))
+            coverage_BS = coverage_BS + weights[-1].squeeze(1)
+        weights_BTS = torch.cat(weights, dim=1)
+        return torch.bmm(weights_BTS, memory.annotations_BSA), weights_BTS, coverage_BS
+
+
+def make_attention(config: ModelConfig) -> Attention:
+    """Return the attention that the configuration describes."""
+    score = SCORES[config.attention](config.decoder_size, config.annotation_size)
+    weigh = LocalWindow(config.decoder_size, config.local_window) if config.local_window else Softmax()
+    return (CoverageAttention if config.coverage else Attention)(score, weigh)

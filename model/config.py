@@ -1,8 +1,13 @@
 """What the network is made of; everything else about a run is configured elsewhere."""
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+AttentionKind = Literal["none", "dot", "scaled-dot", "general", "concat", "mlp"]
+BridgeKind = Literal["projection", "concat", "mean", "max", "zero"]
+CellKind = Literal["lstm", "gru"]
 
 
 class ModelConfig(BaseModel):
@@ -10,20 +15,121 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    cell: CellKind = Field("lstm", description="recurrent cell of encoder and decoder: lstm or gru")
+    layers: int = Field(1, ge=1, description="recurrent layers of the encoder, and of the decoder")
     embedding_size: int = Field(256, ge=1, description="units of a source or target embedding")
     encoder_size: int = Field(128, ge=1, description="units of each direction of the encoder")
+    bidirectional: bool = Field(True, description="read the source in both directions")
+    reversed_source: bool = Field(
+        False, description="read the source from its end (Sutskever et al. 2014); needs bidirectional=false"
+    )
+    bridge: BridgeKind = Field(
+        "projection",
+        description="the encoder's last states to the decoder's first: a learnt projection with tanh, both directions "
+        "side by side (concat), their mean or maximum, or zero",
+    )
     decoder_size: int = Field(256, ge=1, description="units of the decoder and of its attentional vector")
+    attention: AttentionKind = Field(
+        "general", description="score of attention; none: the decoder has the encoder's last state alone"
+    )
+    decoder: Literal["luong", "bahdanau"] = Field(
+        "luong", description="attend with the new state (luong) or before it, with the old one (bahdanau)"
+    )
+    input_feeding: bool = Field(True, description="feed the attentional vector to the next step (luong)")
+    peeky: bool = Field(
+        False, description="show the encoder's last state to every step and to the output layer; needs attention=none"
+    )
+    local_window: int | None = Field(
+        None, ge=1, description="attend to so many positions on each side of a predicted one (local-p); null: to all"
+    )
+    coverage: bool = Field(False, description="let the score see how much attention each position has had")
     tied_embeddings: Literal["none", "decoder", "all"] = Field(
         "all",
         description="share the output projection with the target embedding (decoder), and both with the source's (all)",
     )
     dropout: float = Field(0.3, ge=0.0, lt=1.0, description="share of units dropped, one mask a sentence")
+    initialisation: Literal["default", "uniform"] = Field(
+        "default", description="uniform: every weight from -0.08 to 0.08 (Sutskever et al. 2014)"
+    )
+
+    @property
+    def annotation_size(self) -> int:
+        """Units of an annotation: those of all directions."""
+        return self.encoder_size * (2 if self.bidirectional else 1)
+
+    @property
+    def readout_size(self) -> int:
+        """Units of what the output layer reads."""
+        return self.decoder_size + (self.annotation_size if self.peeky else 0)
 
     @model_validator(mode="after")
-    def _tied_sizes_agree(self) -> Self:
-        if self.tied_embeddings != "none" and self.embedding_size != self.decoder_size:
-            raise ValueError(
+    def _options_go_together(self) -> Self:
+        for conflict in (*self._attention_conflicts(), *self._size_conflicts()):
+            raise ValueError(conflict)
+        return self
+
+    def _attention_conflicts(self) -> Iterator[str]:
+        if self.reversed_source and self.bidirectional:
+            yield (
+                "reversed_source=true: a bidirectional encoder reads from the end already; "
+                "set bidirectional=false or reversed_source=false"
+            )
+        if self.attention == "none":
+            if self.input_feeding:
+                yield (
+                    "input_feeding=true feeds back the attentional vector, which attention=none does not make; "
+                    "set input_feeding=false, or another attention"
+                )
+            for name in ("local_window", "coverage"):
+                if getattr(self, name):
+                    yield f"{name}={getattr(self, name)} is an option of attention, which is none; set another"
+            if self.decoder == "bahdanau":
+                yield "decoder=bahdanau is an order of attention, which is none; set decoder=luong or another attention"
+            if self.bridge == "zero" and not self.peeky:
+                yield (
+                    "bridge=zero and attention=none leave the decoder without the source; "
+                    "set another bridge, peeky=true, or another attention"
+                )
+        elif self.peeky:
+            yield (
+                f"peeky=true shows every step the same context vector, where attention={self.attention} gives it one "
+                "of its own; set attention=none and input_feeding=false, or peeky=false"
+            )
+        if self.decoder == "bahdanau" and self.input_feeding:
+            yield (
+                "input_feeding=true: decoder=bahdanau has the context in its recurrent input already; "
+                "set input_feeding=false"
+            )
+
+    def _size_conflicts(self) -> Iterator[str]:
+        if self.attention in ("dot", "scaled-dot") and self.annotation_size != self.decoder_size:
+            yield (
+                f"attention={self.attention} multiplies states with annotations, of decoder_size={self.decoder_size} "
+                f"and {self._annotation_sizes()}; make them equal or set attention=general"
+            )
+        if self.bridge == "concat" and self.annotation_size != self.decoder_size:
+            yield (
+                f"bridge=concat gives the decoder {self._annotation_sizes()} units where decoder_size="
+                f"{self.decoder_size}; make them equal or set bridge=projection"
+            )
+        if self.bridge in ("mean", "max") and self.encoder_size != self.decoder_size:
+            yield (
+                f"bridge={self.bridge} gives the decoder encoder_size={self.encoder_size} units where decoder_size="
+                f"{self.decoder_size}; make them equal or set bridge=projection"
+            )
+        if self.tied_embeddings == "none":
+            return
+        if self.peeky:
+            yield (
+                "peeky=true gives the output layer state and context side by side, wider than an embedding; "
+                f"set tied_embeddings=none, not {self.tied_embeddings}"
+            )
+        elif self.embedding_size != self.decoder_size:
+            yield (
                 f"embedding_size={self.embedding_size} and decoder_size={self.decoder_size} must be equal when "
                 f"tied_embeddings={self.tied_embeddings}; make them equal or set tied_embeddings=none"
             )
-        return self
+
+    def _annotation_sizes(self) -> str:
+        directions = "2 x " if self.bidirectional else ""
+        return f"{directions}encoder_size={self.encoder_size}"

@@ -1,6 +1,10 @@
-"""One step of the decoder, and its teacher-forced unroll.
+"""Decoders: from the words so far to the readouts that predict the next ones.
 
-Shapes: B sentences, T target positions, E embedding units, H decoder units, A annotation units, S source positions.
+All have one interface: `remember` what the encoder made, `start`, and a call over any number of target positions, which
+are all of a sentence under teacher forcing and one in search.
+
+Shapes: B sentences, T target positions, E embedding units, H decoder units, A annotation units, S source positions,
+R units of a readout.
 """
 
 from dataclasses import dataclass
@@ -8,73 +12,189 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import GeneralAttention, Memory
+from .attention import Memory, make_attention
+from .config import ModelConfig
+from .encoder import Encoding
+from .recurrent import CellStack, CellState, LayerStack
 
 
 @dataclass(frozen=True)
 class DecoderState:
     """What one step hands to the next."""
 
-    hidden_BH: Tensor
-    cell_BH: Tensor
-    attentional_BH: Tensor
-    """The attentional vector of the step before, fed back as input (zeros at the start)."""
+    layers: tuple[CellState, ...]
+    fed_BH: Tensor
+    """The attentional vector of the step before, zeros at the start; (B, 0) without input feeding."""
+    coverage_BS: Tensor
+    """The attention that every position has had; (B, 0) without coverage."""
 
     def select(self, rows: Tensor) -> "DecoderState":
         """Return the state of the sentences (or hypotheses) `rows`, int64 (B',), in that order."""
-        return DecoderState(self.hidden_BH[rows], self.cell_BH[rows], self.attentional_BH[rows])
+        layers = tuple(tuple(part[rows] for part in layer) for layer in self.layers)
+        return DecoderState(layers, self.fed_BH[rows], self.coverage_BS[rows])
 
 
-class Bridge(nn.Module):
-    """Summary of the source to the first decoder state: tanh(W summary) (Bahdanau et al. 2015, appendix A.2.2).
+Decoded = tuple[DecoderState, Tensor, Tensor]
+"""The state after the last position, the readouts (B, T, R), the attention weights (B, T, S)."""
 
-    The cell state gets a projection of its own, linear since a cell is not bounded.
+
+class FixedContextDecoder(nn.Module):
+    """No attention: all that is known of the source is in the first state (Sutskever et al. 2014, section 2).
+
+    h_t = LSTM(y_{t-1}, h_{t-1}), which is the readout.
     """
 
-    def __init__(self, annotation_size: int, decoder_size: int) -> None:
+    def __init__(self, config: ModelConfig, inputs: int | None = None) -> None:
+        """Make the layers, which read `inputs` units, by default a word's embedding."""
         super().__init__()
-        self.hidden = nn.Linear(annotation_size, decoder_size)
-        self.cell = nn.Linear(annotation_size, decoder_size)
+        self.layers = LayerStack(config.cell, inputs or config.embedding_size, config.decoder_size, config.layers)
 
-    def forward(self, summary_BA: Tensor) -> DecoderState:
+    def remember(self, encoding: Encoding, lengths_B: Tensor, between: tuple[Tensor, ...]) -> Memory:
+        """Keep the fixed context vector; there is no position to attend to."""
+        nothing_B0A = encoding.annotations_BSA[:, :0]
+        return Memory(nothing_B0A, nothing_B0A, nothing_B0A[:, :, 0], lengths_B, encoding.summary, between)
+
+    def start(self, layers: tuple[CellState, ...], memory: Memory) -> DecoderState:
         """Return the state before the first target word."""
-        hidden_BH = torch.tanh(self.hidden(summary_BA))
-        return DecoderState(hidden_BH, self.cell(summary_BA), torch.zeros_like(hidden_BH))
+        return DecoderState(layers, layers[0][0][:, :0], memory.padding_BS)
+
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+        """Read the embeddings of T words."""
+        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.between)
+        return DecoderState(layers, state.fed_BH, state.coverage_BS), hidden_BTH, hidden_BTH[:, :, :0]
 
 
-class InputFeedingDecoder(nn.Module):
-    """LSTM decoder in Luong's order with input feeding (Luong et al. 2015, sections 3 and 3.3).
+class PeekyDecoder(FixedContextDecoder):
+    """The fixed context vector c at every step, for the layers and for the output (Cho et al. 2014, section 2.2).
 
-    h_t = LSTM([y_{t-1}; a_{t-1}], h_{t-1});  c_t = attention(h_t);  a_t = tanh(W [c_t; h_t])
+    h_t = LSTM([y_{t-1}; c], h_{t-1}); the readout is [h_t; c].
     """
 
-    def __init__(self, embedding_size: int, decoder_size: int, annotation_size: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config, config.embedding_size + config.annotation_size)
+
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+        """Read the embeddings of T words."""
+        context_BTA = memory.summary_BA.unsqueeze(1).expand(-1, embedded_BTE.shape[1], -1)
+        state, hidden_BTH, weights_BT0 = super().forward(torch.cat([embedded_BTE, context_BTA], -1), state, memory)
+        return state, torch.cat([hidden_BTH, context_BTA], dim=-1), weights_BT0
+
+
+class AttentiveDecoder(nn.Module):
+    """What decoders with attention have in common."""
+
+    def __init__(self, config: ModelConfig, layers: LayerStack | CellStack) -> None:
         super().__init__()
-        self.from_embedding = nn.Linear(embedding_size, 4 * decoder_size)
-        # The fed attentional vector and the hidden state, side by side in one product.
-        self.from_state = nn.Linear(2 * decoder_size, 4 * decoder_size, bias=False)
-        self.attention = GeneralAttention(decoder_size, annotation_size)
-        self.combine = nn.Linear(annotation_size + decoder_size, decoder_size, bias=False)
+        self.layers: LayerStack | CellStack = layers
+        self.attention = make_attention(config)
 
-    def step(self, embedded_gates_B4H: Tensor, state: DecoderState, memory: Memory) -> tuple[DecoderState, Tensor]:
-        """Advance by one word; its input's share of the gates is `from_embedding(embedded)`.
+    def remember(self, encoding: Encoding, lengths_B: Tensor, between: tuple[Tensor, ...]) -> Memory:
+        """Compute what attention needs once a sentence."""
+        return self.attention.memory(encoding, lengths_B, between)
 
-        Returns the next state, whose attentional vector predicts the next word, and the attention weights (B, S).
-        """
-        fed_B2H = torch.cat([state.attentional_BH, state.hidden_BH], dim=-1)
-        gates_B4H = embedded_gates_B4H + self.from_state(fed_B2H)
-        in_BH, forget_BH, candidate_BH, out_BH = gates_B4H.chunk(4, dim=-1)
-        cell_BH = forget_BH.sigmoid() * state.cell_BH + in_BH.sigmoid() * candidate_BH.tanh()
-        hidden_BH = out_BH.sigmoid() * cell_BH.tanh()
-        context_BA, weights_BS = self.attention(hidden_BH, memory)
-        attentional_BH = torch.tanh(self.combine(torch.cat([context_BA, hidden_BH], dim=-1)))
-        return DecoderState(hidden_BH, cell_BH, attentional_BH), weights_BS
+    def start(self, layers: tuple[CellState, ...], memory: Memory) -> DecoderState:
+        """Return the state before the first target word."""
+        return DecoderState(layers, layers[0][0][:, :0], self.attention.nothing_covered(memory))
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Tensor:
-        """Unroll over given target words; return the attentional vectors (B, T, H)."""
-        gates_BT4H = self.from_embedding(embedded_BTE)
-        attentional: list[Tensor] = []
-        for gates_B4H in gates_BT4H.unbind(1):
-            state, _ = self.step(gates_B4H, state, memory)
-            attentional.append(state.attentional_BH)
-        return torch.stack(attentional, dim=1)
+
+class LuongDecoder(AttentiveDecoder):
+    """The new state attends (Luong et al. 2015, section 3). No state depends on attention: one call runs them all.
+
+    h_t = LSTM(y_{t-1}, h_{t-1});  c_t = attention(h_t);  readout = tanh(W [c_t; h_t])
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config, self._make_layers(config))
+        self.combine = nn.Linear(config.annotation_size + config.decoder_size, config.decoder_size, bias=False)
+
+    @staticmethod
+    def _make_layers(config: ModelConfig) -> LayerStack | CellStack:
+        return LayerStack(config.cell, config.embedding_size, config.decoder_size, config.layers)
+
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+        """Read the embeddings of T words."""
+        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.between)
+        readouts_BTH, weights_BTS, coverage_BS = self._attend(hidden_BTH, memory, state.coverage_BS)
+        return DecoderState(layers, state.fed_BH, coverage_BS), readouts_BTH, weights_BTS
+
+    def _attend(self, hidden_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the attentional vectors (B, T, H), the weights (B, T, S) and the coverage after them."""
+        context_BTA, weights_BTS, coverage_BS = self.attention(hidden_BTH, memory, coverage_BS)
+        return torch.tanh(self.combine(torch.cat([context_BTA, hidden_BTH], dim=-1))), weights_BTS, coverage_BS
+
+
+class InputFeedingDecoder(LuongDecoder):
+    """Luong's order with input feeding (Luong et al. 2015, section 3.3): every step waits for the attention before.
+
+    h_t = LSTM([y_{t-1}; a_{t-1}], h_{t-1});  c_t = attention(h_t);  a_t = tanh(W [c_t; h_t]), which is the readout.
+    """
+
+    layers: CellStack
+
+    @staticmethod
+    def _make_layers(config: ModelConfig) -> CellStack:
+        return CellStack(config.cell, config.embedding_size, config.decoder_size, config.decoder_size, config.layers)
+
+    def start(self, layers: tuple[CellState, ...], memory: Memory) -> DecoderState:
+        """Return the state before the first target word, with nothing to feed."""
+        return DecoderState(layers, torch.zeros_like(layers[0][0]), self.attention.nothing_covered(memory))
+
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+        """Read the embeddings of T words, one after the other."""
+        readouts, weights = [], []
+        layers, fed_BH, coverage_BS = state.layers, state.fed_BH, state.coverage_BS
+        for gates_BG in self.layers.gates(embedded_BTE):
+            layers = self.layers(gates_BG, fed_BH, layers, memory.between)
+            fed_B1H, weights_B1S, coverage_BS = self._attend(layers[-1][0].unsqueeze(1), memory, coverage_BS)
+            fed_BH = fed_B1H.squeeze(1)
+            readouts.append(fed_B1H)
+            weights.append(weights_B1S)
+        return DecoderState(layers, fed_BH, coverage_BS), torch.cat(readouts, dim=1), torch.cat(weights, dim=1)
+
+
+class BahdanauDecoder(AttentiveDecoder):
+    """The old state attends, and the context enters the new one (Bahdanau et al. 2015, section 3.1, appendix A.2.2).
+
+    c_t = attention(s_{t-1});  s_t = GRU([y_{t-1}; c_t], s_{t-1});
+    readout = maxout(U s_t + V y_{t-1} + C c_t), each unit the larger of two.
+    """
+
+    layers: CellStack
+
+    def __init__(self, config: ModelConfig) -> None:
+        size, annotation_size = config.decoder_size, config.annotation_size
+        super().__init__(config, CellStack(config.cell, config.embedding_size, annotation_size, size, config.layers))
+        self.from_state = nn.Linear(size, 2 * size)
+        self.from_word = nn.Linear(config.embedding_size, 2 * size, bias=False)
+        self.from_context = nn.Linear(annotation_size, 2 * size, bias=False)
+
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+        """Read the embeddings of T words, one after the other."""
+        hidden, contexts, weights = [], [], []
+        layers, coverage_BS = state.layers, state.coverage_BS
+        for gates_BG in self.layers.gates(embedded_BTE):
+            query_B1H = layers[-1][0].unsqueeze(1)
+            context_B1A, weights_B1S, coverage_BS = self.attention(query_B1H, memory, coverage_BS)
+            layers = self.layers(gates_BG, context_B1A.squeeze(1), layers, memory.between)
+            hidden.append(layers[-1][0])
+            contexts.append(context_B1A)
+            weights.append(weights_B1S)
+        readouts_BTH = self._read_out(torch.stack(hidden, dim=1), embedded_BTE, torch.cat(contexts, dim=1))
+        return DecoderState(layers, state.fed_BH, coverage_BS), readouts_BTH, torch.cat(weights, dim=1)
+
+    def _read_out(self, hidden_BTH: Tensor, embedded_BTE: Tensor, context_BTA: Tensor) -> Tensor:
+        pairs_BT2H = self.from_state(hidden_BTH) + self.from_word(embedded_BTE) + self.from_context(context_BTA)
+        readouts_BTH: Tensor = pairs_BT2H.unflatten(-1, (-1, 2)).amax(dim=-1)
+        return readouts_BTH
+
+
+Decoder = FixedContextDecoder | AttentiveDecoder
+
+
+def make_decoder(config: ModelConfig) -> Decoder:
+    """Return the decoder that the configuration describes."""
+    if config.attention == "none":
+        return PeekyDecoder(config) if config.peeky else FixedContextDecoder(config)
+    if config.decoder == "bahdanau":
+        return BahdanauDecoder(config)
+    return InputFeedingDecoder(config) if config.input_feeding else LuongDecoder(config)

@@ -1,12 +1,16 @@
-"""Source tokens to annotations and a summary of the sentence.
+"""Source tokens to annotations, and to the states that the decoder starts from.
 
-Shapes: B sentences, S source positions, E embedding units, D units of one direction, A = 2D annotation units.
+Shapes: B sentences, S source positions, E embedding units, D units of one direction, A annotation units (D or 2D).
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from .config import ModelConfig
 from .dropout import DropoutNoise, drop
+from .recurrent import CellState, GruLayer, HoldingLstmLayer, LstmLayer
 
 
 def reversal_index(lengths_B: Tensor, size: int) -> Tensor:
@@ -21,29 +25,62 @@ def take_positions(values_BSD: Tensor, index_BS: Tensor) -> Tensor:
     return values_BSD.gather(1, index_BS.unsqueeze(-1).expand(-1, -1, values_BSD.shape[-1]))
 
 
-class BidirectionalEncoder(nn.Module):
-    """Annotation of a word: its forward and backward LSTM states (Bahdanau et al. 2015, section 3.2).
+@dataclass(frozen=True)
+class Encoding:
+    """What the encoder makes of a batch."""
 
-    Two one-directional LSTMs, the second fed each sentence reversed within its length: the same result as a packed
-    bidirectional one, on torch's fast path for plain padded tensors. Padding follows the words in
-    both, so it cannot reach any state that is used.
+    annotations_BSA: Tensor
+    """States of the top layer at every position, the directions side by side."""
+    last: tuple[tuple[CellState, ...], ...]
+    """Of every layer and every direction, the state after the last word that it reads."""
+
+    @property
+    def summary(self) -> Tensor:
+        """The fixed context vector (B, A): the top layer's last hidden states (Cho et al. 2014, section 2.2)."""
+        return torch.cat([state[0] for state in self.last[-1]], dim=-1)
+
+
+class Encoder(nn.Module):
+    """Annotation of a word: the states of one direction, or of both (Bahdanau et al. 2015, section 3.2).
+
+    One-directional layers, of which a backward one is fed each sentence reversed within its length: the same result
+    as a packed bidirectional one, on torch's fast path for plain padded tensors. Padding follows the words either
+    way, so it cannot reach any state that is used. Annotations are in the order of the source, also of one that is
+    read reversed.
     """
 
-    def __init__(self, embedding_size: int, direction_size: int) -> None:
+    def __init__(self, config: ModelConfig, with_cells: bool) -> None:
+        """Make the layers; `with_cells` says whether an LSTM's cells at the last words are wanted."""
         super().__init__()
-        self.forwards = nn.LSTM(embedding_size, direction_size, batch_first=True)
-        self.backwards = nn.LSTM(embedding_size, direction_size, batch_first=True)
+        layer = GruLayer if config.cell == "gru" else HoldingLstmLayer if with_cells else LstmLayer
+        self._backwards = (False, True) if config.bidirectional else (config.reversed_source,)
+        sizes = [config.embedding_size] + [config.annotation_size] * (config.layers - 1)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(layer(size, config.encoder_size) for _ in self._backwards) for size in sizes
+        )
 
-    def forward(
-        self, embedded_BSE: Tensor, lengths_B: Tensor, noise: DropoutNoise | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the annotations (B, S, A) and the summary (B, A): the last state of each direction."""
+    def forward(self, embedded_BSE: Tensor, lengths_B: Tensor, noise: DropoutNoise | None = None) -> Encoding:
+        """Read the sentences; dropout falls between the layers and on the annotations."""
         reversal_BS = reversal_index(lengths_B, embedded_BSE.shape[1])
-        forwards_BSD, _ = self.forwards(embedded_BSE)
-        backwards_BSD, _ = self.backwards(take_positions(embedded_BSE, reversal_BS))
-        last_B1 = (lengths_B - 1).unsqueeze(1)
-        summary_BA = torch.cat(
-            [take_positions(forwards_BSD, last_B1), take_positions(backwards_BSD, last_B1)], dim=-1
-        ).squeeze(1)
-        annotations_BSA = torch.cat([forwards_BSD, take_positions(backwards_BSD, reversal_BS)], dim=-1)
-        return drop(annotations_BSA, noise), summary_BA
+        outputs_BSA, last = embedded_BSE, []
+        for number, directions in enumerate(self.layers):
+            inputs_BSI = drop(outputs_BSA, noise) if number else embedded_BSE
+            assert isinstance(directions, nn.ModuleList)
+            read = [
+                _read(layer, inputs_BSI, lengths_B, reversal_BS if backwards else None)
+                for layer, backwards in zip(directions, self._backwards, strict=True)
+            ]
+            outputs_BSA = torch.cat([outputs_BSD for outputs_BSD, _ in read], dim=-1)
+            last.append(tuple(state for _, state in read))
+        return Encoding(drop(outputs_BSA, noise), tuple(last))
+
+
+def _read(
+    layer: nn.Module, inputs_BSI: Tensor, lengths_B: Tensor, reversal_BS: Tensor | None
+) -> tuple[Tensor, CellState]:
+    """Return a layer's states in the order of the source, and the last; `reversal_BS` where it reads backwards."""
+    assert isinstance(layer, LstmLayer | GruLayer)
+    if reversal_BS is None:
+        return layer.read(inputs_BSI, lengths_B)
+    outputs_BSD, last = layer.read(take_positions(inputs_BSI, reversal_BS), lengths_B)
+    return take_positions(outputs_BSD, reversal_BS), last

@@ -4,9 +4,10 @@ Legend of the shape letters that end a tensor's name, here and in the files besi
 
     B  sentences of a batch (in search: hypotheses)   E  embedding units
     S  source positions                               D  units of one encoder direction
-    T  target positions                               A  annotation units, 2D
+    T  target positions                               A  annotation units, D or 2D
     V  target vocabulary                              H  decoder units
-    K  beam                                           N  words that are not padding
+    K  beam, or units of a key                        R  units of a readout, which the output layer reads
+    N  words that are not padding                     G  units of all gates of a cell
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Memory
+from .bridge import make_bridge
 from .config import ModelConfig
-from .decoder import Bridge, DecoderState, InputFeedingDecoder
+from .decoder import DecoderState, make_decoder
 from .dropout import DropoutNoise, drop
-from .encoder import BidirectionalEncoder
+from .encoder import Encoder
+from .forcing import TeacherForcing
 from .loss import Loss, summed_cross_entropy
 
 
@@ -45,7 +48,7 @@ class Batch:
 
 
 class Seq2Seq(nn.Module):
-    """Encoder, bridge, attentive decoder and output projection (Luong et al. 2015)."""
+    """Encoder, bridge, decoder and output projection."""
 
     def __init__(
         self,
@@ -55,25 +58,15 @@ class Seq2Seq(nn.Module):
         tokens: SpecialTokens = SPECIAL_TOKENS,
     ) -> None:
         super().__init__()
+        self.config = config
         self.tokens = tokens
-        annotation_size = 2 * config.encoder_size
         self.source_embedding = nn.Embedding(source_vocabulary, config.embedding_size)
-        self.encoder = BidirectionalEncoder(config.embedding_size, config.encoder_size)
-        self.bridge = Bridge(annotation_size, config.decoder_size)
+        self.encoder = Encoder(config, with_cells=config.bridge in ("concat", "mean", "max"))
+        self.bridge = make_bridge(config)
         self.target_embedding = nn.Embedding(target_vocabulary, config.embedding_size)
-        self.decoder = InputFeedingDecoder(config.embedding_size, config.decoder_size, annotation_size)
-        self.output = nn.Linear(config.decoder_size, target_vocabulary)
-        self._initialise(config)
-
-    def _initialise(self, config: ModelConfig) -> None:
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
-            else:
-                nn.init.zeros_(parameter)
-        # Embeddings of norm about 1: large enough to be told apart, small enough to serve as an output layer.
-        for embedding in (self.source_embedding, self.target_embedding):
-            nn.init.normal_(embedding.weight, std=config.embedding_size**-0.5)
+        self.decoder = make_decoder(config)
+        self.output = nn.Linear(config.readout_size, target_vocabulary)
+        _initialise(self, config)
         if config.tied_embeddings != "none":
             self.output.weight = self.target_embedding.weight
         if config.tied_embeddings == "all":
@@ -82,27 +75,81 @@ class Seq2Seq(nn.Module):
     def encode(
         self, source_BS: Tensor, lengths_B: Tensor, noise: DropoutNoise | None = None
     ) -> tuple[Memory, DecoderState]:
-        """Read the source; return what the decoder attends to and its first state."""
+        """Read the source; return what the decoder reads at every step and its first state."""
         embedded_BSE = drop(self.source_embedding(source_BS), noise)
-        annotations_BSA, summary_BA = self.encoder(embedded_BSE, lengths_B, noise)
-        return self.decoder.attention.memory(annotations_BSA, lengths_B), self.bridge(summary_BA)
+        encoding = self.encoder(embedded_BSE, lengths_B, noise)
+        layers = self.bridge(encoding.last)
+        between = () if noise is None else tuple(noise.mask(state[0].unsqueeze(1)) for state in layers[1:])
+        memory: Memory = self.decoder.remember(encoding, lengths_B, between)
+        return memory, self.decoder.start(layers, memory)
 
     def step(self, token_B: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState, Tensor]:
-        """Feed one target token; return log-probabilities (B, V), the next state, attention weights (B, S)."""
-        gates_B4H = self.decoder.from_embedding(self.target_embedding(token_B))
-        state, weights_BS = self.decoder.step(gates_B4H, state, memory)
-        return torch.log_softmax(self.output(state.attentional_BH), dim=-1), state, weights_BS
+        """Feed one target token; return log-probabilities (B, V), the next state, attention weights (B, S).
 
-    def forward(self, batch: Batch, noise: DropoutNoise | None = None, label_smoothing: float = 0.0) -> Loss:
-        """Return the summed loss of the batch under teacher forcing."""
+        Without attention there are no positions to attend to: the weights are (B, 0).
+        """
+        embedded_B1E = self.target_embedding(token_B).unsqueeze(1)
+        state, readout_B1R, weights_B1S = self.decoder(embedded_B1E, state, memory)
+        return torch.log_softmax(self.output(readout_B1R.squeeze(1)), dim=-1), state, weights_B1S.squeeze(1)
+
+    def forward(
+        self,
+        batch: Batch,
+        noise: DropoutNoise | None = None,
+        label_smoothing: float = 0.0,
+        forcing: TeacherForcing | None = None,
+    ) -> Loss:
+        """Return the summed loss of the batch; without `forcing`, every word is fed from the reference."""
         memory, state = self.encode(batch.source_BS, batch.source_lengths_B, noise)
-        embedded_BTE = drop(self.target_embedding(batch.target_BT[:, :-1]), noise)
-        attentional_BTH = drop(self.decoder(embedded_BTE, state, memory), noise)
+        if forcing is None:
+            embedded_BTE = drop(self.target_embedding(batch.target_BT[:, :-1]), noise)
+            _, readouts_BTR, _ = self.decoder(embedded_BTE, state, memory)
+            readouts_BTR = drop(readouts_BTR, noise)
+        else:
+            readouts_BTR = self._sample(batch.target_BT, state, memory, noise, forcing)
         return summed_cross_entropy(
-            attentional_BTH,
+            readouts_BTR,
             self.output.weight,
             self.output.bias,
             batch.target_BT[:, 1:],
             self.tokens.padding,
             label_smoothing,
         )
+
+    def _sample(
+        self,
+        target_BT: Tensor,
+        state: DecoderState,
+        memory: Memory,
+        noise: DropoutNoise | None,
+        forcing: TeacherForcing,
+    ) -> Tensor:
+        """Return the readouts (B, T, R) where some words are fed from the reference, and else the likeliest one."""
+        mask_E = drop(torch.ones_like(self.target_embedding.weight[:1]).unsqueeze(0), noise)
+        mask_R = drop(torch.ones_like(self.output.weight[:1]).unsqueeze(0), noise)
+        forced_BT = forcing.draw(target_BT.shape[1] - 1).to(target_BT.device)
+        token_B = target_BT[:, 0]
+        readouts: list[Tensor] = []
+        for reference_B, forced_B in zip(target_BT.unbind(1), forced_BT.unbind(1), strict=False):
+            token_B = torch.where(forced_B, reference_B, token_B)
+            embedded_B1E = self.target_embedding(token_B).unsqueeze(1) * mask_E
+            state, readout_B1R, _ = self.decoder(embedded_B1E, state, memory)
+            readouts.append(readout_B1R * mask_R)
+            token_B = self.output(readouts[-1].detach().squeeze(1)).argmax(dim=-1)
+        return torch.cat(readouts, dim=1)
+
+
+def _initialise(model: Seq2Seq, config: ModelConfig) -> None:
+    """Set the weights at the start of training."""
+    if config.initialisation == "uniform":
+        for parameter in model.parameters():
+            nn.init.uniform_(parameter, -0.08, 0.08)
+        return
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+        else:
+            nn.init.zeros_(parameter)
+    # Embeddings of norm about 1: large enough to be told apart, small enough to serve as an output layer.
+    for embedding in (model.source_embedding, model.target_embedding):
+        nn.init.normal_(embedding.weight, std=config.embedding_size**-0.5)

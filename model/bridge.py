@@ -1,0 +1,84 @@
+"""The encoder's last states to the decoder's first, layer by layer.
+
+Shapes: B sentences, D units of one encoder direction, A annotation units, H decoder units.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .recurrent import CellState
+
+LastStates = tuple[tuple[CellState, ...], ...]
+"""Of every encoder layer and direction."""
+
+
+class ProjectionBridge(nn.Module):
+    """tanh(W [h of all directions] + b) (Bahdanau et al. 2015, appendix A.2.2).
+
+    An LSTM's cell gets a projection of the same hidden states, linear since a cell is not bounded.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        states = 2 if config.cell == "lstm" else 1
+        self.projections = nn.ModuleList(
+            nn.ModuleList(nn.Linear(config.annotation_size, config.decoder_size) for _ in range(states))
+            for _ in range(config.layers)
+        )
+
+    def forward(self, last: LastStates) -> tuple[CellState, ...]:
+        """Return the first state of every decoder layer."""
+        first: list[CellState] = []
+        for projections, directions in zip(self.projections, last, strict=True):
+            summary_BA = torch.cat([state[0] for state in directions], dim=-1)
+            assert isinstance(projections, nn.ModuleList)
+            hidden_BH, *cell_BH = (projection(summary_BA) for projection in projections)
+            first.append((torch.tanh(hidden_BH), *cell_BH))
+        return tuple(first)
+
+
+class CombiningBridge(nn.Module):
+    """Both directions' states as one, without weights: side by side, their mean, or their maximum by unit."""
+
+    def __init__(self, combine: Callable[[list[Tensor]], Tensor]) -> None:
+        """Take what makes (B, H) of the (B, D) of all directions."""
+        super().__init__()
+        self._combine = combine
+
+    def forward(self, last: LastStates) -> tuple[CellState, ...]:
+        """Return the first state of every decoder layer; a cell is made of cells."""
+        return tuple(
+            tuple(self._combine(list(parts)) for parts in zip(*directions, strict=True)) for directions in last
+        )
+
+
+class ZeroBridge(nn.Module):
+    """Zeros: all that the decoder learns of the source comes through its inputs."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self._states, self._size = 2 if config.cell == "lstm" else 1, config.decoder_size
+
+    def forward(self, last: LastStates) -> tuple[CellState, ...]:
+        """Return the first state of every decoder layer."""
+        return tuple(
+            tuple(directions[0][0].new_zeros(directions[0][0].shape[0], self._size) for _ in range(self._states))
+            for directions in last
+        )
+
+
+COMBINATIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
+    "concat": lambda parts: torch.cat(parts, dim=-1),
+    "mean": lambda parts: torch.stack(parts).mean(0),
+    "max": lambda parts: torch.stack(parts).amax(0),
+}
+
+
+def make_bridge(config: ModelConfig) -> nn.Module:
+    """Return the bridge that `config.bridge` names."""
+    if config.bridge in COMBINATIONS:
+        return CombiningBridge(COMBINATIONS[config.bridge])
+    return ZeroBridge(config) if config.bridge == "zero" else ProjectionBridge(config)

@@ -1,0 +1,97 @@
+"""Score functions of attention: how well a decoder state and an annotation match.
+
+Shapes: B sentences, T target positions, S source positions, H decoder units, A annotation units, K units of a key.
+
+A key is the annotation's share of the score, computed once a sentence; a query is a decoder state.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .config import AttentionKind
+
+
+class DotScore(nn.Module):
+    """score(h, a) = h' a (Luong et al. 2015, eq. 8, dot). States and annotations must be of one size."""
+
+    def __init__(self, decoder_size: int, annotation_size: int) -> None:
+        super().__init__()
+        assert decoder_size == annotation_size
+        self.key_size = annotation_size
+
+    def keys(self, annotations_BSA: Tensor) -> Tensor:
+        """Return the keys (B, S, K)."""
+        return annotations_BSA
+
+    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, T, S)."""
+        return torch.bmm(queries_BTH, keys_BSK.mT)
+
+
+class ScaledDotScore(DotScore):
+    """score(h, a) = h' a / sqrt(H) (Vaswani et al. 2017, eq. 1)."""
+
+    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, T, S)."""
+        return super().forward(queries_BTH / math.sqrt(queries_BTH.shape[-1]), keys_BSK)
+
+
+class GeneralScore(nn.Module):
+    """score(h, a) = h' W a (Luong et al. 2015, eq. 8, general)."""
+
+    def __init__(self, decoder_size: int, annotation_size: int) -> None:
+        super().__init__()
+        self.key_size = decoder_size
+        self.keys = nn.Linear(annotation_size, decoder_size, bias=False)
+
+    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, T, S)."""
+        return torch.bmm(queries_BTH, keys_BSK.mT)
+
+
+class ConcatScore(nn.Module):
+    """score(h, a) = v' tanh(W [h; a]) (Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, eq. 8, concat).
+
+    W [h; a] is the sum of a product with h and one with a, so that the second is computed once a sentence.
+    """
+
+    def __init__(self, decoder_size: int, annotation_size: int) -> None:
+        super().__init__()
+        self.key_size = decoder_size
+        self.queries = nn.Linear(decoder_size, decoder_size, bias=False)
+        self.keys = nn.Linear(annotation_size, decoder_size, bias=False)
+        self.energy = nn.Linear(decoder_size, 1, bias=False)
+
+    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, T, S)."""
+        hidden_BTSK = torch.tanh(self.queries(queries_BTH).unsqueeze(2) + keys_BSK.unsqueeze(1))
+        return self.energy(hidden_BTSK).squeeze(-1)  # type: ignore[no-any-return]
+
+
+class MlpScore(nn.Module):
+    """score(h, a) = v' tanh(W2 tanh(W1 [h; a] + b1) + b2): concat through a perceptron of two hidden layers."""
+
+    def __init__(self, decoder_size: int, annotation_size: int) -> None:
+        super().__init__()
+        self.key_size = decoder_size
+        self.queries = nn.Linear(decoder_size, decoder_size, bias=False)
+        self.keys = nn.Linear(annotation_size, decoder_size)
+        self.hidden = nn.Linear(decoder_size, decoder_size)
+        self.energy = nn.Linear(decoder_size, 1, bias=False)
+
+    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, T, S)."""
+        first_BTSK = torch.tanh(self.queries(queries_BTH).unsqueeze(2) + keys_BSK.unsqueeze(1))
+        return self.energy(torch.tanh(self.hidden(first_BTSK))).squeeze(-1)  # type: ignore[no-any-return]
+
+
+Score = DotScore | GeneralScore | ConcatScore | MlpScore
+SCORES: dict[AttentionKind, type[Score]] = {
+    "dot": DotScore,
+    "scaled-dot": ScaledDotScore,
+    "general": GeneralScore,
+    "concat": ConcatScore,
+    "mlp": MlpScore,
+}
