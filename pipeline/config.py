@@ -91,6 +91,18 @@ class TrainingConfig(Section):
     adam_beta2: float = Field(0.98, gt=0.0, lt=1.0, description="decay of Adam's second moment")
     clip_norm: float = Field(1.0, gt=0.0, description="norm that the gradient is scaled down to")
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="mass spread evenly over the vocabulary")
+    teacher_forcing: float = Field(
+        1.0, ge=0.0, le=1.0, description="share of target words fed from the reference; the rest are the model's own"
+    )
+    teacher_forcing_schedule: Literal["constant", "linear", "inverse-sigmoid"] = Field(
+        "constant", description="how the share falls from 1 to teacher_forcing during training (Bengio et al. 2015)"
+    )
+    teacher_forcing_decay: float = Field(
+        1000.0, ge=1.0, description="k of the inverse sigmoid k / (k + exp(step / k)): half is reached at step k ln k"
+    )
+    teacher_forcing_per: Literal["step", "sentence"] = Field(
+        "step", description="draw for every word, or once for a whole sentence"
+    )
     seed: int = Field(1, ge=0, le=2**31, description="seed of weights, batches and dropout")
     keep_checkpoints: int = Field(3, ge=1, description="checkpoints kept, those with the best validation BLEU")
     log_every: int = Field(10, ge=1, description="steps between two reports")
@@ -103,14 +115,71 @@ class TrainingConfig(Section):
         300, ge=10, description="seconds that a worker waits for the others before it gives up"
     )
 
+    @model_validator(mode="after")
+    def _schedule_has_somewhere_to_go(self) -> Self:
+        if self.teacher_forcing_schedule != "constant" and self.teacher_forcing == 1.0:
+            raise ValueError(
+                f"teacher_forcing_schedule={self.teacher_forcing_schedule} goes from 1 down to teacher_forcing, "
+                "which is 1; set teacher_forcing to less, such as 0.5"
+            )
+        return self
+
 
 class EvaluationConfig(Section):
     """How the best checkpoint is scored."""
 
     beam: int = Field(5, ge=1, description="hypotheses kept; 1 is greedy search")
-    length_penalty: float = Field(1.0, ge=0.0, description="alpha of Wu et al. 2016; 0 prefers short translations")
+    length_penalty: float = Field(
+        1.0, ge=0.0, le=10.0, description="alpha of Wu et al. 2016; 0 prefers short translations"
+    )
+    coverage_penalty: float = Field(
+        0.0, ge=0.0, le=10.0, description="beta of Wu et al. 2016: what unattended source words cost; needs attention"
+    )
+    min_length: int = Field(0, ge=0, description="target tokens of a translation at least")
+    max_length: int | None = Field(
+        None, ge=1, description="target tokens at most; null: twice those of the source and ten more"
+    )
+    replace_unknown: bool = Field(
+        False, description="put the source word that attention points at in place of <unk>; needs attention"
+    )
+    sampling_temperature: float | None = Field(
+        None, gt=0.0, le=100.0, description="null: search; else draw from the probabilities to the power of 1 / this"
+    )
+    sampling_top_k: int | None = Field(None, ge=1, description="draw from so many of the most probable tokens")
+    sampling_seed: int = Field(1, ge=0, description="seed of the draws")
     batch_sentences: int = Field(64, ge=1, description="sentences searched at once; changes speed only")
     samples: int = Field(20, ge=1, description="translations of the test set to show in the registry")
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise ValueError(
+                f"min_length={self.min_length} is more than max_length={self.max_length}; lower it or raise max_length"
+            )
+        if self.sampling_top_k is not None and self.sampling_temperature is None:
+            raise ValueError(
+                f"sampling_top_k={self.sampling_top_k} says what to draw from, and nothing is drawn; "
+                "set sampling_temperature, such as 1.0, or sampling_top_k=null"
+            )
+        if self.coverage_penalty and (self.beam == 1 or self.sampling_temperature is not None):
+            raise ValueError(
+                f"coverage_penalty={self.coverage_penalty} chooses among the hypotheses of a beam, and there is one "
+                "translation of each sentence; set coverage_penalty=0, or beam=2 or more and sampling_temperature=null"
+            )
+        return self
+
+
+class AblationConfig(Section):
+    """How systems are compared: what `nmt ablate` trains and shows."""
+
+    epochs: int | None = Field(
+        None, ge=1, description="passes over the corpus that every system gets at most; null: training.epochs"
+    )
+    seeds: int = Field(1, ge=1, description="trainings of every system, with training.seed and the seeds after it")
+    bootstrap_samples: int = Field(
+        1000, ge=100, description="resampled test sets of an interval and of a paired significance test"
+    )
+    sentences: int = Field(3, ge=1, description="test sentences, from short to long, whose attention is drawn")
 
 
 class RegistryConfig(Section):
@@ -133,7 +202,19 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    ablation: AblationConfig = AblationConfig()
     registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _what_needs_attention_has_it(self) -> Self:
+        if self.model.attention == "none":
+            for name, nothing in (("coverage_penalty", "0"), ("replace_unknown", "false")):
+                if value := getattr(self.evaluation, name):
+                    raise ValueError(
+                        f"evaluation.{name}={str(value).lower()} uses attention weights, which model.attention=none "
+                        f"does not make; set evaluation.{name}={nothing}, or another model.attention"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _tying_needs_joint_vocabulary(self) -> Self:
@@ -195,7 +276,7 @@ def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Run
 
     Raises InputError with the name, the value and the nearest valid name or the bound.
     """
-    flat = dict(_flatten(preset)) | dict(overrides)
+    flat = dict(flatten(preset)) | dict(overrides)
     nested: dict[str, Any] = {}
     for name, value in flat.items():
         _refuse_unknown(name, value)
@@ -207,10 +288,11 @@ def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Run
         raise InputError(_explain(error)) from None
 
 
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested sections by dotted name."""
     for name, value in content.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -249,7 +331,7 @@ def corpus_name(config: CorpusConfig) -> str:
 def dump_fields(config: RunConfig) -> dict[str, Any]:
     """Return the values of all fields by dotted name."""
     nested = config.model_dump(mode="json")
-    return dict(_flatten(nested))
+    return dict(flatten(nested))
 
 
 def field_help() -> Iterator[tuple[str, str, str]]:

@@ -28,8 +28,9 @@ from pipeline.resources import Allotment, allot
 from pipeline.run_folder import FIGURES, best_checkpoints, keep_weights, set_damaged_aside
 from pipeline.store import Figures, Stage, Store, home
 from pipeline.subwords import Subwords
-from pipeline.trained import HISTORY, TrainedModel
+from pipeline.trained import CHECKPOINTS, HISTORY, TrainedModel
 from pipeline.training import Hooks, Trainer
+from pipeline.weights import WEIGHTS, count_parameters
 from pipeline.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
 
 # Fields that change where and how a run computes, not what: a run may be resumed with others.
@@ -252,6 +253,8 @@ def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> 
         "best_bleu": kept[0]["bleu"],
         "epochs": int(epochs[-1]["epoch"]),
         "steps": int(epochs[-1]["step"]),
+        "parameters": count_parameters(folder / CHECKPOINTS / kept[0]["name"] / WEIGHTS),
+        "training_seconds": sum(epoch["train_seconds"] for epoch in epochs),
         "target_tokens_per_second": sum(e["train_target_tokens_per_second"] for e in epochs) / len(epochs),
         "workers": allotment.workers,
         "threads_per_worker": allotment.threads,

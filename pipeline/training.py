@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from model.dropout import DropoutNoise
+from model.forcing import TeacherForcing
 from model.loss import Loss
 from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import TrainingConfig
@@ -69,6 +70,20 @@ def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
     floor = config.final_learning_rate
     decay = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
     return config.learning_rate * min(1.0, step / max(1, config.warmup_steps)) * decay
+
+
+def teacher_forcing_ratio(config: TrainingConfig, step: int, done: float) -> float:
+    """Return the share of target words that optimizer step `step` (from 1) feeds from the reference.
+
+    Bengio et al. 2015, "Scheduled Sampling", section 2.4: with e the lowest share, linear is 1 - (1 - e) times the
+    share `done` of all epochs, inverse sigmoid max(e, k / (k + exp(step / k))).
+    """
+    lowest, k = config.teacher_forcing, config.teacher_forcing_decay
+    if config.teacher_forcing_schedule == "linear":
+        return 1.0 - (1.0 - lowest) * min(1.0, done)
+    if config.teacher_forcing_schedule == "inverse-sigmoid":
+        return max(lowest, k / (k + math.exp(min(step / k, 700.0))))
+    return lowest
 
 
 @dataclass(frozen=True)
@@ -175,8 +190,10 @@ class Trainer:
         smoothed, nll, words = 0.0, 0.0, 0
         started = began = time.perf_counter()
         for index, shares in enumerate(self.epochs.steps(epoch)):
-            rate = learning_rate(self.config, self.progress.step + 1, (epoch + index / steps) / self.config.epochs)
-            loss, norm = self._step(shares, rate)
+            done = (epoch + index / steps) / self.config.epochs
+            rate = learning_rate(self.config, self.progress.step + 1, done)
+            forced = teacher_forcing_ratio(self.config, self.progress.step + 1, done)
+            loss, norm = self._step(shares, rate, forced)
             smoothed, nll = smoothed + loss.smoothed * loss.words, nll + loss.nll * loss.words
             words += loss.words
             if self.progress.step % self.config.log_every == 0 or index + 1 == steps:
@@ -188,27 +205,33 @@ class Trainer:
                         "loss": loss.smoothed,
                         "perplexity": math.exp(min(loss.nll, 700.0)),
                         "learning_rate": rate,
+                        "teacher_forcing": forced,
                         "gradient_norm": norm,
                         "target_tokens_per_second": loss.words / (time.perf_counter() - began),
                     }
                 )
             began = time.perf_counter()  # The next step begins with waiting for its data.
+        seconds = time.perf_counter() - started
         return {
             "step": self.progress.step,
             "train_loss": smoothed / words,
             "train_perplexity": math.exp(min(nll / words, 700.0)),
-            "train_target_tokens_per_second": words / (time.perf_counter() - started),
+            "train_target_tokens_per_second": words / seconds,
+            "train_seconds": seconds,
         }
 
-    def _step(self, shares: list[Share], rate: float) -> tuple[StepLoss, float]:
+    def _step(self, shares: list[Share], rate: float, forced: float) -> tuple[StepLoss, float]:
         """Take one optimizer step; return the loss over all workers and the gradient's norm."""
         self._gradients.reset()
+        seed = step_seed(self.config.seed, self.progress.step)
         for share in shares:
-            noise = None
-            if self.dropout:
-                seed = step_seed(self.config.seed, self.progress.step)
-                noise = DropoutNoise(self.dropout, seed, share.rows, share.global_size)
-            loss: Loss = self.model(share.batch, noise, self.config.label_smoothing)
+            noise = DropoutNoise(self.dropout, seed, share.rows, share.global_size) if self.dropout else None
+            forcing = None  # Where every word is fed from the reference, all are known beforehand: the fast path.
+            if forced < 1.0:
+                # A seed of its own: the draws of dropout begin with the same numbers.
+                per = self.config.teacher_forcing_per
+                forcing = TeacherForcing(forced, per, seed + 2**40, share.rows, share.global_size)
+            loss: Loss = self.model(share.batch, noise, self.config.label_smoothing, forcing)
             loss.smoothed.backward()  # type: ignore[no-untyped-call]
             self._gradients.add_totals(loss)
         mean = self._gradients.average()

@@ -1,8 +1,10 @@
 """A model's weights as safetensors: nothing that is loaded can run code."""
 
+import math
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from model.seq2seq import Seq2Seq
@@ -25,3 +27,9 @@ def load_weights(model: Seq2Seq, path: Path) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
+
+
+def count_parameters(path: Path) -> int:
+    """Return the number of weights in a file that `save_weights` wrote; those of tied tensors count once."""
+    with safe_open(path, framework="pt") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
