@@ -1,38 +1,72 @@
 """Lines in, translations out, with a registered model."""
 
+import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
+from flows.search_options import SearchOptions
 from pipeline.errors import InputError
 from pipeline.pulled import PulledModel
 
 LINES_AT_ONCE = 512
+Answer = Callable[[list[str]], list[str]]
 
 
-def translate_file(model: str, source: Path | None, output: Path | None) -> None:
+def translate_file(model: str, source: Path | None, output: Path | None, options: SearchOptions) -> None:
     """Translate the lines of a file or of standard input to a file or to standard output.
 
     A line ends at a line feed and nowhere else, so that there are as many lines out as in. What is typed on a
     terminal is answered line by line.
 
-    Raises InputError for an unknown model or bytes that are not UTF-8.
+    Raises InputError for an unknown model, options that it does not take, or bytes that are not UTF-8.
     """
-    pulled = PulledModel(model)
+    answer = open_model(model, options)
     reading = nullcontext(sys.stdin.buffer) if source is None else source.open("rb")
     at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
     with reading as stream:
         lines = decode_lines(stream, str(source or "standard input"))
-        translations = translate_lines(pulled, lines, at_once)
+        translations = translate_lines(answer, lines, at_once)
         if output is None:
             for translation in translations:
                 sys.stdout.write(translation + "\n")
                 sys.stdout.flush()
         else:
             write_whole(output, translations)
+
+
+def open_model(model: str, options: SearchOptions) -> Answer:
+    """Load a registered model; return what answers lines with lines, as the options say."""
+    pulled, changes = PulledModel(model), options.changes()
+    if not changes and not options.as_json:
+        return pulled.translate
+    translator = pulled.translator(changes)
+    if options.attention and not translator.has_attention:
+        raise InputError(f"--attention: {model} has no attention to show; leave it out")
+
+    def answer(lines: list[str]) -> list[str]:
+        if not options.as_json:
+            return list(translator.translate(lines))
+        found = zip(lines, translator.hypotheses(lines), strict=True)
+        return [json.dumps(_describe(line, n_best, options.attention), ensure_ascii=False) for line, n_best in found]
+
+    return answer
+
+
+def _describe(line: str, n_best: list[Any], attention: bool) -> dict[str, Any]:
+    """Return what a line of JSON says; of a blank line there are no hypotheses."""
+    hypotheses = [{"text": translation.text, "score": translation.score} for translation in n_best]
+    if not attention:
+        return {"source": line, "hypotheses": hypotheses}
+    for description, translation in zip(hypotheses, n_best, strict=True):
+        description["target_pieces"] = translation.target_pieces
+        description["attention"] = [[round(weight, 4) for weight in row] for row in translation.attention]
+    pieces = n_best[0].source_pieces if n_best else []
+    return {"source": line, "source_pieces": pieces, "hypotheses": hypotheses}
 
 
 def write_whole(path: Path, lines: Iterable[str]) -> None:
@@ -56,8 +90,8 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
             raise InputError(f"{name}:{number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
 
 
-def translate_lines(model: PulledModel, lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[str]:
-    """Yield the translation of each line, in order; `at_once` lines are read before the first is translated."""
+def translate_lines(answer: Answer, lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[str]:
+    """Yield the answer to each line, in order; `at_once` lines are read before the first is translated."""
     remaining = iter(lines)
     while batch := list(islice(remaining, at_once)):
-        yield from model.translate(batch)
+        yield from answer(batch)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import model
-from model.search import SearchConfig
 from pipeline.config import EvaluationConfig
+from pipeline.decoding import search_config
 from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL
 from pipeline.trained import TrainedModel
 from pipeline.weights import WEIGHTS
@@ -29,7 +29,8 @@ def write_bundle(trained: TrainedModel, config: EvaluationConfig, folder: Path) 
         shutil.copy2(Path(__file__).with_name(name), code / "pipeline" / name)
     description = {
         "model": trained.config.model_dump(),
-        "search": asdict(SearchConfig(beam=config.beam, length_penalty=config.length_penalty)),
+        "search": asdict(search_config(config)),
         "batch_sentences": config.batch_sentences,
+        "replace_unknown": config.replace_unknown,
     }
     (folder / "translator.json").write_text(json.dumps(description, indent=2) + "\n", "utf8")

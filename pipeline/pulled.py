@@ -1,6 +1,8 @@
 """A registered model, pulled from MLflow by its name or URI."""
 
 import difflib
+from collections.abc import Mapping
+from typing import Any
 
 import mlflow
 import mlflow.pyfunc
@@ -20,6 +22,7 @@ class PulledModel:
 
         Raises InputError if there is no such model, version or alias; WorldError if MLflow fails.
         """
+        self._name = model
         mlflow.set_tracking_uri(tracking_uri())
         uri = model if ":/" in model else f"models:/{model}@{CHAMPION}"
         with reachable_server():
@@ -34,6 +37,25 @@ class PulledModel:
         """Return the translation of each sentence, in order."""
         translations: list[str] = self._model.predict(sentences)
         return translations
+
+    def translator(self, changes: Mapping[str, Any]) -> Any:
+        """Return the version's own Translator, from its own copy of the code, with these options changed.
+
+        `changes` are fields of SearchConfig, and replace_unknown. Raises InputError if the version knows no options,
+        or one has a bad value; each is named as on the command line.
+        """
+        translator = getattr(self._model.unwrap_python_model(), "translator", None)
+        if translator is None:
+            raise InputError(
+                f"--model {self._name}: this version was registered before there were options of the search; "
+                "leave them out, or train the model again"
+            )
+        try:
+            return translator.configured(changes)
+        except ValueError as error:
+            wrong = [name for name in changes if str(error).startswith(f"{name}=")] or list(changes)
+            given = " ".join(f"--{name.replace('_', '-')} {changes[name]}" for name in wrong)
+            raise InputError(f"{given}: {error}") from None
 
 
 def _what_there_is(uri: str) -> str:

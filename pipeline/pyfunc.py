@@ -46,12 +46,12 @@ class TranslationModel(PythonModel):
         folder = Path(context.artifacts["translator"])
         translator = import_privately(folder / "code", "pipeline.translator")
         description = json.loads((folder / "translator.json").read_text("utf8"))
-        self._translator = translator.Translator.from_description(folder, description)
+        self.translator = translator.Translator.from_description(folder, description)
 
     # MLflow reads the signature off these types; its own base class has more parameters.
     def predict(self, model_input: list[str]) -> list[str]:  # type: ignore[override]
         """Translate each sentence; the order is kept, and an empty sentence stays empty."""
-        translations: list[str] = self._translator.translate(model_input)
+        translations: list[str] = self.translator.translate(model_input)
         return translations
 
 

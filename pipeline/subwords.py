@@ -2,6 +2,7 @@
 
 import io
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,53 @@ class Subwords:
     def decode_target(self, rows: list[list[int]]) -> list[str]:
         """Return the detokenized text of each row of target tokens (without `start` and `end`)."""
         return [str(self._target.decode(row)) for row in rows]
+
+    def decode_replacing(self, tokens: list[int], words: list[str]) -> str:
+        """Return the detokenized text of a row of target tokens with `words` in place of its unknown ones.
+
+        A word stands apart from the letters of its neighbours: it is a whole one.
+        """
+        pieces, remaining, before = list[str](), iter(words), SPECIAL_TOKENS.start
+        for token in tokens:
+            unknown = SPECIAL_TOKENS.unknown
+            piece = next(remaining) if token == unknown else str(self._target.id_to_piece(token))
+            if unknown in (before, token) and pieces and pieces[-1][-1:].isalnum() and piece[:1].isalnum():
+                pieces.append(" ")
+            pieces.append(piece)
+            before = token
+        # SentencePiece leaves as it is what is no piece of its own.
+        return str(self._target.decode(pieces))
+
+    def source_pieces(self, sentence: str) -> list[str]:
+        """Return what each source token of a sentence stands for, `end` last; unknown ones as they are spelled."""
+        return [*self._source.encode(sentence, return_type=str), self._source.id_to_piece(SPECIAL_TOKENS.end)]
+
+    def target_pieces(self, tokens: list[int]) -> list[str]:
+        """Return the piece of each target token."""
+        return [str(self._target.id_to_piece(token)) for token in tokens]
+
+    def source_words(self, sentence: str) -> list[str]:
+        """Return the word that each source token (but `end`) is a piece of, spelled as in the sentence."""
+        offsets = self._source.encode(sentence, return_type="offset_mapping")["offsets"]
+        return [_word_at(sentence, begin, end) for begin, end in offsets]
+
+
+def _word_at(sentence: str, begin: int, end: int) -> str:
+    """Return the word, from space to space without the punctuation around it, that a piece of a sentence belongs to.
+
+    A piece of such punctuation is a word of its own; one that is all space opens the word after it.
+    """
+    piece = sentence[begin:end]
+    begin += len(piece) - len(piece.lstrip())
+    for run in re.finditer(r"\S+", sentence):
+        if begin < run.end():
+            marks = "".join(character for character in run[0] if unicodedata.category(character).startswith("P"))
+            word = run[0].strip(marks)
+            start = run.end() - len(run[0].lstrip(marks))
+            if not piece.strip() or (start < end and begin < start + len(word)):
+                return word or run[0]
+            break
+    return piece.strip()
 
 
 def learn_pieces(

@@ -3,6 +3,8 @@ import pytest
 from pipeline.config import RunConfig, build_config, dump_fields, field_help, field_names, parse_overrides
 from pipeline.errors import InputError
 
+NO_ATTENTION = {"model.attention": "none", "model.input_feeding": False}
+
 
 def test_overrides_are_read_as_yaml() -> None:
     assert parse_overrides(["training.epochs=3", "corpus.path=a=b", "corpus.subset=null", "model.dropout=1e-1"]) == {
@@ -39,6 +41,17 @@ def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
         ({"tokenizer.kind": "words"}, "tokenizer.kind=words: Input should be 'unigram' or 'bpe'"),
         ({"model.decoder_size": 8}, "embedding_size=256 and decoder_size=8 must be equal"),
         ({"tokenizer.joint": False}, "model.tied_embeddings=all shares one table between both languages"),
+        ({"evaluation.sampling_top_k": 5}, "sampling_top_k=5 says what to draw from, and nothing is drawn; set"),
+        ({"evaluation.min_length": 5, "evaluation.max_length": 4}, "min_length=5 is more than max_length=4"),
+        ({"evaluation.beam": 1, "evaluation.coverage_penalty": 0.2}, "chooses among the hypotheses of a beam"),
+        (
+            {**NO_ATTENTION, "evaluation.coverage_penalty": 0.2},
+            "evaluation.coverage_penalty=0.2 uses attention weights",
+        ),
+        (
+            {**NO_ATTENTION, "evaluation.replace_unknown": True},
+            "set evaluation.replace_unknown=false, or another model",
+        ),
         ({"corpus.target_path": "x"}, "target_path=x needs the source side in corpus.path"),
         ({"corpus.source_column": "en"}, "both 'en'; name two columns"),
         ({"training.epochs": 0, "training.patience": 0}, "(and 1 more)"),

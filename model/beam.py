@@ -1,0 +1,177 @@
+"""Beam search, batched over sentences.
+
+Shapes: B sentences still searched, K hypotheses of each, C candidates to follow them, L tokens so far, S source
+positions, V target vocabulary, N hypotheses of several sentences.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .attention import Memory
+from .decoder import DecoderState
+from .hypotheses import Hypothesis, Task
+
+Ended = list[list[Hypothesis]]
+"""Of every sentence of the batch, the hypotheses that have ended, with the scores they ended with."""
+
+
+@dataclass(frozen=True)
+class _Beams:
+    """The hypotheses that have not ended, of the sentences that are not done."""
+
+    sentences_B: Tensor
+    words_BKL: Tensor
+    """Of the hypotheses so far, `start` first."""
+    logp_BK: Tensor
+    attended_BKS: Tensor
+    """Sums of the attention weights, which the coverage penalty is made of; without one, no columns."""
+    attention_BKLS: Tensor
+    """The attention weights of every step; no columns if they are not asked for."""
+    state: DecoderState
+    """Of B*K rows, the K hypotheses of a sentence side by side; `memory` likewise."""
+    memory: Memory
+
+    def keep_sentences(self, kept: Tensor) -> "_Beams":
+        beam = self.logp_BK.shape[1]
+        rows = (kept.unsqueeze(1) * beam + torch.arange(beam, device=kept.device)).flatten()
+        return _Beams(
+            self.sentences_B[kept],
+            self.words_BKL[kept],
+            self.logp_BK[kept],
+            self.attended_BKS[kept],
+            self.attention_BKLS[kept],
+            self.state.select(rows),
+            self.memory.select(rows),
+        )
+
+    def follow(self, origin_BK: Tensor, token_BK: Tensor, logp_BK: Tensor) -> "_Beams":
+        """Lengthen the hypotheses `origin` by a token each; all that belongs to a hypothesis moves with it."""
+        rows_B1 = torch.arange(origin_BK.shape[0], device=origin_BK.device).unsqueeze(1)
+        return _Beams(
+            self.sentences_B,
+            torch.cat([self.words_BKL[rows_B1, origin_BK], token_BK.unsqueeze(2)], dim=2),
+            logp_BK,
+            self.attended_BKS[rows_B1, origin_BK],
+            self.attention_BKLS[rows_B1, origin_BK],
+            self.state.select((rows_B1 * origin_BK.shape[1] + origin_BK).flatten()),
+            self.memory,
+        )
+
+
+def beam_search(task: Task, memory: Memory, state: DecoderState) -> list[list[Hypothesis]]:
+    """Keep the `beam` most probable hypotheses of every sentence (Sutskever et al. 2014, section 3.2).
+
+    Returns up to `n_best` hypotheses of each, the best first by their scores, with length and coverage penalty.
+    """
+    ended: Ended = [[] for _ in range(task.limits_B.shape[0])]
+    beams = _start(task, memory, state)
+    for length in range(1, int(task.limits_B.max()) + 1):
+        beams = _advance(task, beams, ended, length)
+        _end_at_limit(task, beams, ended, length)
+        kept = _unfinished(task, beams, ended, length)
+        if kept.numel() < beams.sentences_B.numel():
+            beams = beams.keep_sentences(kept)
+            if not kept.numel():
+                break
+    return [sorted(found, key=lambda hypothesis: -hypothesis.score)[: task.config.n_best] for found in ended]
+
+
+def _start(task: Task, memory: Memory, state: DecoderState) -> _Beams:
+    size, beam, device = task.limits_B.shape[0], task.config.beam, task.limits_B.device
+    copies = torch.arange(size, device=device).repeat_interleave(beam)
+    memory, state = memory.select(copies), state.select(copies)
+    positions_NS = memory.padding_BS
+    logp_BK = torch.full((size, beam), -torch.inf, dtype=positions_NS.dtype, device=device)
+    logp_BK[:, 0] = 0.0  # All K start alike: only the first may spread.
+    return _Beams(
+        torch.arange(size, device=device),
+        torch.full((size, beam, 1), task.model.tokens.start, device=device),
+        logp_BK,
+        positions_NS.new_zeros(size, beam, task.attended(positions_NS).shape[1]),
+        positions_NS.new_zeros(size, beam, 0, positions_NS.shape[1] if task.attention else 0),
+        state,
+        memory,
+    )
+
+
+def _advance(task: Task, beams: _Beams, ended: Ended, length: int) -> _Beams:
+    """Lengthen every hypothesis by one token; move those that end with it to `ended`, with their scores."""
+    beam = beams.logp_BK.shape[1]
+    logp_NV, beams = _step(task, beams)
+    logp_BKV = task.rule_out(logp_NV, length - 1).view(*beams.logp_BK.shape, -1)
+    # Of 2K candidates at most K end, since each hypothesis can end in one way: K are left to go on.
+    logp_BC, flat_BC = (beams.logp_BK.unsqueeze(2) + logp_BKV).flatten(1).topk(2 * beam, dim=1)
+    origin_BC, token_BC = flat_BC // logp_BKV.shape[2], flat_BC % logp_BKV.shape[2]
+    ends_BC = token_BC == task.model.tokens.end
+    possible_BC = logp_BC > -torch.inf
+    rows_N, candidates_N = (ends_BC & possible_BC)[:, :beam].nonzero(as_tuple=True)
+    origins_N = origin_BC[rows_N, candidates_N]
+    _finish(task, beams, ended, (rows_N, origins_N), logp_BC[rows_N, candidates_N], by_end=True)
+    # The first K candidates that go on, in the order of their probabilities: `ends` sorts last, the sort is stable.
+    chosen_BK = ends_BC.int().sort(dim=1, stable=True).indices[:, :beam]
+    return beams.follow(origin_BC.gather(1, chosen_BK), token_BC.gather(1, chosen_BK), logp_BC.gather(1, chosen_BK))
+
+
+def _step(task: Task, beams: _Beams) -> tuple[Tensor, _Beams]:
+    """Feed every hypothesis its last token; return the log-probabilities of the next (N, V), and note the weights."""
+    logp_NV, state, weights_NS = task.model.step(beams.words_BKL[:, :, -1].flatten(), beams.state, beams.memory)
+    shape = (*beams.logp_BK.shape, 1, weights_NS.shape[1] if task.attention else 0)
+    kept_BK1S = weights_NS[:, : shape[3]].reshape(shape)
+    return logp_NV, _Beams(
+        beams.sentences_B,
+        beams.words_BKL,
+        beams.logp_BK,
+        beams.attended_BKS + task.attended(weights_NS).reshape(beams.attended_BKS.shape),
+        torch.cat([beams.attention_BKLS, kept_BK1S], dim=2),
+        state,
+        beams.memory,
+    )
+
+
+def _finish(
+    task: Task, beams: _Beams, ended: Ended, places: tuple[Tensor, ...], logp_N: Tensor, *, by_end: bool
+) -> None:
+    """Score the hypotheses at `places` (rows, hypotheses of the row) and add them to those that have ended."""
+    if not logp_N.numel():
+        return
+    sentences_N = beams.sentences_B[places[0]]
+    lengths_N = task.lengths_B[sentences_N]
+    steps = [beams.attention_BKLS.shape[2]] * logp_N.numel()
+    for sentence, words, score, attention, length in zip(
+        sentences_N.tolist(),
+        beams.words_BKL[places][:, 1:].tolist(),
+        task.config.scores(logp_N, steps, beams.attended_BKS[places], lengths_N),
+        beams.attention_BKLS[places].tolist(),
+        lengths_N.tolist(),
+        strict=True,
+    ):
+        kept = [weights[:length] for weights in attention] if task.attention else []
+        ended[sentence].append(Hypothesis(words, score, kept, by_end))
+
+
+def _end_at_limit(task: Task, beams: _Beams, ended: Ended, length: int) -> None:
+    """End the hypotheses of the sentences at their limit as they are."""
+    at_limit_B = task.limits_B[beams.sentences_B] <= length
+    places = (at_limit_B.unsqueeze(1) & (beams.logp_BK > -torch.inf)).nonzero(as_tuple=True)
+    _finish(task, beams, ended, places, beams.logp_BK[places], by_end=False)
+
+
+def _unfinished(task: Task, beams: _Beams, ended: Ended, length: int) -> Tensor:
+    """Return the rows of the sentences to go on with.
+
+    A sentence is done at its limit, when `beam` hypotheses have ended, or when none that goes on can be among the
+    `n_best` any more: log-probabilities only fall, the length penalty is largest at the limit, and the coverage
+    penalty is at most 0.
+    """
+    config, kept = task.config, []
+    limits, best_going = task.limits_B[beams.sentences_B].tolist(), beams.logp_BK[:, 0].tolist()
+    for row, sentence in enumerate(beams.sentences_B.tolist()):
+        scores = sorted((hypothesis.score for hypothesis in ended[sentence]), reverse=True)
+        if limits[row] <= length or len(scores) >= config.beam:
+            continue
+        bound = best_going[row] / config.penalty(limits[row])
+        if len(scores) < config.n_best or scores[config.n_best - 1] < bound:
+            kept.append(row)
+    return torch.tensor(kept, dtype=torch.int64, device=task.limits_B.device)
