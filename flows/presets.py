@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import RunConfig, build_config
+from pipeline.config import RunConfig, build_config, flatten
 from pipeline.errors import InputError
 
 
@@ -21,32 +21,42 @@ def preset_names() -> list[str]:
 def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
     """Return the configuration of a preset (a name, or a YAML file of the user's) with overrides by dotted name.
 
-    Raises InputError for an unknown preset, with the nearest, and for anything wrong in it or in the overrides.
+    A preset that `extends` another states what differs from that one. Raises InputError for an unknown preset, with
+    the nearest, and for anything wrong in it or in the overrides.
 
     >>> load_config("captions", {"training.epochs": 3}).training.epochs
     3
     """
-    if preset.endswith((".yaml", ".yml")):
-        path = Path(preset)
-        if not path.is_file():
-            raise InputError(f"--preset {preset}: there is no such file")
-        try:
-            return _build(path.stem, path.read_text("utf8"), overrides)
-        except UnicodeDecodeError as error:
-            raise InputError(f"--preset {preset}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
+    if not preset.endswith((".yaml", ".yml")):
+        return build_config({"name": preset} | _named(preset, f"--preset {preset}"), overrides)
+    path = Path(preset)
+    if not path.is_file():
+        raise InputError(f"--preset {preset}: there is no such file")
+    try:
+        content = _parse(path.read_text("utf8"), preset)
+    except UnicodeDecodeError as error:
+        raise InputError(f"--preset {preset}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
+    return build_config({"name": path.stem} | content, overrides)
+
+
+def _named(name: str, asked_by: str) -> dict[str, Any]:
+    """Return what a preset of the package and those that it extends say, by dotted name."""
     names = preset_names()
-    if preset not in names:
-        near = difflib.get_close_matches(preset, names, 1)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise InputError(f"--preset {preset}: there is no such preset; {hint} (or give a .yaml file)")
-    return _build(preset, (resources.files("flows") / "presets" / f"{preset}.yaml").read_text("utf8"), overrides)
+        raise InputError(f"{asked_by}: there is no such preset; {hint} (or give a .yaml file)")
+    return _parse((resources.files("flows") / "presets" / f"{name}.yaml").read_text("utf8"), name)
 
 
-def _build(name: str, text: str, overrides: Mapping[str, Any]) -> RunConfig:
+def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise InputError(f"--preset {name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise InputError(f"--preset {name}: a preset is a mapping of sections, not {type(content).__name__}")
-    return build_config({"name": name, **content}, overrides)
+    own = dict(content)
+    extended = own.pop("extends", None)
+    base = {} if extended is None else _named(str(extended), f"--preset {name}: extends {extended}")
+    return base | dict(flatten(own))

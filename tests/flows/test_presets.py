@@ -23,6 +23,15 @@ def test_a_preset_of_the_users_own(tmp_path: Path) -> None:
     assert (config.name, config.training.epochs, config.training.patience) == ("mine", 7, 2)
 
 
+def test_a_preset_states_what_differs_from_the_one_that_it_extends(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: seq2seq-reversed\nmodel:\n  dropout: 0.4\n")
+    mine, base = load_config(str(path), {}), load_config("seq2seq-reversed", {})
+    assert mine.model == base.model.model_copy(update={"dropout": 0.4})
+    assert mine.training == base.training == load_config("captions", {}).training
+    assert mine.name == "mine"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -30,6 +39,7 @@ def test_a_preset_of_the_users_own(tmp_path: Path) -> None:
         ("- a\n- b\n", "a preset is a mapping of sections, not list"),
         ("training:\n  epoch: 7\n", "did you mean training.epochs"),
         ("traning:\n  epochs: 7\n", "did you mean training.epochs"),
+        ("extends: captoins\n", "extends captoins: there is no such preset; did you mean captions"),
     ],
 )
 def test_what_is_wrong_in_it_is_said(tmp_path: Path, text: str, message: str) -> None:
