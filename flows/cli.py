@@ -1,13 +1,8 @@
 """The command line `nmt`: one clear line and exit code 2 for what is wrong, 130 for Ctrl-C."""
 
 import json
-import logging
-import os
 import shutil
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+import flows.search_options as opt
+from flows.console import display, one_line_errors, quieten_libraries, reachable_prefect
 from flows.presets import load_config, preset_names
-from flows.view import CURRENT_VIEW, LogView, TerminalView
+from pipeline.ablation import plan_ablation
 from pipeline.config import field_help, parse_overrides
-from pipeline.errors import InputError, WorldError
+from pipeline.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,73 +29,6 @@ Override = Annotated[
 ]
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the process with one line for what is no bug; let a bug have its traceback.
-
-    Around each command, and not around all: Typer ends the process for Ctrl-C in its own way, without a word.
-    """
-    try:
-        yield
-    except (InputError, WorldError) as error:
-        _fail(str(error))
-    except BrokenPipeError:
-        # The reader of our output has left, as `head` does: not worth a word.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}; nothing half-written was kept: mend it and give the command again")
-    except KeyboardInterrupt:
-        print("nmt: stopped; give the same command again to go on", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
-
-
-def _fail(message: str) -> None:
-    print(f"nmt: {message}", file=sys.stderr)  # noqa: T201
-    sys.exit(2)
-
-
-@contextmanager
-def _display() -> Iterator[None]:
-    """Show a run on standard error: live on a terminal, one line an event elsewhere."""
-    console = Console(stderr=True)
-    view: LogView
-    shown: AbstractContextManager[None]
-    if console.is_terminal:
-        view = terminal = TerminalView(console)
-        shown = terminal.shown()
-    else:
-        view, shown = LogView(lambda line: print(line, file=sys.stderr, flush=True)), nullcontext()  # noqa: T201
-    token = CURRENT_VIEW.set(view)
-    try:
-        with shown:
-            yield
-    finally:
-        CURRENT_VIEW.reset(token)
-
-
-@contextmanager
-def _reachable_prefect() -> Iterator[None]:
-    """Turn a Prefect server that does not answer into a WorldError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith("Failed to reach API"):
-            raise
-        raise WorldError(f"PREFECT_API_URL: {error}; start that server or unset the variable") from None
-
-
-def _quieten_libraries() -> None:
-    """Keep the libraries' own logs off the console: errors arrive as exceptions, progress by our view."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("alembic", "ray", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
-
-
 @app.command()
 @one_line_errors()
 def train(
@@ -109,11 +39,11 @@ def train(
     """Train the model of a preset, score it and register it; what has not changed is taken from the store."""
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Refused before the servers start, let alone a download.
-    _quieten_libraries()
+    quieten_libraries()
     from flows.server import start_temporary_server
     from flows.train import train as train_flow
 
-    with _display(), _reachable_prefect():
+    with display(), reachable_prefect():
         start_temporary_server()
         result = train_flow(preset=preset, overrides=values)
     if as_json:
@@ -160,22 +90,82 @@ def _print_result(result: dict[str, Any]) -> None:
 
 @app.command()
 @one_line_errors()
+def ablate(
+    preset: Preset = "captions",
+    overrides: Override = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="trainings of every system; else the preset's")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
+) -> None:
+    """Train and compare a ladder of systems, from the bare network to input feeding, and the scores of attention."""
+    values = parse_overrides(overrides or []) | ({} if seeds is None else {"ablation.seeds": seeds})
+    plan_ablation(load_config(preset, values))  # All systems are refused before the servers start, or none.
+    quieten_libraries()
+    from flows.ablation import ablation
+    from flows.server import start_temporary_server
+
+    with display(), reachable_prefect():
+        start_temporary_server()
+        result = ablation(preset=preset, overrides=values)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))  # noqa: T201
+        return
+    # Raw, so that it can be pasted into an issue or a README.
+    print(result["markdown"])  # noqa: T201
+    print(f"report {result['report']}")  # noqa: T201
+    print(f"{len(result['pictures'])} pictures beside it, such as {Path(result['pictures'][0]).name}")  # noqa: T201
+    print(f"MLflow run {result['run_id']} in {result['tracking_uri']}")  # noqa: T201
+
+
+@app.command()
+@one_line_errors()
 def translate(
     source: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="lines to translate; else stdin")] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="registered model (its champion) or URI such as models:/captions/3")
     ] = "captions",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write; else standard output")] = None,
+    beam: opt.Beam = None,
+    length_penalty: opt.LengthPenalty = None,
+    coverage_penalty: opt.CoveragePenalty = None,
+    n_best: opt.NBest = None,
+    min_length: opt.MinLength = None,
+    max_length: opt.MaxLength = None,
+    sample: opt.Sample = False,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    seed: opt.Seed = None,
+    replace_unknown: opt.ReplaceUnknown = None,
+    as_json: opt.AsJson = False,
+    attention: opt.Attention = False,
 ) -> None:
-    """Translate lines with a registered model: as many lines out as in, in order."""
+    """Translate lines with a registered model: as many lines out as in, in order.
+
+    What is not said of the search is as the model was scored.
+    """
+    options = opt.SearchOptions(
+        beam=beam,
+        length_penalty=length_penalty,
+        coverage_penalty=coverage_penalty,
+        n_best=n_best,
+        min_length=min_length,
+        max_length=max_length,
+        sample=sample,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        replace_unknown=replace_unknown,
+        as_json=as_json,
+        attention=attention,
+    )
+    options.check()
     if source is not None and not source.is_file():
         raise InputError(f"{source}: there is no such file")
     if output is not None and not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.absolute().parent}")
-    _quieten_libraries()
+    quieten_libraries()
     from flows.translate import translate_file
 
-    translate_file(model, source, output)
+    translate_file(model, source, output, options)
 
 
 @app.command()

@@ -17,8 +17,11 @@ STAGE_WIDTH = 12
 class View(Protocol):
     """What a flow tells of its progress."""
 
-    def began(self, stage: str, total: float | None = None, state: str = "") -> None:
-        """Begin a stage; `total` is its work, in what `advanced` counts, where that is known; `state` is shown."""
+    def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
+        """Begin a stage; `total` is its work, in what `advanced` counts, where that is known; `state` is shown.
+
+        `system` says which of several systems the stage is of.
+        """
 
     def advanced(self, amount: float) -> None:
         """Count work of the current stage as done."""
@@ -44,11 +47,12 @@ class LogView:
     def __init__(self, write: Callable[[str], None]) -> None:
         """Take where the lines go."""
         self._write = write
-        self._stage, self._began = "", 0.0
+        self._title, self._began = "", 0.0
 
-    def began(self, stage: str, total: float | None = None, state: str = "") -> None:
+    def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
         """Note the time; a line follows when the stage ends."""
-        self._stage, self._began = stage, time.monotonic()
+        self._title = f"{stage:<{STAGE_WIDTH}} " + (f"{system}: " if system else "")
+        self._began = time.monotonic()
 
     def advanced(self, amount: float) -> None:
         """Say nothing."""
@@ -56,12 +60,12 @@ class LogView:
     def record(self, record: Record) -> None:
         """Write a line for an epoch."""
         if is_epoch(record):
-            self._write(f"{self._stage:<{STAGE_WIDTH}} {epoch_line(record)}")
+            self._write(f"{self._title}{epoch_line(record)}")
 
     def ended(self, summary: str, reused: bool) -> None:
         """Write what the stage made."""
         took = "reused" if reused else f"{time.monotonic() - self._began:.1f} s"
-        self._write(f"{self._stage:<{STAGE_WIDTH}} {summary} ({took})")
+        self._write(f"{self._title}{summary} ({took})")
 
 
 class TerminalView(LogView):
@@ -87,10 +91,11 @@ class TerminalView(LogView):
         with self._progress:
             yield
 
-    def began(self, stage: str, total: float | None = None, state: str = "") -> None:
+    def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
         """Show a bar, moving without end where the total is not known."""
-        super().began(stage, total)
-        self._progress.reset(self._task, description=stage, total=total, visible=True, state=state)
+        super().began(stage, total, state, system)
+        title = f"{stage:<{STAGE_WIDTH}} {system}" if system else stage
+        self._progress.reset(self._task, description=title, total=total, visible=True, state=state)
 
     def advanced(self, amount: float) -> None:
         """Move the bar."""

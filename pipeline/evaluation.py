@@ -1,4 +1,4 @@
-"""BLEU and chrF on raw references, perplexity under teacher forcing."""
+"""The stage that scores a trained model: BLEU and chrF on raw references, perplexity under teacher forcing."""
 
 import json
 import math
@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 
-from model.search import SearchConfig
 from model.seq2seq import Seq2Seq
 from pipeline.collate import Ragged, collate
 from pipeline.config import EvaluationConfig
 from pipeline.corpus import Corpus, Split
+from pipeline.decoding import search_config
+from pipeline.metrics import corpus_bleu, corpus_chrf, signatures
 from pipeline.store import Figures, Stage, Store
 from pipeline.subwords import Subwords
 from pipeline.trained import TrainedModel
@@ -24,29 +23,6 @@ from pipeline.translator import Translator
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 TRANSLATIONS = "{split}.jsonl"
-
-
-def bleu_statistics(translations: Sequence[str], references: Sequence[str]) -> list[float]:
-    """Return what BLEU is made of, as numbers that can be added over shares of a corpus.
-
-    Matched n-grams (4), n-grams (4), the length of the translations and of the references.
-    """
-    if not translations:  # A worker may have no share of a small set; sacreBLEU wants at least one sentence.
-        return [0.0] * 10
-    score = BLEU().corpus_score(translations, [references])
-    return [*score.counts, *score.totals, score.sys_len, score.ref_len]
-
-
-def bleu_of_statistics(statistics: Sequence[float]) -> float:
-    """Return sacreBLEU's default BLEU, in [0, 100], of (a sum of) `bleu_statistics`."""
-    counts, totals, lengths = statistics[:4], statistics[4:8], statistics[8:]
-    score = BLEU.compute_bleu([int(n) for n in counts], [int(n) for n in totals], int(lengths[0]), int(lengths[1]))
-    return float(score.score)
-
-
-def corpus_bleu(translations: Sequence[str], references: Sequence[str]) -> float:
-    """Return sacreBLEU's default BLEU, in [0, 100], rounded as it is recorded."""
-    return round(float(BLEU().corpus_score(translations, [references]).score), 4)
 
 
 def teacher_forced_nll(
@@ -86,6 +62,17 @@ class Evaluation:
             yield from map(json.loads, lines)
 
 
+def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
+    """Return the stage of an evaluation of the training with that fingerprint."""
+    fields = config.model_dump(exclude={"samples", "batch_sentences"})
+    return Stage("evaluation", 1, fields, {"training": training, "corpus": corpus.fingerprint})
+
+
+def open_translator(model: Seq2Seq, subwords: Subwords, config: EvaluationConfig) -> Translator:
+    """Return what translates as `config` says."""
+    return Translator(model, subwords, search_config(config), config.batch_sentences, config.replace_unknown)
+
+
 def evaluate_model(
     trained: TrainedModel,
     corpus: Corpus,
@@ -99,19 +86,13 @@ def evaluate_model(
     reference, translation. BLEU and chrF compare detokenized text with the raw references; perplexity is that of the
     references' tokens under teacher forcing. `progress` is called with the sentences translated since the last call.
     """
-    stage = Stage(
-        "evaluation",
-        1,
-        config.model_dump(exclude={"samples", "batch_sentences"}),
-        {"training": trained.fingerprint, "corpus": corpus.fingerprint},
-    )
+    stage = evaluation_stage(trained.fingerprint, corpus, config)
 
     def build(folder: Path) -> Figures:
         on_gpu = trained.figures["device"] == "gpu" and torch.cuda.is_available()
         device = torch.device("cuda" if on_gpu else "cpu")
         model, subwords = trained.load(device)
-        search = SearchConfig(beam=config.beam, length_penalty=config.length_penalty)
-        translator = Translator(model, subwords, search, config.batch_sentences)
+        translator = open_translator(model, subwords, config)
         figures: dict[str, Any] = {}
         for split in SPLITS:
             sources, references = map(list, zip(*corpus.pairs(split), strict=True))
@@ -127,20 +108,11 @@ def evaluate_model(
 
 
 def _score(translations: list[str], references: list[str]) -> dict[str, float]:
-    chrf = CHRF().corpus_score(translations, [references])
     return {
         "bleu": corpus_bleu(translations, references),
-        "chrf": round(float(chrf.score), 4),
+        "chrf": corpus_chrf(translations, references),
         "sentences": len(references),
     }
-
-
-def signatures() -> dict[str, str]:
-    """Return sacreBLEU's signatures: which case, tokenizer, smoothing and version the scores are of."""
-    bleu, chrf = BLEU(), CHRF()
-    for metric in (bleu, chrf):
-        metric.corpus_score(["a"], [["a"]])  # A signature knows its number of references only after a score.
-    return {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())}
 
 
 def _perplexity(model: Seq2Seq, subwords: Subwords, sources: list[str], references: list[str]) -> float:

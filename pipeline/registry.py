@@ -19,7 +19,8 @@ from mlflow.tracking import MlflowClient
 from pipeline.bundle import PYFUNC, write_bundle
 from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus import Corpus
-from pipeline.evaluation import SPLITS, Evaluation, corpus_bleu
+from pipeline.evaluation import SPLITS, Evaluation
+from pipeline.metrics import corpus_bleu
 from pipeline.runs import TrainingRun, reachable_server
 from pipeline.store import home, versions
 from pipeline.trained import TrainedModel

@@ -3,8 +3,9 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag
@@ -19,6 +20,7 @@ from pipeline.store import home, versions
 METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
 FLUSH_SECONDS = 5.0
 TRAINING_TAG = "nmt.training"
+PARENT_TAG = "mlflow.parentRunId"
 STEP_METRICS = {
     "loss": "train/loss",
     "perplexity": "train/perplexity",
@@ -57,51 +59,84 @@ def reachable_server() -> Iterator[None]:
         ) from error
 
 
+def open_experiment(name: str) -> tuple[MlflowClient, str]:
+    """Return a client and the id of an experiment, which is created if it is not there."""
+    home().mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(tracking_uri())
+    client = MlflowClient()
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return client, str(found.experiment_id)
+    # A server knows where its artifacts go; for a bare database MLflow would take the folder of the command.
+    place = None if tracking_uri().startswith(("http://", "https://")) else (home() / "mlartifacts").as_uri()
+    return client, str(client.create_experiment(name, artifact_location=place))
+
+
+def make_run(
+    client: MlflowClient,
+    experiment: str,
+    name: str,
+    config: RunConfig,
+    tags: Mapping[str, str],
+    sections: Sequence[str],
+) -> str:
+    """Create a run with the parameters of the configuration's sections and the versions; return its id."""
+    tags = {"nmt.preset": config.name, **tags}
+    tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
+    run = client.create_run(experiment, run_name=name, tags=tags)
+    parameters = [
+        Param(field, str(value)) for field, value in dump_fields(config).items() if field.partition(".")[0] in sections
+    ]
+    client.log_batch(run.info.run_id, params=parameters)
+    return str(run.info.run_id)
+
+
+def finish(client: MlflowClient, run: str) -> None:
+    """End a run, unless it has ended well before: that would change how long it took."""
+    if client.get_run(run).info.status != "FINISHED":
+        client.set_terminated(run, "FINISHED")
+
+
+@dataclass(frozen=True)
+class Child:
+    """A run as one of several under a parent: an ablation's training is none of `nmt train`, though it be the same."""
+
+    parent: str
+    name: str
+
+
 class TrainingRun:
     """The MLflow run of one training. What it is told live is checked against the history at the end."""
 
-    def __init__(self, config: RunConfig, fingerprints: Mapping[str, str]) -> None:
-        """Find the run of the training `fingerprints["training"]`, or create it.
+    def __init__(self, config: RunConfig, fingerprints: Mapping[str, str], child: Child | None = None) -> None:
+        """Find the run of the training `fingerprints["training"]` under its parent, if any, or create it.
 
         Raises WorldError if the tracking server does not answer.
         """
-        home().mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(tracking_uri())
+        self._child = child
         self._pending: list[Metric] = []
         self._flushed = time.monotonic()
         self._away = False
         with reachable_server():
-            self.client = MlflowClient()
-            self.experiment_id = self._experiment(config.registry.experiment)
+            self.client, self.experiment_id = open_experiment(config.registry.experiment)
             self.id = self._find(fingerprints["training"]) or self._create(config, fingerprints)
             self._logged = self._logged_steps()
 
-    def _experiment(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        # A server knows where its artifacts go; for a bare database MLflow would take the folder of the command.
-        place = None if tracking_uri().startswith(("http://", "https://")) else (home() / "mlartifacts").as_uri()
-        return str(self.client.create_experiment(name, artifact_location=place))
-
     def _find(self, training: str) -> str | None:
-        runs = self.client.search_runs([self.experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
-        return str(runs[0].info.run_id) if runs else None
+        runs = self.client.search_runs([self.experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'")
+        parent = self._child.parent if self._child else None
+        return next((str(run.info.run_id) for run in runs if run.data.tags.get(PARENT_TAG) == parent), None)
 
     def _create(self, config: RunConfig, fingerprints: Mapping[str, str]) -> str:
-        name = f"{config.name}-{fingerprints['training'][:8]}"
-        tags = {"nmt.preset": config.name}
-        tags |= {f"nmt.fingerprint.{stage}": value for stage, value in fingerprints.items()}
-        tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
-        run = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
+        name = self._child.name if self._child else f"{config.name}-{fingerprints['training'][:8]}"
+        tags = {f"nmt.fingerprint.{stage}": value for stage, value in fingerprints.items()}
+        if self._child:
+            tags[PARENT_TAG] = self._child.parent
         sections = ("corpus", "tokenizer", "batching", "model", "training")
-        parameters = [
-            Param(field, str(value)) for field, value in dump_fields(config).items() if field.startswith(sections)
-        ]
-        self.client.log_batch(run.info.run_id, params=parameters)
+        run = make_run(self.client, self.experiment_id, name, config, tags, sections)
         # Last, since it is what the run is found by: one without parameters is not found.
-        self.client.set_tag(run.info.run_id, TRAINING_TAG, fingerprints["training"])
-        return str(run.info.run_id)
+        self.client.set_tag(run, TRAINING_TAG, fingerprints["training"])
+        return run
 
     def _logged_steps(self) -> dict[str, set[int]]:
         """Return the steps that the run has of each kind of record, by the metric that all of its kind have."""
@@ -135,7 +170,7 @@ class TrainingRun:
             for record in history:
                 self._pending += self._metrics(record)
             self._flush()
-            self.client.set_terminated(self.id, "FINISHED")
+            finish(self.client, self.id)
 
     def interrupted(self, by_user: bool) -> None:
         """Say that the training has stopped before its end; it may be continued."""

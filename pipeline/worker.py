@@ -15,7 +15,8 @@ from pipeline.batches import Indices, Lengths, plan_epoch, share_rows, split_sha
 from pipeline.checkpoint import load_checkpoint
 from pipeline.collate import Ragged, collate
 from pipeline.config import BatchingConfig, RunConfig
-from pipeline.evaluation import bleu_of_statistics, bleu_statistics, perplexity, teacher_forced_nll
+from pipeline.evaluation import perplexity, teacher_forced_nll
+from pipeline.metrics import bleu_of_statistics, bleu_statistics
 from pipeline.subwords import Subwords
 from pipeline.training import Epochs, Hooks, Share, Trainer
 from pipeline.translator import Translator

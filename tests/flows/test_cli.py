@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import one_line_errors
+from flows.console import one_line_errors
 from pipeline.errors import WorldError
 from tests.conftest import command_line
 

@@ -1,14 +1,23 @@
 """Small networks and batches in double precision, where rounding cannot hide an error."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from model.config import ModelConfig
-from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
+from model.seq2seq import Seq2Seq
 
 VOCABULARY = 23
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only lose time by sharing their work out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -21,23 +30,3 @@ def network() -> Seq2Seq:
             # Larger than at the start of training, so that words and states make a difference that can be seen.
             parameter.normal_(std=0.6)
     return model
-
-
-MakeBatch = Callable[..., Batch]
-
-
-@pytest.fixture
-def make_batch() -> MakeBatch:
-    def make(sources: list[list[int]], targets: list[list[int]], extra: int = 0) -> Batch:
-        """Pad rows (without `start`), with `extra` more columns of padding than they need."""
-        tokens = SPECIAL_TOKENS
-
-        def pad(rows: list[list[int]]) -> torch.Tensor:
-            width = max(map(len, rows)) + extra
-            return torch.tensor([row + [tokens.padding] * (width - len(row)) for row in rows])
-
-        return Batch(
-            pad(sources), torch.tensor([len(row) for row in sources]), pad([[tokens.start, *t] for t in targets])
-        )
-
-    return make

@@ -1,6 +1,10 @@
+import pytest
 import torch
 
+from model.config import ModelConfig
 from model.dropout import DropoutNoise, drop
+from tests.model.combinations import SOURCES, TARGETS, describe, make_batch, network, products
+from tests.model.literal import LiteralNetwork, Masks
 
 
 def noise(rows: list[int]) -> DropoutNoise:
@@ -26,3 +30,49 @@ def test_one_mask_a_sentence_and_the_expectation_is_kept() -> None:
 def test_no_noise_no_change() -> None:
     values = torch.randn(2, 3, 4)
     assert drop(values, None) is values
+
+
+DROPPED = [
+    *products(attention=("none",), peeky=(False, True), cell=("lstm", "gru"), layers=(1, 3)),
+    *products(
+        attention=("concat",),
+        decoder=("luong", "bahdanau"),
+        input_feeding=(False, True),
+        coverage=(False, True),
+        cell=("lstm", "gru"),
+        layers=(1, 2, 3),
+    ),
+    *products(attention=("general",), bidirectional=(False,), reversed_source=(False, True), layers=(2,)),
+]
+
+
+@pytest.mark.parametrize("config", DROPPED, ids=describe)
+def test_a_network_with_dropout_equals_its_equations_with_the_same_masks(config: ModelConfig) -> None:
+    """On words, between the layers of both stacks, on the annotations and on the readout."""
+    rows = torch.tensor([5, 0, 3])
+
+    def noise() -> DropoutNoise:
+        return DropoutNoise(0.4, seed=2, rows=rows, global_size=6)
+
+    def draw(drawn: DropoutNoise, size: int, times: int = 1) -> list[torch.Tensor]:
+        return [drawn.mask(torch.ones(3, 1, size).double())[:, 0] for _ in range(times)]
+
+    drawn, between = noise(), config.layers - 1
+    (source_word,) = draw(drawn, config.embedding_size)
+    encoder_layers, (annotation,) = draw(drawn, config.annotation_size, between), draw(drawn, config.annotation_size)
+    decoder_layers = draw(drawn, config.decoder_size, between)
+    (target_word,), (readout,) = draw(drawn, config.embedding_size), draw(drawn, config.readout_size)
+    expected = torch.zeros((), dtype=torch.float64)
+    for row, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):
+        masks = Masks(
+            source_word[row],
+            [mask[row] for mask in encoder_layers],
+            annotation[row],
+            [mask[row] for mask in decoder_layers],
+            target_word[row],
+            readout[row],
+        )
+        literal = LiteralNetwork(network(config), masks)
+        decoded = literal.decode(literal.encode(source), [2, *target[:-1]])
+        expected -= sum(step.logp[word] for step, word in zip(decoded.steps, target, strict=True))
+    torch.testing.assert_close(network(config)(make_batch(extra=1), noise()).nll, expected)

@@ -1,26 +1,46 @@
+"""The encoder's layers against torch's own on packed sequences, gradients included."""
+
+import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from model.encoder import BidirectionalEncoder, reversal_index
+from model.encoder import reversal_index
+from model.recurrent import GruLayer, HoldingLstmLayer, LstmLayer
+
+LENGTHS = torch.tensor([6, 1, 4])
+LAYERS = {"lstm": LstmLayer, "holding-lstm": HoldingLstmLayer, "gru": GruLayer}
 
 
 def test_reversal_turns_each_sentence_round_and_leaves_padding() -> None:
     assert reversal_index(torch.tensor([4, 2, 1]), 4).tolist() == [[3, 2, 1, 0], [1, 0, 2, 3], [0, 1, 2, 3]]
 
 
-def test_equals_torchs_packed_bidirectional_lstm() -> None:
+def read_packed(layer: nn.LSTM | nn.GRU, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return the hidden states, zero at padding, and the last states, by the slow path."""
+    packed, last = layer(pack_padded_sequence(inputs, LENGTHS, batch_first=True, enforce_sorted=False))
+    outputs, _ = pad_packed_sequence(packed, batch_first=True)
+    return outputs, [state[0] for state in (last if isinstance(last, tuple) else (last,))]
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+def test_a_layer_equals_torchs_on_a_packed_sequence_with_its_gradient(
+    kind: str, dtype: torch.dtype, tolerance: float
+) -> None:
     torch.manual_seed(2)
-    encoder = BidirectionalEncoder(embedding_size=5, direction_size=4).double()
-    reference = torch.nn.LSTM(5, 4, batch_first=True, bidirectional=True).double()
-    with torch.no_grad():
-        for name, parameter in encoder.forwards.named_parameters():
-            reference.get_parameter(name).copy_(parameter)
-        for name, parameter in encoder.backwards.named_parameters():
-            reference.get_parameter(f"{name}_reverse").copy_(parameter)
-    embedded, lengths = torch.randn(3, 6, 5).double(), torch.tensor([6, 2, 4])
-    packed, (last, _) = reference(pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False))
-    expected, _ = pad_packed_sequence(packed, batch_first=True)
-    annotations, summary = encoder(embedded, lengths)
-    for row, length in enumerate(lengths):
-        torch.testing.assert_close(annotations[row, :length], expected[row, :length])
-    torch.testing.assert_close(summary, torch.cat([last[0], last[1]], dim=-1))
+    layer = LAYERS[kind](5, 4).to(dtype)
+    inputs = (4 * torch.randn(3, 6, 5)).to(dtype).requires_grad_()  # Large: gates are nearly shut or open.
+    is_word = (torch.arange(6) < LENGTHS.unsqueeze(1)).unsqueeze(-1)
+    weights = torch.randn(2, 3, 1, 4).to(dtype)
+    results = []
+    assert isinstance(layer, LstmLayer | GruLayer)
+    assert isinstance(layer.fused, nn.LSTM | nn.GRU)
+    for outputs, last in (layer.read(inputs, LENGTHS), read_packed(layer.fused, inputs)):
+        states = list(last)[: 2 if kind == "holding-lstm" else 1]
+        loss = (outputs.masked_fill(~is_word, 0.0) * weights[0]).sum()
+        loss = loss + sum((state * weights[1, :, 0] ** 2).sum() for state in states)
+        results.append([outputs * is_word, *states, *torch.autograd.grad(loss, [inputs, *layer.parameters()])])
+    for actual, expected in zip(*results, strict=True):
+        assert actual.isfinite().all()
+        torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)

@@ -1,76 +1,69 @@
-from collections.abc import Callable
+"""What holds of the whole network beside its equations; the rest is in test_equations and test_combinations."""
+
+from typing import Literal
 
 import pytest
 import torch
 
 from model.config import ModelConfig
 from model.dropout import DropoutNoise
-from model.seq2seq import Batch, Seq2Seq
+from model.seq2seq import Seq2Seq
+from tests.model.combinations import SOURCES, TARGETS, describe, make_batch, network, products
 
-SOURCES = [[5, 6, 7, 8, 3], [9, 3], [10, 11, 12, 3]]
-TARGETS = [[6, 5, 3], [7, 8, 9, 10, 3], [11, 3]]
-
-
-def test_padding_changes_nothing(network: Seq2Seq, make_batch: Callable[..., Batch]) -> None:
-    tight, wide = make_batch(SOURCES, TARGETS), make_batch(SOURCES, TARGETS, extra=4)
-    torch.testing.assert_close(network(tight).nll, network(wide).nll)
-    assert network(tight).words == network(wide).words == 10
+NETWORKS = [
+    *products(attention=("none",), peeky=(False, True)),
+    *products(attention=("general",), input_feeding=(False, True), tied_embeddings=("none", "all"), layers=(2,)),
+    *products(attention=("mlp",), decoder=("bahdanau",), coverage=(True,), local_window=(2,), layers=(2,)),
+]
 
 
-def test_a_batch_is_the_sum_of_its_sentences(network: Seq2Seq, make_batch: Callable[..., Batch]) -> None:
-    singles = [network(make_batch([s], [t]), label_smoothing=0.1) for s, t in zip(SOURCES, TARGETS, strict=True)]
-    batch = network(make_batch(SOURCES, TARGETS), label_smoothing=0.1)
+@pytest.fixture(params=NETWORKS, ids=describe)
+def model(request: pytest.FixtureRequest) -> Seq2Seq:
+    config: ModelConfig = request.param
+    return network(config)
+
+
+def test_a_batch_is_the_sum_of_its_sentences(model: Seq2Seq) -> None:
+    singles = [model(make_batch([s], [t]), label_smoothing=0.1) for s, t in zip(SOURCES, TARGETS, strict=True)]
+    batch = model(make_batch(extra=2), label_smoothing=0.1)
     torch.testing.assert_close(batch.smoothed, sum(loss.smoothed for loss in singles))
-    assert batch.words == sum(loss.words for loss in singles)
+    assert batch.words == sum(loss.words for loss in singles) == 9
 
 
-def test_shares_with_dropout_add_up_to_the_whole(network: Seq2Seq, make_batch: Callable[..., Batch]) -> None:
+def test_shares_with_dropout_add_up_to_the_whole(model: Seq2Seq) -> None:
     def loss(rows: list[int]) -> torch.Tensor:
         batch = make_batch([SOURCES[r] for r in rows], [TARGETS[r] for r in rows])
-        smoothed: torch.Tensor = network(batch, DropoutNoise(0.5, 1, torch.tensor(rows), 3), 0.1).smoothed
+        smoothed: torch.Tensor = model(batch, DropoutNoise(0.5, 1, torch.tensor(rows), 3), 0.1).smoothed
         return smoothed
 
     torch.testing.assert_close(loss([0, 1, 2]), loss([0, 2]) + loss([1]))
 
 
-def test_stepping_through_a_reference_gives_the_training_loss(
-    network: Seq2Seq, make_batch: Callable[..., Batch]
-) -> None:
-    batch = make_batch(SOURCES, TARGETS)
-    memory, state = network.encode(batch.source_BS, batch.source_lengths_B)
-    nll = torch.zeros((), dtype=torch.float64)
-    for place in range(batch.target_BT.shape[1] - 1):
-        logp, state, weights = network.step(batch.target_BT[:, place], state, memory)
-        torch.testing.assert_close(weights.sum(1), torch.ones(3, dtype=torch.float64))
-        following = batch.target_BT[:, place + 1]
-        nll -= (logp.gather(1, following.unsqueeze(1)).squeeze(1) * (following != 0)).sum()
-    torch.testing.assert_close(nll, network(batch).nll)
-
-
-def test_gradients_in_double_precision(make_batch: Callable[..., Batch]) -> None:
-    torch.manual_seed(1)
-    config = ModelConfig(embedding_size=3, encoder_size=2, decoder_size=3, tied_embeddings="all")
-    network = Seq2Seq(config, 8, 8).double()
-    batch = make_batch([[5, 6, 3], [7, 3]], [[6, 3], [5, 7, 3]])
-    names, parameters = zip(*network.named_parameters(), strict=True)
-
-    def loss(*values: torch.Tensor) -> torch.Tensor:
-        result = torch.func.functional_call(network, dict(zip(names, values, strict=True)), (batch,))
-        smoothed: torch.Tensor = result.smoothed
-        return smoothed
-
-    assert torch.autograd.gradcheck(
-        loss, tuple(p.detach().clone().requires_grad_() for p in parameters), fast_mode=True
-    )
-
-
 @pytest.mark.parametrize(("tied", "tables"), [("none", 3), ("decoder", 2), ("all", 1)])
-def test_tied_embeddings_share_one_table(tied: str, tables: int) -> None:
-    network = Seq2Seq(ModelConfig(embedding_size=4, encoder_size=2, decoder_size=4, tied_embeddings=tied), 9, 9)
-    shared = {network.source_embedding.weight, network.target_embedding.weight, network.output.weight}
+def test_tied_embeddings_share_one_table(tied: Literal["none", "decoder", "all"], tables: int) -> None:
+    config = ModelConfig(embedding_size=4, encoder_size=2, decoder_size=4, tied_embeddings=tied)
+    model = Seq2Seq(config, 9, 9)
+    shared = {model.source_embedding.weight, model.target_embedding.weight, model.output.weight}
     assert len(shared) == tables
+    assert (model.output.weight is model.target_embedding.weight) == (tied != "none")
+    loss = model(make_batch()).smoothed
+    loss.backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in shared)
 
 
-def test_tying_needs_equal_sizes() -> None:
-    with pytest.raises(ValueError, match="embedding_size=4 and decoder_size=8 must be equal"):
-        ModelConfig(embedding_size=4, decoder_size=8, tied_embeddings="decoder")
+def test_uniform_initialisation_is_that_of_sutskever_et_al() -> None:
+    torch.manual_seed(3)
+    config = ModelConfig(embedding_size=24, encoder_size=12, decoder_size=24, layers=2, initialisation="uniform")
+    for name, parameter in Seq2Seq(config, 50, 50).named_parameters():
+        assert parameter.abs().max() <= 0.08, name
+        assert parameter.abs().max() > 0.05, f"{name} is not drawn"
+        if parameter.numel() > 200:
+            assert parameter.std().item() == pytest.approx(0.08 / 3**0.5, rel=0.15), name
+
+
+def test_default_initialisation_has_no_bias_and_embeddings_of_norm_one() -> None:
+    torch.manual_seed(3)
+    model = Seq2Seq(ModelConfig(embedding_size=64, encoder_size=12, decoder_size=64, layers=2), 200, 200)
+    assert model.target_embedding.weight.norm(dim=1).mean().item() == pytest.approx(1.0, abs=0.05)
+    for name, parameter in model.named_parameters():
+        assert (parameter.abs().sum() > 0) == (parameter.dim() > 1), name

@@ -13,7 +13,8 @@ from model.seq2seq import Seq2Seq
 from pipeline.config import RunConfig
 from pipeline.corpus import Corpus, prepare_corpus
 from pipeline.errors import InputError, WorldError
-from pipeline.evaluation import Evaluation, signatures
+from pipeline.evaluation import Evaluation
+from pipeline.metrics import signatures
 from pipeline.pulled import PulledModel
 from pipeline.registry import ModelVersion, register_model
 from pipeline.runs import TrainingRun, tracking_uri

@@ -1,74 +1,17 @@
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from model.config import ModelConfig
 from model.search import SearchConfig, search
-from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
-from pipeline.batches import Lengths, plan_epoch, share_rows, split_share
 from pipeline.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.collate import Ragged, collate
+from pipeline.collate import Ragged
 from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
-from pipeline.training import Epochs, Hooks, Share, Trainer, learning_rate
-
-VOCABULARY = 14
-Figures = dict[str, float]
-
-
-def digits(count: int, seed: int) -> list[list[int]]:
-    random = np.random.default_rng(seed)
-    return [[*random.integers(4, VOCABULARY, random.integers(2, 7)).tolist(), 3] for _ in range(count)]
-
-
-class CopyTask:
-    """Training data whose target is its source, and hooks that keep what they are told."""
-
-    def __init__(self, count: int = 400, tokens: int = 400, bleus: Iterable[float] = ()) -> None:
-        self.rows = Ragged.of_rows(digits(count, 1))
-        self.lengths = Lengths(self.rows.lengths, self.rows.lengths)
-        self.tokens = tokens
-        self.bleus = iter(bleus)
-        self.steps: list[Figures] = []
-        self.epochs: list[Figures] = []
-
-    def plan(self, epoch: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-        return plan_epoch(self.lengths, self.tokens, 0.02, 1, epoch)
-
-    def shares(self, epoch: int, limit: int | None) -> Iterable[list[Share]]:
-        for batch in self.plan(epoch):
-            rows = share_rows(batch.size, 0, 1)
-            yield [
-                Share(
-                    collate(self.rows, self.rows, batch[part], SPECIAL_TOKENS, torch.device("cpu")),
-                    torch.from_numpy(part),
-                    batch.size,
-                )
-                for part in split_share(rows, self.lengths.cost(batch), limit)
-            ]
-
-    def trainer(self, limit: int | None = None, dropout: float = 0.2, **config: float) -> Trainer:
-        settings = {"epochs": 2, "learning_rate": 0.01, "warmup_steps": 20, "log_every": 1, **config}
-        torch.manual_seed(5)
-        model = ModelConfig(embedding_size=32, encoder_size=24, decoder_size=32)
-        return Trainer(
-            Seq2Seq(model, VOCABULARY, VOCABULARY),
-            TrainingConfig.model_validate(settings),
-            dropout,
-            Epochs(lambda epoch: self.shares(epoch, limit), lambda epoch: len(self.plan(epoch))),
-            Hooks(
-                validate=lambda model: {"bleu": next(self.bleus, float(len(self.epochs)))},
-                report_step=lambda figures: self.steps.append(dict(figures)),
-                report_epoch=lambda figures, trainer: self.epochs.append(dict(figures)),
-            ),
-        )
-
-    def losses(self) -> list[float]:
-        return [figures["loss"] for figures in self.steps]
+from pipeline.training import Hooks, Trainer, learning_rate
+from tests.pipeline.copy_task import CopyTask, digits
 
 
 def test_a_tiny_model_learns_to_copy() -> None:

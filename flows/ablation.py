@@ -1,0 +1,132 @@
+"""The flow `ablation`: the systems of a preset's ablation, trained, scored and compared."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.presets import load_config
+from flows.tasks import (
+    RETRY_DELAYS,
+    batches_task,
+    corpus_task,
+    current_view,
+    evaluation_task,
+    flow_run_name,
+    stage_fingerprints,
+    tokenizer_task,
+    training_task,
+    world_failed,
+)
+from pipeline.ablation import Plan, plan_ablation
+from pipeline.ablation_report import AblationReport, report_ablation
+from pipeline.ablation_runs import AblationRun, complete_child
+from pipeline.cluster import ray_cluster
+from pipeline.comparison import Outcome
+from pipeline.corpus import Corpus
+from pipeline.distributed import train_stage
+from pipeline.encoding import EncodedCorpus
+from pipeline.evaluation import evaluation_stage
+from pipeline.runs import Child, tracking_uri
+from pipeline.store import Store, fingerprint
+from pipeline.tokenizer import Tokenizer
+
+
+@task(
+    task_run_name="report",
+    cache_policy=NO_CACHE,
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=world_failed,
+)
+def report_task(plan: Plan, outcomes: Sequence[Outcome], corpus: Corpus, run: AblationRun) -> AblationReport:
+    """Compare the systems: tables and pictures, in the store, in MLflow and as an artifact of this run."""
+    view = current_view()
+    view.began("report")
+    report = report_ablation(plan, outcomes, corpus, Store())
+    run.complete(report)
+    create_markdown_artifact(report.tables(), key="ablation", description=f"Ablation of {plan.ladder.title}")
+    view.ended(f"{len(plan.tables)} tables, {len(report.pictures)} pictures", report.reused)
+    return report
+
+
+@flow(name="ablation", flow_run_name=flow_run_name)
+def ablation(preset: str = "captions", overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Train the systems of a preset's ablation and compare them.
+
+    preset: a name that `nmt presets` lists, or a YAML file. overrides: values by dotted name, such as
+    {"ablation.epochs": 3, "ablation.seeds": 2}. All systems are validated before anything is downloaded, and share
+    corpus, tokenizer, batches, budget and seeds. What was trained before, by `train` too, is taken from the store; an
+    ablation that was stopped goes on from the last epoch of the system that it was at.
+    """
+    config = load_config(preset, overrides or {})
+    plan = plan_ablation(config)
+    corpus = corpus_task(config)
+    tokenizer = tokenizer_task(config, corpus)
+    encoded = batches_task(config, corpus, tokenizer)
+    run = AblationRun(config, _fingerprint(plan, corpus, encoded), _shared_fingerprints(corpus, tokenizer, encoded))
+    with run.going_on(), _cluster(plan, encoded):
+        outcomes = _train_systems(plan, corpus, tokenizer, encoded, run)
+        report = report_task(plan, outcomes, corpus, run)
+    return {
+        "preset": config.name,
+        "run_id": run.id,
+        "tracking_uri": tracking_uri(),
+        "tables": report.figures["tables"],
+        "systems": [_summary(outcome) for outcome in outcomes],
+        "markdown": report.tables(),
+        "report": str(report.report),
+        "pictures": [str(picture) for picture in report.pictures],
+        "reused": report.reused,
+    }
+
+
+def _fingerprint(plan: Plan, corpus: Corpus, encoded: EncodedCorpus) -> str:
+    """Return what tells one ablation from another: all of its evaluations."""
+    stages = (
+        evaluation_stage(train_stage(encoded, system.config).fingerprint, corpus, system.config.evaluation)
+        for system in plan.trainings()
+    )
+    return fingerprint({"evaluations": [stage.fingerprint for stage in stages]})
+
+
+def _shared_fingerprints(corpus: Corpus, tokenizer: Tokenizer, encoded: EncodedCorpus) -> dict[str, str]:
+    return {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint, "encoded": encoded.fingerprint}
+
+
+def _cluster(plan: Plan, encoded: EncodedCorpus) -> AbstractContextManager[None]:
+    """Return one Ray cluster for all trainings, or nothing where all are done: starting one takes seconds."""
+    stages = [train_stage(encoded, system.config) for system in plan.trainings()]
+    return nullcontext() if all(Store().place(stage).exists() for stage in stages) else ray_cluster()
+
+
+def _train_systems(
+    plan: Plan, corpus: Corpus, tokenizer: Tokenizer, encoded: EncodedCorpus, run: AblationRun
+) -> list[Outcome]:
+    trainings = list(plan.trainings())
+    outcomes = []
+    for number, system in enumerate(trainings, start=1):
+        seed = system.config.training.seed
+        name = f"{system.name}, seed {seed}" if system.config.ablation.seeds > 1 else system.name
+        shown, child = f"{number}/{len(trainings)} {name}", Child(run.id, name)
+        fingerprints = stage_fingerprints(system.config, corpus, tokenizer, encoded)
+        trained = training_task(system.config, encoded, fingerprints, shown, child)
+        evaluation = evaluation_task(system.config, trained, corpus, shown)
+        outcome = Outcome(system.name, seed, trained, evaluation)
+        complete_child(system.config, fingerprints, child, outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "system": outcome.system,
+        "seed": outcome.seed,
+        "training": outcome.trained.fingerprint,
+        "evaluation": outcome.evaluation.fingerprint,
+        "reused": outcome.trained.reused and outcome.evaluation.reused,
+        "scores": outcome.evaluation.figures["test"],
+    }

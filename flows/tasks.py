@@ -1,0 +1,184 @@
+"""The stages as Prefect tasks: what the flows are made of."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prefect import get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from flows.view import CURRENT_VIEW, LogView, View
+from pipeline.config import RunConfig, corpus_name
+from pipeline.corpus import Corpus, prepare_corpus
+from pipeline.distributed import train_model, train_stage
+from pipeline.encoding import EncodedCorpus, encode_corpus
+from pipeline.errors import WorldError
+from pipeline.evaluation import SPLITS, Evaluation, evaluate_model
+from pipeline.registry import ModelVersion, register_model
+from pipeline.runs import Child, TrainingRun
+from pipeline.store import Store
+from pipeline.tokenizer import Tokenizer, train_tokenizer
+from pipeline.trained import TrainedModel
+
+RETRY_DELAYS: list[float] = [1, 4]
+
+
+def flow_run_name() -> str:
+    """Name a flow's run by its preset and overrides."""
+    parameters = runtime.flow_run.parameters
+    overrides = parameters.get("overrides") or {}
+    return " ".join([str(parameters["preset"]), *(f"{name}={value}" for name, value in overrides.items())])
+
+
+def world_failed(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Retry what may be better in a moment; a mistake in the configuration is not."""
+    try:
+        state.result()
+    except WorldError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def current_view() -> View:
+    """Return where the run shows itself."""
+    return CURRENT_VIEW.get() or LogView(get_run_logger().info)
+
+
+# Prefect caches nothing: the store decides what is fresh.
+@task(
+    task_run_name=lambda: f"corpus {corpus_name(runtime.task_run.parameters['config'].corpus)}",
+    cache_policy=NO_CACHE,
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=world_failed,
+)
+def corpus_task(config: RunConfig) -> Corpus:
+    """Download or read the corpus."""
+    view = current_view()
+    view.began("corpus")
+    corpus = prepare_corpus(config.corpus, Store())
+    pairs = corpus.figures["pairs"]
+    view.ended(" + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SPLITS)) + " pairs", corpus.reused)
+    return corpus
+
+
+@task(task_run_name="tokenizer {config.tokenizer.kind} {config.tokenizer.vocabulary_size}", cache_policy=NO_CACHE)
+def tokenizer_task(config: RunConfig, corpus: Corpus) -> Tokenizer:
+    """Train the tokenizer."""
+    view = current_view()
+    view.began("tokenizer")
+    tokenizer = train_tokenizer(corpus, config.tokenizer, Store())
+    kind = f"{config.tokenizer.kind}, {'joint' if config.tokenizer.joint else 'one of each language'}"
+    view.ended(f"{tokenizer.figures['target_pieces']:,} pieces, {kind}", tokenizer.reused)
+    return tokenizer
+
+
+@task(task_run_name="batches of {config.batching.tokens} tokens", cache_policy=NO_CACHE)
+def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer) -> EncodedCorpus:
+    """Encode the corpus and plan its batches."""
+    view = current_view()
+    view.began("batches")
+    encoded = encode_corpus(corpus, tokenizer, config.batching, Store())
+    figures = encoded.figures
+    view.ended(
+        f"{figures['steps_per_epoch']:,} steps an epoch, {figures['padding_share']:.1%} padding, "
+        f"{figures['train_pairs_over_max_length']:,} pairs over {config.batching.max_length} tokens left out",
+        encoded.reused,
+    )
+    return encoded
+
+
+def _name_of_system(stage: str) -> Callable[[], str]:
+    def name() -> str:
+        parameters = runtime.task_run.parameters
+        return f"{stage} {parameters['system'] or parameters['config'].name}"
+
+    return name
+
+
+@task(task_run_name=_name_of_system("training"), cache_policy=NO_CACHE)
+def training_task(
+    config: RunConfig,
+    encoded: EncodedCorpus,
+    fingerprints: Mapping[str, str],
+    system: str = "",
+    child: Child | None = None,
+) -> TrainedModel:
+    """Train on Ray, and tell MLflow as it goes; of several, `system` says which, `child` under which MLflow run."""
+    view = current_view()
+    view.began("training", config.training.epochs, "starting the workers", system)
+    store = Store()
+    run = None
+    if store.find(train_stage(encoded, config)) is None:
+        run = TrainingRun(config, fingerprints, child)
+        run.start()
+
+    def observe(record: dict[str, float]) -> None:
+        view.record(record)
+        if run is not None:
+            run.observe(record)
+
+    try:
+        trained = train_model(encoded, config, store, observe)
+    except BaseException as error:
+        if run is not None:
+            run.interrupted(by_user=isinstance(error, KeyboardInterrupt))
+        raise
+    if run is not None:
+        run.complete(trained.history())
+    figures = trained.figures
+    view.ended(
+        f"best BLEU {figures['best_bleu']:.2f} (greedy) after epoch {figures['best_epoch']} of {figures['epochs']}, "
+        f"{figures['workers']} {figures['device'].upper()} workers",
+        trained.reused,
+    )
+    return trained
+
+
+@task(task_run_name=_name_of_system("evaluation"), cache_policy=NO_CACHE)
+def evaluation_task(config: RunConfig, trained: TrainedModel, corpus: Corpus, system: str = "") -> Evaluation:
+    """Score the best checkpoint."""
+    view = current_view()
+    view.began("evaluation", sum(corpus.figures["pairs"][split] for split in SPLITS), system=system)
+    evaluation = evaluate_model(trained, corpus, config.evaluation, Store(), view.advanced)
+    view.ended(
+        ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SPLITS), evaluation.reused
+    )
+    return evaluation
+
+
+@task(
+    task_run_name="registration {config.name}",
+    cache_policy=NO_CACHE,
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=world_failed,
+)
+def registration_task(
+    config: RunConfig,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+    corpus: Corpus,
+    fingerprints: Mapping[str, str],
+) -> ModelVersion:
+    """Register the model."""
+    view = current_view()
+    view.began("registration")
+    version = register_model(TrainingRun(config, fingerprints), trained, evaluation, corpus, config)
+    view.ended(f"{version.uri}, {version.decision}", version.reused)
+    return version
+
+
+def stage_fingerprints(
+    config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, encoded: EncodedCorpus
+) -> dict[str, str]:
+    """Return the fingerprints of a training and of all that it is made from, by stage."""
+    return {
+        "corpus": corpus.fingerprint,
+        "tokenizer": tokenizer.fingerprint,
+        "encoded": encoded.fingerprint,
+        "training": train_stage(encoded, config).fingerprint,
+    }

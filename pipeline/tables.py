@@ -1,0 +1,107 @@
+"""Figures of a comparison as Markdown: tables that read well raw, and what was measured how."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pipeline.ablation import Plan, Table
+from pipeline.comparison import Measured, Outcome, Spread
+from pipeline.config import RunConfig, corpus_name
+from pipeline.corpus import Corpus
+from pipeline.metrics import bootstrap_signature, signatures
+from pipeline.store import versions
+
+SIGNIFICANT = 0.05
+NOTHING = "—"
+HEADINGS = (
+    "system",
+    "parameters",
+    "perplexity",
+    "BLEU",
+    "95 % interval",
+    "Δ BLEU",
+    "p",
+    "chrF",
+    "epochs",
+    "training",
+    "tokens/s",
+)
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table in columns of even width: the first to the left, the others, numbers, to the right.
+
+    >>> print(markdown_table(["system", "BLEU"], [["base", "9.50"], ["+ attention", "38.00"]]))
+    | system      |  BLEU |
+    |:------------|------:|
+    | base        |  9.50 |
+    | + attention | 38.00 |
+    """
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    rule = "|".join([":" + "-" * (widths[0] + 1), *("-" * (width + 1) + ":" for width in widths[1:])])
+    lines = []
+    for cells in (headings, *rows):
+        first, *others = zip(cells, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        lines.append("| " + " | ".join(padded) + " |")
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+
+
+def comparison_table(table: Table, measured: Sequence[Measured]) -> str:
+    """Return a table of an ablation as Markdown, with its title and caption."""
+    rows = [_cells(row) for row in measured]
+    return f"## {table.title}\n\n{markdown_table(HEADINGS, rows)}\n\n{table.caption}\n"
+
+
+def _cells(row: Measured) -> list[str]:
+    star = "*" if row.p is not None and row.p < SIGNIFICANT else ""
+    return [
+        row.label,
+        f"{row.parameters:,}",
+        _spread(row.perplexity),
+        _spread(row.bleu),
+        f"{row.interval[0]:.2f} – {row.interval[1]:.2f}",
+        NOTHING if row.difference is None else f"{row.difference:+.2f}{star}",
+        NOTHING if row.p is None else f"{row.p:.3f}",
+        _spread(row.chrf),
+        f"{row.epochs.mean:g}" if row.epochs.mean.is_integer() else f"{row.epochs.mean:.1f}",
+        str(timedelta(seconds=round(row.training_seconds.mean))),
+        f"{row.target_tokens_per_second.mean:,.0f}",
+    ]
+
+
+def _spread(value: Spread) -> str:
+    return f"{value.mean:.2f}" + ("" if value.deviation is None else f" ± {value.deviation:.2f}")
+
+
+def conditions(plan: Plan, outcomes: Sequence[Outcome], corpus: Corpus) -> str:
+    """Return what a reader needs to judge the tables and to make them again, as a Markdown list."""
+    config = plan.systems[0].config
+    figures = [outcome.trained.figures for outcome in outcomes]
+    machines = sorted({f"{f['workers']} {f['device'].upper()} workers" for f in figures})
+    tokenizer = outcomes[0].trained.tokenizer
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return "\n".join(
+        [
+            f"- Data: {corpus_name(config.corpus)}, test set of {corpus.figures['pairs']['test']:,} sentences; corpus "
+            f"`{corpus.fingerprint[:16]}`, tokenizer `{tokenizer.fingerprint[:16]}` "
+            f"({tokenizer.figures['target_pieces']:,} pieces).",
+            f"- Budget: at most {config.training.epochs} epochs, ended by {config.training.patience} without a better "
+            "validation BLEU; the best epoch on validation is what is scored, with beam "
+            f"{config.evaluation.beam}. {_seeds(config)}",
+            f"- BLEU: `{signatures()['bleu']}`. Interval and p: sacreBLEU's (paired) bootstrap, "
+            f"`{bootstrap_signature(config.ablation.bootstrap_samples)}`; * marks p < {SIGNIFICANT}.",
+            f"- chrF: `{signatures()['chrf']}`. Perplexity: of the references' pieces under teacher forcing.",
+            f"- Training: time in optimizer steps, and target tokens a second, with {' or '.join(machines)}.",
+            f"- Versions: {packages}.",
+        ]
+    )
+
+
+def _seeds(config: RunConfig) -> str:
+    first, number = config.training.seed, config.ablation.seeds
+    if number == 1:
+        return f"Seed {first}."
+    return (
+        f"Seeds {first} to {first + number - 1}: mean ± sample deviation. Each seed's translations are tested by "
+        "themselves: the interval's bounds are the seeds' mean, p is the largest of the seeds'."
+    )
