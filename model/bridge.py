@@ -16,7 +16,7 @@ LastStates = tuple[tuple[CellState, ...], ...]
 
 
 class ProjectionBridge(nn.Module):
-    """tanh(W [h of all directions] + b) (Bahdanau et al. 2015, appendix A.2.2).
+    """tanh(W [h of all directions] + b) (after Bahdanau et al. 2015, appendix A.2.2: there of the backward one alone).
 
     An LSTM's cell gets a projection of the same hidden states, linear since a cell is not bounded.
     """

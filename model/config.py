@@ -81,8 +81,8 @@ class ModelConfig(BaseModel):
                     "set input_feeding=false, or another attention"
                 )
             for name in ("local_window", "coverage"):
-                if getattr(self, name):
-                    yield f"{name}={getattr(self, name)} is an option of attention, which is none; set another"
+                if value := getattr(self, name):
+                    yield f"{name}={str(value).lower()} is an option of attention, which is none; set another"
             if self.decoder == "bahdanau":
                 yield "decoder=bahdanau is an order of attention, which is none; set decoder=luong or another attention"
             if self.bridge == "zero" and not self.peeky:

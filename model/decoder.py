@@ -65,9 +65,9 @@ class FixedContextDecoder(nn.Module):
 
 
 class PeekyDecoder(FixedContextDecoder):
-    """The fixed context vector c at every step, for the layers and for the output (Cho et al. 2014, section 2.2).
+    """The fixed context vector c at every step, for the layers and for the output (after Cho et al. 2014, section 2.2).
 
-    h_t = LSTM([y_{t-1}; c], h_{t-1}); the readout is [h_t; c].
+    h_t = LSTM([y_{t-1}; c], h_{t-1}); the readout is [h_t; c]. Cho's output layer sees the word y_{t-1} too.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -157,6 +157,9 @@ class BahdanauDecoder(AttentiveDecoder):
 
     c_t = attention(s_{t-1});  s_t = GRU([y_{t-1}; c_t], s_{t-1});
     readout = maxout(U s_t + V y_{t-1} + C c_t), each unit the larger of two.
+
+    The readout takes the new state, as the paper's eq. 4 and its successors do; its appendix prints the old one. The
+    cell is the one of recurrent.py. Of several layers the top one attends and the first one reads the context.
     """
 
     layers: CellStack

@@ -5,7 +5,7 @@ G units of all gates (4H of an LSTM, 3H of a GRU).
 
 LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000):
     i, f, g, o = W x + U h + b;  c' = sigmoid(f) c + sigmoid(i) tanh(g);  h' = sigmoid(o) tanh(c')
-GRU (Cho et al. 2014, with the reset gate after the product, as cuDNN and torch have it):
+GRU (Cho et al. 2014, with the reset gate after the product, as cuDNN and torch have it; Bahdanau et al. swap z):
     r, z = sigmoid(W x + U h + b);  n = tanh(W x + b + r (U h + b));  h' = (1 - z) n + z h
 """
 
@@ -60,7 +60,7 @@ class HoldingLstmLayer(LstmLayer):
         """Run from zero; return the hidden states (B, T, H), and both states at the last word of each sentence."""
         size = self.fused.hidden_size
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        from_input_GI, from_hidden_GH, *biases = (self.fused.get_parameter(name) for name in names)
+        from_input_GI, from_hidden_GH, *biases = (getattr(self.fused, name) for name in names)
         is_padding_BT = torch.arange(inputs_BTI.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
         marked_BTI = torch.cat([inputs_BTI, is_padding_BT.unsqueeze(-1).to(inputs_BTI.dtype)], dim=-1)
         mark_G1 = from_input_GI.new_tensor([-self.HOLD, self.HOLD, 0.0, 0.0]).repeat_interleave(size).unsqueeze(1)

@@ -124,7 +124,7 @@ class Seq2Seq(nn.Module):
         noise: DropoutNoise | None,
         forcing: TeacherForcing,
     ) -> Tensor:
-        """Return the readouts (B, T, R) where some words are fed from the reference, and else the likeliest one."""
+        """Return the readouts (B, T, R) where some words are fed from the reference, and else the likeliest word."""
         mask_E = drop(torch.ones_like(self.target_embedding.weight[:1]).unsqueeze(0), noise)
         mask_R = drop(torch.ones_like(self.output.weight[:1]).unsqueeze(0), noise)
         forced_BT = forcing.draw(target_BT.shape[1] - 1).to(target_BT.device)

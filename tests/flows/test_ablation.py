@@ -23,6 +23,7 @@ OVERRIDES = TINY | {
     "corpus.validation_size": 10,
     "corpus.test_size": 20,
     "evaluation.max_length": 8,
+    "ablation.epochs": 2,
     "training.num_workers": 1,
     "ablation.bootstrap_samples": 100,
     "ablation.sentences": 1,
@@ -70,7 +71,6 @@ def latest_artifact() -> str:
 def test_an_interrupted_ablation_goes_on_where_it_was(flow: list[str]) -> None:
     interrupted_at("2/2 + attention: epoch 1")
     result = ablation("captions", OVERRIDES)
-    print(*flow, sep="\n")
     assert [line.split(":")[0] for line in flow if line.startswith(("training", "evaluation"))] == [
         "training     1/2 base",
         "evaluation   1/2 base",
@@ -101,8 +101,7 @@ def assert_runs_are_whole(result: dict[str, Any]) -> None:
     assert {run.info.run_name for run in children} == set(SYSTEMS)
     for run in children:
         assert run.info.status == "FINISHED"
-        assert [m.step for m in client.get_metric_history(run.info.run_id, "validation/bleu")]
-        assert len(client.get_metric_history(run.info.run_id, "epoch/train_loss")) == 2
+        assert len(client.get_metric_history(run.info.run_id, "validation/bleu")) == 2
         assert "final/test_chrf" in run.data.metrics
     assert client.search_registered_models() == []
 

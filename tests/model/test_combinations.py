@@ -98,6 +98,21 @@ def test_a_beam_of_one_is_greedy(model: Seq2Seq) -> None:
     assert [found[0].score for found in greedy] == pytest.approx([found[0].score for found in beam])
 
 
+@torch.no_grad()
+def test_rows_that_are_taken_go_on_as_they_would_have(model: Seq2Seq) -> None:
+    """All that a hypothesis has, its coverage too, moves with it when a beam is reordered."""
+    batch, rows = make_batch(), torch.tensor([2, 0, 0, 1])
+    memory, state = model.encode(batch.source_BS, batch.source_lengths_B)
+    for place in range(2):
+        _, state, _ = model.step(batch.target_BT[:, place], state, memory)
+    taken, taken_state = memory.select(rows), state.select(rows)
+    for place in (2, 3):
+        logp, state, weights = model.step(batch.target_BT[:, place], state, memory)
+        taken_logp, taken_state, taken_weights = model.step(batch.target_BT[rows, place], taken_state, taken)
+        torch.testing.assert_close(taken_logp, logp[rows])
+        torch.testing.assert_close(taken_weights, weights[rows])
+
+
 def greedy_words(model: Seq2Seq, batch: Batch, limit: int) -> list[list[int]]:
     """Return up to `limit` words of each sentence, each the likeliest after those before it."""
     memory, state = model.encode(batch.source_BS, batch.source_lengths_B)

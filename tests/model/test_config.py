@@ -31,7 +31,7 @@ REFUSED: list[tuple[Options, str, list[Options]]] = [
     ),
     (
         NO_ATTENTION | {"coverage": True},
-        "coverage=True is an option of attention, which is none; set another",
+        "coverage=true is an option of attention, which is none; set another",
         [{"coverage": False}, {"attention": "concat"}],
     ),
     (
