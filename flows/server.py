@@ -1,6 +1,7 @@
 """Prefect's own temporary server, for the time of one command."""
 
 import signal
+import sys
 
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED
@@ -14,6 +15,8 @@ def start_temporary_server() -> None:
     """
     if PREFECT_API_URL.value() or not PREFECT_SERVER_EPHEMERAL_ENABLED.value():
         return
+    # A process that dies of a signal does not run what ends its server; one that exits does.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         SubprocessASGIServer().start()

@@ -25,6 +25,7 @@ STEP_METRICS = {
     "loss": "train/loss",
     "perplexity": "train/perplexity",
     "learning_rate": "train/learning_rate",
+    "teacher_forcing": "train/teacher_forcing",
     "gradient_norm": "train/gradient_norm",
     "target_tokens_per_second": "train/target_tokens_per_second",
     "epoch": "train/epoch",
