@@ -35,6 +35,13 @@ TINY = {
 SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, keep a file's in one, and all that share the finished run in another."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("finished_run" if "finished_run" in fixtures else str(item.path)))
+
+
 @pytest.fixture
 def tiny() -> RunConfig:
     return build_config({"name": "tiny"}, TINY)
