@@ -14,6 +14,7 @@ from flows.tasks import (
     batches_task,
     corpus_task,
     current_view,
+    data_fingerprints,
     evaluation_task,
     flow_run_name,
     stage_fingerprints,
@@ -32,7 +33,6 @@ from pipeline.encoding import EncodedCorpus
 from pipeline.evaluation import evaluation_stage
 from pipeline.runs import Child, tracking_uri
 from pipeline.store import Store, fingerprint
-from pipeline.tokenizer import Tokenizer
 
 
 @task(
@@ -67,9 +67,9 @@ def ablation(preset: str = "captions", overrides: dict[str, Any] | None = None) 
     corpus = corpus_task(config)
     tokenizer = tokenizer_task(config, corpus)
     encoded = batches_task(config, corpus, tokenizer)
-    run = AblationRun(config, _fingerprint(plan, corpus, encoded), _shared_fingerprints(corpus, tokenizer, encoded))
+    run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
     with run.going_on(), _cluster(plan, encoded):
-        outcomes = _train_systems(plan, corpus, tokenizer, encoded, run)
+        outcomes = _train_systems(plan, corpus, encoded, run)
         report = report_task(plan, outcomes, corpus, run)
     return {
         "preset": config.name,
@@ -93,26 +93,20 @@ def _fingerprint(plan: Plan, corpus: Corpus, encoded: EncodedCorpus) -> str:
     return fingerprint({"evaluations": [stage.fingerprint for stage in stages]})
 
 
-def _shared_fingerprints(corpus: Corpus, tokenizer: Tokenizer, encoded: EncodedCorpus) -> dict[str, str]:
-    return {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint, "encoded": encoded.fingerprint}
-
-
 def _cluster(plan: Plan, encoded: EncodedCorpus) -> AbstractContextManager[None]:
     """Return one Ray cluster for all trainings, or nothing where all are done: starting one takes seconds."""
     stages = [train_stage(encoded, system.config) for system in plan.trainings()]
     return nullcontext() if all(Store().place(stage).exists() for stage in stages) else ray_cluster()
 
 
-def _train_systems(
-    plan: Plan, corpus: Corpus, tokenizer: Tokenizer, encoded: EncodedCorpus, run: AblationRun
-) -> list[Outcome]:
+def _train_systems(plan: Plan, corpus: Corpus, encoded: EncodedCorpus, run: AblationRun) -> list[Outcome]:
     trainings = list(plan.trainings())
     outcomes = []
     for number, system in enumerate(trainings, start=1):
         seed = system.config.training.seed
         name = f"{system.name}, seed {seed}" if system.config.ablation.seeds > 1 else system.name
         shown, child = f"{number}/{len(trainings)} {name}", Child(run.id, name)
-        fingerprints = stage_fingerprints(system.config, corpus, tokenizer, encoded)
+        fingerprints = stage_fingerprints(system.config, encoded)
         trained = training_task(system.config, encoded, fingerprints, shown, child)
         evaluation = evaluation_task(system.config, trained, corpus, shown)
         outcome = Outcome(system.name, seed, trained, evaluation)

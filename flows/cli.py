@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 import flows.search_options as opt
-from flows.console import display, one_line_errors, quieten_libraries, reachable_prefect
+from flows.console import one_line_errors, quieten_libraries, running_flow
 from flows.presets import load_config, preset_names
 from pipeline.ablation import plan_ablation
-from pipeline.config import field_help, parse_overrides
 from pipeline.errors import InputError
+from pipeline.overrides import field_help, parse_overrides
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,12 +39,9 @@ def train(
     """Train the model of a preset, score it and register it; what has not changed is taken from the store."""
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Refused before the servers start, let alone a download.
-    quieten_libraries()
-    from flows.server import start_temporary_server
-    from flows.train import train as train_flow
+    with running_flow():
+        from flows.train import train as train_flow
 
-    with display(), reachable_prefect():
-        start_temporary_server()
         result = train_flow(preset=preset, overrides=values)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
@@ -99,12 +96,9 @@ def ablate(
     """Train and compare a ladder of systems, from the bare network to input feeding, and the scores of attention."""
     values = parse_overrides(overrides or []) | ({} if seeds is None else {"ablation.seeds": seeds})
     plan_ablation(load_config(preset, values))  # All systems are refused before the servers start, or none.
-    quieten_libraries()
-    from flows.ablation import ablation
-    from flows.server import start_temporary_server
+    with running_flow():
+        from flows.ablation import ablation
 
-    with display(), reachable_prefect():
-        start_temporary_server()
         result = ablation(preset=preset, overrides=values)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201

@@ -41,7 +41,7 @@ def _fail(message: str) -> None:
 
 
 @contextmanager
-def display() -> Iterator[None]:
+def _display() -> Iterator[None]:
     """Show a run on standard error: live on a terminal, one line an event elsewhere."""
     console = Console(stderr=True)
     view: LogView
@@ -60,7 +60,7 @@ def display() -> Iterator[None]:
 
 
 @contextmanager
-def reachable_prefect() -> Iterator[None]:
+def _reachable_prefect() -> Iterator[None]:
     """Turn a Prefect server that does not answer into a WorldError."""
     try:
         yield
@@ -78,3 +78,17 @@ def quieten_libraries() -> None:
     for name in ("alembic", "ray", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
+
+
+@contextmanager
+def running_flow() -> Iterator[None]:
+    """Give a flow its Prefect server, where none is named, and show what it does.
+
+    Prefect is imported in here: what is refused before a flow runs is refused at once.
+    """
+    quieten_libraries()
+    from flows.server import start_temporary_server
+
+    with _display(), _reachable_prefect():
+        start_temporary_server()
+        yield

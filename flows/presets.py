@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import RunConfig, build_config, flatten
+from pipeline.config import RunConfig
 from pipeline.errors import InputError
+from pipeline.overrides import build_config, flatten
 
 
 def preset_names() -> list[str]:

@@ -132,7 +132,7 @@ def training_task(
     figures = trained.figures
     view.ended(
         f"best BLEU {figures['best_bleu']:.2f} (greedy) after epoch {figures['best_epoch']} of {figures['epochs']}, "
-        f"{figures['workers']} {figures['device'].upper()} workers",
+        f"{trained.machine}",
         trained.reused,
     )
     return trained
@@ -172,13 +172,15 @@ def registration_task(
     return version
 
 
-def stage_fingerprints(
-    config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, encoded: EncodedCorpus
-) -> dict[str, str]:
-    """Return the fingerprints of a training and of all that it is made from, by stage."""
+def data_fingerprints(encoded: EncodedCorpus) -> dict[str, str]:
+    """Return the fingerprints of what a training is made from, by stage."""
     return {
-        "corpus": corpus.fingerprint,
-        "tokenizer": tokenizer.fingerprint,
+        "corpus": encoded.corpus.fingerprint,
+        "tokenizer": encoded.tokenizer.fingerprint,
         "encoded": encoded.fingerprint,
-        "training": train_stage(encoded, config).fingerprint,
     }
+
+
+def stage_fingerprints(config: RunConfig, encoded: EncodedCorpus) -> dict[str, str]:
+    """Return the fingerprints of a training and of what it is made from, by stage."""
+    return data_fingerprints(encoded) | {"training": train_stage(encoded, config).fingerprint}

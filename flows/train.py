@@ -36,7 +36,7 @@ def train(preset: str = "captions", overrides: dict[str, Any] | None = None) -> 
     corpus = corpus_task(config)
     tokenizer = tokenizer_task(config, corpus)
     encoded = batches_task(config, corpus, tokenizer)
-    fingerprints = stage_fingerprints(config, corpus, tokenizer, encoded)
+    fingerprints = stage_fingerprints(config, encoded)
     trained = training_task(config, encoded, fingerprints)
     evaluation = evaluation_task(config, trained, corpus)
     version = registration_task(config, trained, evaluation, corpus, fingerprints)

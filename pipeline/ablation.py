@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config import RunConfig, build_config, dump_fields
+from pipeline.config import RunConfig
 from pipeline.errors import InputError
+from pipeline.overrides import build_config, dump_fields
 
 SCORES = ("dot", "scaled-dot", "general", "concat", "mlp")
 DEFAULT_DROPOUT = 0.2

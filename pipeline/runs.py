@@ -12,9 +12,10 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from pipeline.config import RunConfig, dump_fields
+from pipeline.config import RunConfig
 from pipeline.errors import WorldError
 from pipeline.history import Record, is_epoch
+from pipeline.overrides import dump_fields
 from pipeline.store import home, versions
 
 METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.

@@ -76,8 +76,7 @@ def _spread(value: Spread) -> str:
 def conditions(plan: Plan, outcomes: Sequence[Outcome], corpus: Corpus) -> str:
     """Return what a reader needs to judge the tables and to make them again, as a Markdown list."""
     config = plan.systems[0].config
-    figures = [outcome.trained.figures for outcome in outcomes]
-    machines = sorted({f"{f['workers']} {f['device'].upper()} workers" for f in figures})
+    machines = sorted({outcome.trained.machine for outcome in outcomes})
     tokenizer = outcomes[0].trained.tokenizer
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     return "\n".join(

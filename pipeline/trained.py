@@ -35,6 +35,12 @@ class TrainedModel:
         """The weights of the best checkpoint."""
         return self.path / CHECKPOINTS / str(self.figures["checkpoints"][0]["name"]) / WEIGHTS
 
+    @property
+    def machine(self) -> str:
+        """What it was trained with, for people: such as 2 CPU workers."""
+        number = self.figures["workers"]
+        return f"{number} {str(self.figures['device']).upper()} worker{'' if number == 1 else 's'}"
+
     def load(self, device: torch.device) -> tuple[Seq2Seq, Subwords]:
         """Load the best checkpoint, ready to translate, and its tokenizer."""
         subwords = self.tokenizer.load()

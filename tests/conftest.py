@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import RunConfig, build_config
+from pipeline.config import RunConfig
+from pipeline.overrides import build_config
 
 TINY = {
     "corpus.captions_pairs": 400,

@@ -25,7 +25,8 @@ from model.seq2seq import Seq2Seq
 from pipeline.batches import Lengths, padding_share, plan_epoch
 from pipeline.captions import generate_pairs
 from pipeline.collate import Ragged
-from pipeline.config import RunConfig, build_config
+from pipeline.config import RunConfig
+from pipeline.overrides import build_config
 from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
 from pipeline.training import Hooks
 from pipeline.translator import Translator

@@ -6,8 +6,9 @@ import pytest
 
 from flows.presets import load_config
 from pipeline.ablation import Plan, plan_ablation
-from pipeline.config import RunConfig, build_config
+from pipeline.config import RunConfig
 from pipeline.errors import InputError
+from pipeline.overrides import build_config
 from pipeline.store import fingerprint
 from tests.conftest import TINY
 

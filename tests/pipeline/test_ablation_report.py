@@ -14,8 +14,9 @@ from pipeline.ablation import Plan, plan_ablation
 from pipeline.ablation_report import AblationReport, report_ablation
 from pipeline.ablation_runs import AblationRun, complete_child
 from pipeline.comparison import Outcome
-from pipeline.config import RunConfig, build_config
+from pipeline.config import RunConfig
 from pipeline.corpus import Corpus, prepare_corpus
+from pipeline.overrides import build_config
 from pipeline.runs import Child, TrainingRun, tracking_uri
 from pipeline.store import Store
 from pipeline.tokenizer import train_tokenizer

@@ -1,7 +1,8 @@
 import pytest
 
-from pipeline.config import RunConfig, build_config, dump_fields, field_help, field_names, parse_overrides
+from pipeline.config import RunConfig
 from pipeline.errors import InputError
+from pipeline.overrides import build_config, dump_fields, field_help, field_names, parse_overrides
 
 NO_ATTENTION = {"model.attention": "none", "model.input_feeding": False}
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from pipeline.cluster import ray_cluster
-from pipeline.config import RunConfig, build_config, dump_fields
+from pipeline.config import RunConfig
 from pipeline.corpus import prepare_corpus
 from pipeline.distributed import train_model
 from pipeline.encoding import EncodedCorpus, encode_corpus
 from pipeline.errors import InputError, WorldError
 from pipeline.history import Record, is_epoch
+from pipeline.overrides import build_config, dump_fields
 from pipeline.store import Store
 from pipeline.tokenizer import train_tokenizer
 from pipeline.trained import TrainedModel

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.captions import generate_pairs
-from pipeline.config import TokenizerConfig, build_config
+from pipeline.config import TokenizerConfig
 from pipeline.corpus import Corpus, prepare_corpus
 from pipeline.errors import InputError
+from pipeline.overrides import build_config
 from pipeline.store import Store
 from pipeline.subwords import learn_pieces
 from pipeline.tokenizer import train_tokenizer

@@ -1,0 +1,122 @@
+"""From texts and presets to a configuration, and back: fields by dotted name, and errors that name the nearest."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from pipeline.config import RunConfig
+from pipeline.errors import InputError
+
+
+def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all fields, such as training.epochs."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from field_names(info.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    """Turn `section.field=value` texts into values by dotted name; values are read as YAML.
+
+    >>> parse_overrides(["training.epochs=3", "corpus.path=data/x"])
+    {'training.epochs': 3, 'corpus.path': 'data/x'}
+
+    Raises InputError for a text without a name or an equals sign.
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--set {assignment}: write section.field=value, such as training.epochs=3")
+        overrides[name.strip()] = _parse(name.strip(), text)
+    return overrides
+
+
+def _parse(name: str, text: str) -> Any:
+    """Read a value as YAML, but leave a text field's as it is: `no` is a language, 2024 may be a folder."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if value is not None and name in _text_fields() else value
+
+
+def _text_fields() -> set[str]:
+    return {name for name in field_names() if _field(name).annotation in (str, str | None)}
+
+
+def _field(name: str) -> FieldInfo:
+    section, _, last = name.rpartition(".")
+    model = type(getattr(RunConfig(), section)) if section else RunConfig
+    return model.model_fields[last]
+
+
+def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that a preset's content and overrides by dotted name make together.
+
+    Raises InputError with the name, the value and the nearest valid name or the bound.
+    """
+    flat = dict(flatten(preset)) | dict(overrides)
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        _refuse_unknown(name, value)
+        section, _, field = name.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[field] = value
+    try:
+        return RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested sections by dotted name."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _refuse_unknown(name: str, value: Any) -> None:
+    names = list(field_names())
+    if name in names:
+        return
+    if name in RunConfig.model_fields:
+        raise InputError(f"{name}={value}: {name} is a section; set one of its fields, such as {name}.<field>=...")
+    # A right field under a wrong section, or none, is nearest by its last part.
+    last = name.rpartition(".")[2]
+    near = difflib.get_close_matches(name, names, 1, 0.6) or [
+        known for known in names if known.rpartition(".")[2] == last
+    ]
+    hint = f"did you mean {near[0]}?" if near else "`nmt presets --fields` lists all names"
+    raise InputError(f"{name}={value}: there is no field {name}; {hint}")
+
+
+def _explain(error: ValidationError) -> str:
+    """Say the first thing that is wrong in one line."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if isinstance(first["input"], Mapping):  # A rule over several fields names them and the remedy itself.
+        return f"{name}: {reason}{more}" if name else f"{reason}{more}"
+    return f"{name}={first['input']}: {reason}{more}"
+
+
+def dump_fields(config: RunConfig) -> dict[str, Any]:
+    """Return the values of all fields by dotted name."""
+    nested = config.model_dump(mode="json")
+    return dict(flatten(nested))
+
+
+def field_help() -> Iterator[tuple[str, str, str]]:
+    """Yield the dotted name, default and description of every field."""
+    defaults = dump_fields(RunConfig())
+    for name in field_names():
+        yield name, yaml.safe_dump(defaults[name]).splitlines()[0], str(_field(name).description)
