@@ -10,7 +10,7 @@ run: $(VENV)/installed  ## train, score and register the model of PRESET (captio
 	$(BIN)/nmt train --preset $(PRESET)
 
 test: check  ## what CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
 
 check: $(VENV)/installed  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -16,3 +16,6 @@ for _name, _value in {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }.items():
     os.environ.setdefault(_name, _value)
+if os.environ.get("RAY_ADDRESS", "127.0.0.1:").startswith(("127.", "localhost:")):
+    # Else Ray's processes listen on the machine's outer addresses, in spite of all options.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

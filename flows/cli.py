@@ -13,6 +13,7 @@ from rich.table import Table
 import flows.search_options as opt
 from flows.console import one_line_errors, quieten_libraries, running_flow
 from flows.presets import load_config, preset_names
+from flows.stack_commands import add_to
 from pipeline.ablation import plan_ablation
 from pipeline.errors import InputError
 from pipeline.overrides import field_help, parse_overrides
@@ -158,6 +159,9 @@ def translate(
         raise InputError(f"--output {output}: there is no folder {output.absolute().parent}")
     quieten_libraries()
     from flows.translate import translate_file
+    from infra.stack import use_running_stack
+
+    use_running_stack()
 
     translate_file(model, source, output, options)
 
@@ -182,9 +186,14 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 5000,
 ) -> None:
     """Open the experiments and registered models in MLflow's UI."""
+    from infra.stack import use_running_stack
     from infra.ui import serve_ui
 
+    use_running_stack()
     serve_ui(host, port)
+
+
+add_to(app)
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def _display() -> Iterator[None]:
 
 
 @contextmanager
-def _reachable_prefect() -> Iterator[None]:
+def reachable_prefect() -> Iterator[None]:
     """Turn a Prefect server that does not answer into a WorldError."""
     try:
         yield
@@ -87,8 +87,11 @@ def running_flow() -> Iterator[None]:
     Prefect is imported in here: what is refused before a flow runs is refused at once.
     """
     quieten_libraries()
+    from infra.stack import use_running_stack
+
+    use_running_stack()
     from flows.server import start_temporary_server
 
-    with _display(), _reachable_prefect():
+    with _display(), reachable_prefect():
         start_temporary_server()
         yield

@@ -21,14 +21,16 @@ from pipeline.store import Store
 from pipeline.tokenizer import Tokenizer, train_tokenizer
 from pipeline.trained import TrainedModel
 
+NAMED_OVERRIDES = 3
 RETRY_DELAYS: list[float] = [1, 4]
 
 
 def flow_run_name() -> str:
-    """Name a flow's run by its preset and overrides."""
+    """Name a flow's run by its preset and overrides; of many, by the first."""
     parameters = runtime.flow_run.parameters
-    overrides = parameters.get("overrides") or {}
-    return " ".join([str(parameters["preset"]), *(f"{name}={value}" for name, value in overrides.items())])
+    overrides = [f"{name}={value}" for name, value in (parameters.get("overrides") or {}).items()]
+    more = len(overrides) - NAMED_OVERRIDES
+    return " ".join([str(parameters["preset"]), *overrides[:NAMED_OVERRIDES], *([f"and {more} more"] * (more > 0))])
 
 
 def world_failed(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:

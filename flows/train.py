@@ -1,9 +1,12 @@
 """The flow `train`: from a preset to a registered model, a task per stage."""
 
+import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 
 from flows.presets import load_config
 from flows.tasks import (
@@ -20,6 +23,7 @@ from pipeline.corpus import Corpus
 from pipeline.encoding import EncodedCorpus
 from pipeline.evaluation import Evaluation
 from pipeline.runs import tracking_uri
+from pipeline.tables import run_report
 from pipeline.tokenizer import Tokenizer
 from pipeline.trained import TrainedModel
 
@@ -40,6 +44,11 @@ def train(preset: str = "captions", overrides: dict[str, Any] | None = None) -> 
     trained = training_task(config, encoded, fingerprints)
     evaluation = evaluation_task(config, trained, corpus)
     version = registration_task(config, trained, evaluation, corpus, fingerprints)
+    create_markdown_artifact(
+        run_report(evaluation.figures, list(islice(evaluation.translations("test"), 3)), version.uri, version.decision),
+        key=re.sub("[^a-z0-9]+", "-", f"train-{config.name}".lower()).strip("-"),
+        description=f"{version.uri}: test BLEU {evaluation.figures['test']['bleu']:.2f}",
+    )
     stages: dict[str, Corpus | Tokenizer | EncodedCorpus | TrainedModel | Evaluation] = {
         "corpus": corpus,
         "tokenizer": tokenizer,

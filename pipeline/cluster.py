@@ -7,8 +7,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 import ray
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 from pipeline.errors import WorldError
 from pipeline.worker import WORKER_ENVIRONMENT
@@ -43,7 +45,11 @@ def _connect(address: str | None) -> None:
         host, _, port = (address or "").rpartition(":")
         if host and port.isdigit():
             # Ray itself tries for many minutes, without a word.
-            socket.create_connection((host, int(port)), timeout=5).close()
+            with socket.create_connection((host, int(port)), timeout=5) as found:
+                if ip_address(found.getpeername()[0]).is_loopback:
+                    # A cluster of this machine takes the token in this user's ~/.ray; only a cluster that Ray looks for
+                    # itself, without an address, is given it by Ray.
+                    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         ray.init(
             address=address or "local",
             logging_level=logging.ERROR,
@@ -56,3 +62,7 @@ def _connect(address: str | None) -> None:
         raise WorldError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset it"
         ) from None
+    except Exception as error:
+        if "timed out during startup" not in str(error):  # Ray has no class for it.
+            raise
+        raise WorldError("Ray did not start on this machine in time; try again when it is less busy") from error

@@ -1,55 +1,42 @@
 """Runs the training loop with Ray Train: one process per GPU, or several on CPU, on one machine or a cluster."""
 
-import json
-import queue
 import shutil
-import tempfile
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-import ray.exceptions
 import ray.train
 import torch
-from ray.train.torch import TorchConfig, TorchTrainer, get_device
-from ray.util.queue import Empty, Queue
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.checkpoint import save_checkpoint
 from pipeline.cluster import ray_cluster
 from pipeline.config import RunConfig
-from pipeline.encoding import EncodedCorpus, open_rows
-from pipeline.errors import InputError, WorldError
+from pipeline.encoding import EncodedCorpus
+from pipeline.errors import WorldError
 from pipeline.history import History, Observe, Record, is_epoch, read_history
+from pipeline.ray_run import Introduction, follow
+from pipeline.ray_worker import Job, work
 from pipeline.resources import Allotment, allot
-from pipeline.run_folder import FIGURES, best_checkpoints, keep_weights, set_damaged_aside
-from pipeline.store import Figures, Stage, Store, home
-from pipeline.subwords import Subwords
+from pipeline.run_folder import (
+    best_checkpoints,
+    bring_records,
+    clear,
+    keep_weights,
+    leave_records,
+    set_damaged_aside,
+)
+from pipeline.storage import Folder, home, local_folder, shared_folder
+from pipeline.store import Figures, Stage, Store
 from pipeline.trained import CHECKPOINTS, HISTORY, TrainedModel
-from pipeline.training import Hooks, Trainer
 from pipeline.weights import WEIGHTS, count_parameters
-from pipeline.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
 
 # Fields that change where and how a run computes, not what: a run may be resumed with others.
 RUNTIME_FIELDS = {"num_workers", "device", "max_failures", "collective_timeout", "log_every"}
 
 CONTROLLER_FAILURES = 3
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a worker needs to start, in plain values: all paths are absolute, since workers change directory."""
-
-    run: dict[str, Any]
-    encoded: str
-    tokenizer: str
-    validation_pairs: list[tuple[str, str]]
-    threads: int
-    records: Queue
-    resume_from: str | None
 
 
 def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
@@ -67,53 +54,64 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
     Reads the encoded corpus, the tokenizer and the raw validation pairs. Leaves checkpoints/<name>/model.safetensors
     of the best epochs and history.jsonl. A run that was stopped goes on from its last checkpoint, which
     Ray keeps in `$NMT_HOME/ray`, on any number of workers. `observe` gets every record once.
+    Where `$NMT_STORAGE` is set, Ray keeps it there, workers on other nodes copy what they read from there, and a run
+    can go on on another machine, though not on two at once.
 
     Raises InputError if the cluster cannot give the workers or training diverges, WorldError if workers are lost
-    more than `training.max_failures` times.
+    more than `training.max_failures` times, or the storage fails.
     """
     stage = train_stage(encoded, run)
     name = f"training-{stage.fingerprint[:16]}"
-    storage = home() / "ray"
-    records = storage / f"{name}.jsonl"
+    storage = shared_folder("ray") or local_folder(home() / "ray")
+    records = home() / "ray" / f"{name}.jsonl"
+
+    def told(record: Record) -> None:
+        if is_epoch(record):
+            leave_records(storage, records)
+        observe(record)
 
     def build(folder: Path) -> Figures:
-        history = History(records, observe)
+        bring_records(storage, records)
+        history = History(records, told)
         with ray_cluster():
             allotment = allot(run.training, ray.nodes())  # type: ignore[no-untyped-call]
-            checkpoints = _fit(encoded, run, name, storage, allotment, history)
+            job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
+            checkpoints = _fit(job, run, name, storage, allotment, history)
         kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]
         shutil.copy2(records, folder / HISTORY)
         return _figures(folder, kept, allotment)
 
     artifact = store.produce(stage, build)
-    # Not before the stage is whole: until then this is what a run goes on from.
-    for folder in storage.glob(f"{name}*/"):
-        shutil.rmtree(folder, ignore_errors=True)
-    records.unlink(missing_ok=True)
+    clear(storage, name, records)
     return TrainedModel(
         artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, run.model, encoded.tokenizer
     )
 
 
-def _fit(
-    encoded: EncodedCorpus, run: RunConfig, name: str, storage: Path, allotment: Allotment, history: History
-) -> list[tuple[Path, Record]]:
-    """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
-    resume_from = set_damaged_aside(storage / name)
+def _job(encoded: EncodedCorpus, run: RunConfig, store: Store, allotment: Allotment, resume_from: Folder | None) -> Job:
+    node = ray.get_runtime_context().get_node_id()
     # Beside this process: a lost node must not take it along.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-    job = _Job(
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    return Job(
         run.model_dump(mode="json"),
-        str(encoded.path),
-        str(encoded.tokenizer.path),
+        node,
+        str(store.root),
+        store.shared,
+        store.address(encoded.path),
+        store.address(encoded.tokenizer.path),
         list(encoded.corpus.pairs("validation")),
         allotment.threads,
-        records,
-        str(resume_from) if resume_from else None,
+        Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
+        ray.train.Checkpoint(resume_from.path, resume_from.filesystem) if resume_from else None,
     )
+
+
+def _fit(
+    job: Job, run: RunConfig, name: str, storage: Folder, allotment: Allotment, history: History
+) -> list[tuple[Folder, Record]]:
+    """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
     trainer = TorchTrainer(
-        _work,
+        work,
         train_loop_config={"job": job},
         torch_config=TorchConfig(
             backend="nccl" if allotment.gpu else "gloo", timeout_s=run.training.collective_timeout
@@ -125,7 +123,9 @@ def _fit(
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=str(storage),
+            storage_path=storage.path,
+            storage_filesystem=storage.filesystem,
+            callbacks=[Introduction(job.records)],  # type: ignore[list-item]
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 max_failures=run.training.max_failures,
                 # Workers that cannot be started, on a cluster that others use too, are not tried for without end.
@@ -138,44 +138,21 @@ def _fit(
             ),
         ),
     )
-    _watch(trainer, records, history)
+    stopped_by = follow(trainer, job.records, history.add)
+    if stopped_by is not None:
+        raise _explain(stopped_by, storage) from stopped_by
     return best_checkpoints(storage, name)[: run.training.keep_checkpoints]
 
 
-def _watch(trainer: TorchTrainer, records: Queue, history: History) -> None:
-    """Fit in a thread of its own, so that this one hears Ctrl-C and hands on records as they come."""
-    outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def fit() -> None:
-        try:
-            outcome.put(trainer.fit())
-        except BaseException as error:  # handed to the thread that waits
-            outcome.put(error)
-
-    thread = threading.Thread(target=fit, daemon=True, name="ray-train")
-    thread.start()
-    while thread.is_alive() or not records.empty():
-        try:
-            record = records.get(timeout=0.5)
-        except Empty:
-            continue
-        except ray.exceptions.RayActorError as error:
-            raise WorldError(f"training stopped: {error}; give the same command again to go on") from None
-        if "error" in record:
-            raise InputError(record["error"])
-        history.add(record)
-    result = outcome.get()
-    if isinstance(result, BaseException):
-        raise _explain(result) from result
-
-
-def _explain(error: BaseException) -> BaseException:
+def _explain(error: BaseException, storage: Folder) -> BaseException:
     """Find what stopped the training: lost workers and failing disks are the world's doing, the rest is a bug."""
     failures: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
     causes = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(failures.items())}
     controller = getattr(error, "controller_failure", None)
     for cause in (controller, *causes.values()):
         if isinstance(cause, OSError):
+            return storage.explained(cause)
+        if isinstance(cause, WorldError):
             return cause
     if type(controller).__name__.startswith("WorkerGroupStartup"):
         return WorldError(
@@ -193,56 +170,6 @@ def _is_loss(cause: BaseException) -> bool:
     """Whether a worker died, or failed because another one did."""
     rays_own = type(cause).__module__.partition(".")[0] == "ray"
     return rays_own or isinstance(cause, torch.distributed.DistError) or "gloo" in str(cause) or "NCCL" in str(cause)
-
-
-def _work(config: dict[str, _Job]) -> None:
-    """Run one worker, from its data to its last report."""
-    job = config["job"]
-    context = ray.train.get_context()
-    workers = Workers(context.get_world_rank(), context.get_world_size(), get_device())
-    use_threads(job.threads)
-    folder = Path(job.encoded)
-    data = TrainingData(
-        open_rows(folder / "train.arrow"),
-        open_rows(folder / "validation.arrow"),
-        job.validation_pairs,
-        Subwords(Path(job.tokenizer)),
-    )
-
-    def tell(record: Mapping[str, float]) -> None:
-        if workers.rank == 0:
-            job.records.put(dict(record))
-
-    def report_epoch(figures: Mapping[str, float], trainer: Trainer) -> None:
-        tell(figures)  # First: an epoch told twice is known, one that is not told is lost.
-        # Of equal BLEU the earlier epoch is better, as in the early stop.
-        ranked = {**figures, "rank": figures["bleu"] - 1e-9 * figures["epoch"]}
-        # One process writes; all report, since report is a barrier.
-        with tempfile.TemporaryDirectory() as temporary:
-            checkpoint = None
-            if workers.rank == 0:
-                save_checkpoint(trainer, Path(temporary))
-                (Path(temporary) / FIGURES).write_text(json.dumps(ranked) + "\n", "utf8")
-                checkpoint = ray.train.Checkpoint.from_directory(temporary)
-            ray.train.report(ranked, checkpoint=checkpoint)
-
-    run = RunConfig.model_validate(job.run)
-    hooks = Hooks(make_validation(data, workers), tell, report_epoch)
-    latest = ray.train.get_checkpoint()
-    start = Path(latest.path) if latest else Path(job.resume_from) if job.resume_from else None
-    try:
-        make_trainer(data, run, workers, hooks, start).fit()
-    except InputError as error:
-        job.records.put({"error": str(error)})  # No restart would help: end here, and let the driver say so.
-    except torch.OutOfMemoryError:
-        job.records.put({"error": _too_large(run, workers.size)})
-
-
-def _too_large(run: RunConfig, workers: int) -> str:
-    return (
-        f"batching.worker_tokens={run.batching.worker_tokens}: a worker's share of a step does not fit its memory; "
-        f"set it to less than {run.batching.tokens // workers}, and the run goes on"
-    )
 
 
 def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> Figures:

@@ -12,7 +12,6 @@ from filelock import FileLock
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 
@@ -21,8 +20,9 @@ from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus import Corpus
 from pipeline.evaluation import SPLITS, Evaluation
 from pipeline.metrics import corpus_bleu
-from pipeline.runs import TrainingRun, reachable_server
-from pipeline.store import home, versions
+from pipeline.runs import TrainingRun, mlflow_failed, reachable_server
+from pipeline.storage import home
+from pipeline.store import versions
 from pipeline.trained import TrainedModel
 
 CHAMPION = "champion"
@@ -158,9 +158,9 @@ def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str
     before = f"version {champion.version}"
     try:
         other = _bleu_on_same_data(champion, version, corpus)
-    except MlflowException:
-        raise  # The server's trouble: nothing is decided, and a retry decides.
     except Exception as error:  # Another version's code, which can fail in any way.
+        if mlflow_failed(error):
+            raise  # The server's trouble: nothing is decided, and a retry decides.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return _record(client, version, f"not champion: {before} could not be run on the same data ({reason})")
     if own >= other:

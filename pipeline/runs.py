@@ -16,7 +16,8 @@ from pipeline.config import RunConfig
 from pipeline.errors import WorldError
 from pipeline.history import Record, is_epoch
 from pipeline.overrides import dump_fields
-from pipeline.store import home, versions
+from pipeline.storage import artifacts_uri, home
+from pipeline.store import versions
 
 METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
 FLUSH_SECONDS = 5.0
@@ -48,10 +49,12 @@ def tracking_uri() -> str:
 
 @contextmanager
 def reachable_server() -> Iterator[None]:
-    """Turn a failing MLflow server into a WorldError."""
+    """Turn a failing MLflow server, or a failing storage of its artifacts, into a WorldError."""
     try:
         yield
-    except MlflowException as error:
+    except Exception as error:
+        if not mlflow_failed(error):
+            raise
         reason = str(error).strip().splitlines()[0]
         if "Max retries exceeded" in reason:
             reason = "no server answers there"
@@ -59,6 +62,11 @@ def reachable_server() -> Iterator[None]:
             f"MLFLOW_TRACKING_URI={tracking_uri()}: MLflow failed ({reason}); give the same command again when it "
             "answers: finished stages are kept"
         ) from error
+
+
+def mlflow_failed(error: Exception) -> bool:
+    """Whether an error is MLflow's own, or of the client with which it reaches artifacts in S3."""
+    return isinstance(error, MlflowException) or type(error).__module__.partition(".")[0] in {"boto3", "botocore"}
 
 
 def open_experiment(name: str) -> tuple[MlflowClient, str]:
@@ -70,7 +78,7 @@ def open_experiment(name: str) -> tuple[MlflowClient, str]:
     if found is not None:
         return client, str(found.experiment_id)
     # A server knows where its artifacts go; for a bare database MLflow would take the folder of the command.
-    place = None if tracking_uri().startswith(("http://", "https://")) else (home() / "mlartifacts").as_uri()
+    place = None if tracking_uri().startswith(("http://", "https://")) else artifacts_uri()
     return client, str(client.create_experiment(name, artifact_location=place))
 
 

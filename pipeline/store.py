@@ -6,6 +6,9 @@
 A fingerprint is the SHA-256 of the stage's name and version, its section of the configuration and the
 fingerprints of its inputs. Output is written to a temporary folder beside its place and renamed into it, so
 what is there is whole; its files are checked against the manifest before they are used again.
+
+Where `$NMT_STORAGE` is set, what is made here is copied there, the manifest last, and what another machine has made is
+copied from there, checked and renamed into place: a stage always works on files of its own machine.
 """
 
 import hashlib
@@ -13,8 +16,7 @@ import json
 import logging
 import os
 import platform
-import shutil
-import tempfile
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,28 +27,22 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-MANIFEST = "manifest.json"
+from pipeline.artifact_folder import MANIFEST, copy_here, copy_there, file_hash, temporary_folder, whole_manifest
+from pipeline.errors import WorldError
+from pipeline.storage import Folder, home, shared_folder
+
+__all__ = ["Artifact", "Figures", "Stage", "Store", "file_hash", "fingerprint", "home", "node_store", "versions"]
+
 RECORDED_PACKAGES = ("torch", "ray", "datasets", "sentencepiece", "mlflow", "sacrebleu", "prefect", "pyarrow", "numpy")
 
 Figures = Mapping[str, Any]
 """What a stage measured of its output; goes into the manifest and must be JSON."""
 
 
-def home() -> Path:
-    """Return `$NMT_HOME`, by default the folder .nmt where the command is given, as an absolute path."""
-    return Path(os.environ.get("NMT_HOME") or ".nmt").expanduser().resolve()
-
-
 def fingerprint(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a JSON value, independent of the order of its keys."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -68,8 +64,13 @@ class Stage:
 
     @property
     def fingerprint(self) -> str:
-        """The address of the stage's output."""
+        """What the stage's output is found by."""
         return fingerprint({"stage": self.name, "version": self.version, "config": self.config, "inputs": self.inputs})
+
+    @property
+    def address(self) -> str:
+        """Where the stage's output is in every store."""
+        return f"{self.name}/{self.fingerprint}"
 
 
 @dataclass(frozen=True)
@@ -98,38 +99,45 @@ def _lock(path: Path, stage: str) -> Iterator[None]:
 
 
 class Store:
-    """The artifacts under `root`; safe for several processes at once."""
+    """The artifacts under `root`; safe for several processes at once.
 
-    def __init__(self, root: Path | None = None) -> None:
-        """Open (and create) the store in `root`, by default in `$NMT_HOME/store`."""
+    Machines take no locks from each other: what two make at the same time is made twice, and should their copies in
+    `$NMT_STORAGE` mix, the check against the manifest finds it.
+    """
+
+    def __init__(self, root: Path | None = None, shared: Folder | None = None) -> None:
+        """Open the store in `root`, in front of `shared`; by default those of `$NMT_HOME` and, if set, `$NMT_STORAGE`.
+
+        Raises InputError if `$NMT_STORAGE` is no place for one.
+        """
         self.root = root or home() / "store"
+        self.shared = shared if root else shared_folder("store")
 
     def place(self, stage: Stage) -> Path:
         """Return where the stage's output is, or will be."""
-        return self.root / stage.name / stage.fingerprint
+        return self.root / stage.address
+
+    def address(self, place: Path) -> str:
+        """Return the address, in every store, of what is at a place in this one."""
+        return place.relative_to(self.root).as_posix()
 
     def find(self, stage: Stage) -> Artifact | None:
-        """Return the stage's output if it is there and whole; set damaged output aside."""
-        place = self.place(stage)
-        if not place.exists():
+        """Return the stage's output if it is there and whole, here or in `$NMT_STORAGE`; set damaged output aside.
+
+        Raises WorldError if `$NMT_STORAGE` fails.
+        """
+        manifest = self._find(stage.address)
+        if manifest is None:
             return None
-        try:
-            manifest = json.loads((place / MANIFEST).read_text("utf8"))
-            damaged = next(
-                (name for name, digest in manifest["files"].items() if file_hash(place / name) != digest), None
-            )
-        except (FileNotFoundError, ValueError, KeyError):
-            damaged = MANIFEST
-        if damaged is not None:
-            place.rename(place.with_name(f"{place.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
-            return None
-        return Artifact(place, stage.fingerprint, manifest["figures"], reused=True)
+        return Artifact(self.place(stage), stage.fingerprint, manifest["figures"], reused=True)
 
     def produce(self, stage: Stage, build: Callable[[Path], Figures]) -> Artifact:
         """Return the stage's output, made by `build` if it is not there.
 
         `build` writes files into the empty folder that it is given and returns its figures. If it raises,
-        nothing is left behind. Two processes that want the same output make it once.
+        nothing is left behind. Two processes of a machine that want the same output make it once.
+
+        Raises WorldError if `$NMT_STORAGE` fails; what was made is then kept here, and copied there the next time.
         """
         place = self.place(stage)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -137,24 +145,57 @@ class Store:
             found = self.find(stage)
             if found is not None:
                 return found
-            temporary = Path(tempfile.mkdtemp(prefix=f".{place.name[:12]}-", dir=place.parent))
-            try:
+            with temporary_folder(place) as temporary:
                 figures = build(temporary)
-                self._write_manifest(temporary, stage, figures)
-                temporary.chmod(0o755)  # A temporary folder is its owner's alone; other users' workers read this one.
+                manifest = self._write_manifest(temporary, stage, figures)
                 temporary.rename(place)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            self._share(place, manifest)
         return Artifact(place, stage.fingerprint, figures, reused=False)
 
+    def fetch(self, address: str) -> Path:
+        """Return the folder of an output that is there, by its address; processes of a machine copy it once.
+
+        Raises WorldError if it is not there, or `$NMT_STORAGE` fails.
+        """
+        place = self.root / address
+        if self.shared is None:
+            if not place.is_dir():
+                raise WorldError(f"{place}: {socket.gethostname()} has no such folder; share it, or set NMT_STORAGE")
+            return place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name(f".{place.name}.lock")):
+            if self._find(address) is None:
+                raise WorldError(f"{(self.shared / address).uri}: not there, or damaged; give the same command again")
+        return place
+
     def manifests(self, stage_name: str) -> list[dict[str, Any]]:
-        """Return the manifests of all finished outputs of a stage, the newest last."""
+        """Return the manifests of all finished outputs of a stage, here and in `$NMT_STORAGE`, the newest last."""
         places = (path for path in self.root.glob(f"{stage_name}/*/{MANIFEST}") if "." not in path.parent.name)
-        found = [json.loads(path.read_text("utf8")) for path in places]
-        return sorted(found, key=lambda manifest: str(manifest["created"]))
+        found = {path.parent.name: json.loads(path.read_text("utf8")) for path in places}
+        if self.shared is not None:
+            others = self.shared / stage_name
+            for name in others.names():
+                if name not in found and (others / name).has(MANIFEST):
+                    found[name] = json.loads((others / name).read(MANIFEST))
+        return sorted(found.values(), key=lambda manifest: str(manifest["created"]))
+
+    def _find(self, address: str) -> dict[str, Any] | None:
+        """Return the manifest of an output that is whole and here, also of one that had to be copied to be here."""
+        place = self.root / address
+        manifest = whole_manifest(place)
+        if manifest is not None:
+            self._share(place, manifest)
+            return manifest
+        if place.exists():
+            place.rename(place.with_name(f"{place.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
+        return copy_here(self.shared / address, place) if self.shared is not None else None
+
+    def _share(self, place: Path, manifest: Mapping[str, Any]) -> None:
+        if self.shared is not None:
+            copy_there(place, manifest, self.shared / self.address(place))
 
     @staticmethod
-    def _write_manifest(folder: Path, stage: Stage, figures: Figures) -> None:
+    def _write_manifest(folder: Path, stage: Stage, figures: Figures) -> dict[str, Any]:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         manifest = {
             "stage": stage.name,
@@ -168,3 +209,10 @@ class Store:
             "figures": figures,
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf8")
+        return manifest
+
+
+def node_store(shared: Folder) -> Store:
+    """Return the store of a node of a cluster, in front of `shared`: in its `$NMT_HOME`, by default in ~/.cache/nmt."""
+    own = home() if os.environ.get("NMT_HOME") else Path.home() / ".cache" / "nmt"
+    return Store(own / "store", shared)

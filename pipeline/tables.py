@@ -1,14 +1,15 @@
-"""Figures of a comparison as Markdown: tables that read well raw, and what was measured how."""
+"""Figures of a training and of a comparison as Markdown: tables that read well raw, and what was measured how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from pipeline.ablation import Plan, Table
 from pipeline.comparison import Measured, Outcome, Spread
 from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus import Corpus
+from pipeline.evaluation import SPLITS
 from pipeline.metrics import bootstrap_signature, signatures
-from pipeline.store import versions
+from pipeline.store import Figures, versions
 
 SIGNIFICANT = 0.05
 NOTHING = "—"
@@ -44,6 +45,26 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
         padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
         lines.append("| " + " | ".join(padded) + " |")
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+
+
+def run_report(figures: Figures, samples: Sequence[Mapping[str, str]], model: str, decision: str) -> str:
+    """Return what a training came to as Markdown: scores of an evaluation's figures, its model, and translations."""
+    rows = [
+        [
+            split,
+            f"{figures[split]['sentences']:,}",
+            *(f"{figures[split][key]:.2f}" for key in ("bleu", "chrf", "perplexity")),
+        ]
+        for split in SPLITS
+    ]
+    scores = markdown_table(["split", "sentences", "BLEU", "chrF", "perplexity"], rows)
+    signed = "\n".join(f"- {metric}: `{signature}`" for metric, signature in figures["signatures"].items())
+    # As code, since a corpus may hold any text.
+    shown = "\n\n".join(
+        "\n".join(f"    {key:<12} {sample[key]}" for key in ("source", "translation", "reference"))
+        for sample in samples
+    )
+    return f"`{model}`: {decision}\n\n{scores}\n\n{signed}\n\nOf the test set:\n\n{shown}\n"
 
 
 def comparison_table(table: Table, measured: Sequence[Measured]) -> str:

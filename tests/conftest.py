@@ -33,7 +33,7 @@ TINY = {
     "training.log_every": 1,
     "evaluation.beam": 2,
 }
-SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL")
+SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL", "NMT_STORAGE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,7 +109,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(command: Sequence[str], environment: dict[str, str], port: int) -> Iterator[None]:
+def server(
+    command: Sequence[str], environment: dict[str, str], port: int, end: signal.Signals = signal.SIGTERM
+) -> Iterator[None]:
     """Run a server while the context lasts, from when it accepts connections; end all its processes after."""
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -125,7 +127,7 @@ def server(command: Sequence[str], environment: dict[str, str], port: int) -> It
             yield
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+                os.killpg(process.pid, end)
 
 
 @pytest.fixture(scope="session")

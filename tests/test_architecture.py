@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "flows": {"flows", "pipeline", "infra"},
 }
 FILES_OF_SYSTEMS = {
-    "ray": {"pipeline/cluster.py", "pipeline/distributed.py"},
+    "ray": {"pipeline/cluster.py", "pipeline/distributed.py", "pipeline/ray_run.py", "pipeline/ray_worker.py"},
     "mlflow": {
         "pipeline/runs.py",
         "pipeline/ablation_runs.py",
@@ -22,13 +22,23 @@ FILES_OF_SYSTEMS = {
         "pipeline/pulled.py",
         "pipeline/pyfunc.py",
     },
-    "prefect": {"flows/tasks.py", "flows/train.py", "flows/ablation.py", "flows/server.py"},
+    "prefect": {
+        "flows/tasks.py",
+        "flows/train.py",
+        "flows/ablation.py",
+        "flows/server.py",
+        "infra/pool.py",
+        "infra/profile.py",
+    },
+    "psycopg": {"infra/postgres.py"},
+    "psutil": {"infra/processes.py"},
+    "httpx": {"infra/services.py"},
     "datasets": {"pipeline/sources.py"},
     "huggingface_hub": {"pipeline/hub.py"},
     "sentencepiece": {"pipeline/subwords.py"},
     "sacrebleu": {"pipeline/metrics.py"},
     "matplotlib": {"pipeline/report.py"},
-    "pyarrow": {"pipeline/encoding.py"},
+    "pyarrow": {"pipeline/encoding.py", "pipeline/storage.py"},
 }
 FILES_OF_PACKAGES = [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
 

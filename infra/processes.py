@@ -1,0 +1,115 @@
+"""Servers as ordinary processes [psutil]: started in the background, found again, ended with all that they started."""
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MARK = "NMT_STACK"
+"""In the environment of all processes of a stack, also of those whose parent has died: the stack's id."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A process, safe against its number being given to another."""
+
+    pid: int
+    created: float
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> "Handle":
+        """Return the handle of a running process."""
+        return cls(process.pid, process.create_time())
+
+    def process(self) -> psutil.Process | None:
+        """Return the process, or None if it has ended."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            if process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        return None
+
+
+def start(command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path) -> Handle:
+    """Start a process that outlives this one and its terminal; what it prints is added to `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+            command,
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Handle.of(psutil.Process(process.pid))
+
+
+def members(mark: str) -> Iterator[psutil.Process]:
+    """Yield the running processes of the stack that bears this mark."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
+                yield process
+
+
+def stop(handle: Handle, seconds: float) -> None:
+    """Ask a process to end and wait for it, so that it can end what it has started."""
+    process = handle.process()
+    if process is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+            psutil.wait_procs([process], timeout=seconds)
+
+
+def stop_members(mark: str, seconds: float = 5.0) -> int:
+    """End what is left of a stack, by force where asking does not help; return how many processes that was."""
+    left = [process for process in members(mark) if process.pid != os.getpid()]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(left, timeout=seconds)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=seconds)
+    return len(left)
+
+
+def busy(host: str, port: int) -> str | None:
+    """Return why a server cannot listen there, or None if it can."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return str(error.strerror)
+    return None
+
+
+def free_port(host: str) -> int:
+    """Return a port that nothing listens on now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def own_names() -> set[str]:
+    """Return the names and addresses that this machine gives itself."""
+    name = socket.gethostname()
+    addresses = {address.address for found in psutil.net_if_addrs().values() for address in found}
+    return {"localhost", name, socket.getfqdn(name)} | {address for address in addresses if "." in address}
+
+
+def last_lines(log: Path, number: int = 5) -> str:
+    """Return the last lines of a log that are not blank, for an error message."""
+    try:
+        lines = [line for line in log.read_text("utf8", "replace").splitlines() if line.strip()]
+    except FileNotFoundError:
+        return ""
+    return "\n".join(lines[-number:])
