@@ -8,7 +8,7 @@ from typing import Any
 import ray
 import ray.train
 import torch
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchConfig
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -17,7 +17,7 @@ from pipeline.config import RunConfig
 from pipeline.encoding import EncodedCorpus
 from pipeline.errors import WorldError
 from pipeline.history import History, Observe, Record, is_epoch, read_history
-from pipeline.ray_run import Introduction, follow
+from pipeline.ray_run import Introduction, Trainer, follow
 from pipeline.ray_worker import Job, work
 from pipeline.resources import Allotment, allot
 from pipeline.run_folder import (
@@ -110,7 +110,7 @@ def _fit(
     job: Job, run: RunConfig, name: str, storage: Folder, allotment: Allotment, history: History
 ) -> list[tuple[Folder, Record]]:
     """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
-    trainer = TorchTrainer(
+    trainer = Trainer(
         work,
         train_loop_config={"job": job},
         torch_config=TorchConfig(

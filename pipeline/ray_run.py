@@ -8,7 +8,9 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from ray._private.worker import get_dashboard_url
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.callback import ControllerCallback
 from ray.util.queue import Empty, Queue
 
@@ -17,6 +19,15 @@ from pipeline.history import Observe
 
 CONTROLLER = "controller"
 ENDING_SECONDS = 15
+
+
+class Trainer(TorchTrainer):
+    """Ray's, without what asks the dashboard where there is none: every training would end with 12 seconds of that."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
+        dashboard = get_dashboard_url()  # type: ignore[no-untyped-call]
+        return [each for each in callbacks if dashboard or not isinstance(each, PlacementGroupCleanerCallback)]
 
 
 class Introduction(ControllerCallback):
@@ -33,7 +44,7 @@ class Introduction(ControllerCallback):
         put.remote({CONTROLLER: ray.get_runtime_context().current_actor})
 
 
-def follow(trainer: TorchTrainer, records: Queue, take: Observe) -> BaseException | None:
+def follow(trainer: Trainer, records: Queue, take: Observe) -> BaseException | None:
     """Run the training to its end and give `take` every record; return what stopped it, if anything did.
 
     It runs in a thread of its own, so that this one hears Ctrl-C. What is raised here ends the training.
