@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PRESET ?= captions
 
-.PHONY: run test check bench lock clean
+.PHONY: run test test-slow check bench lock clean
 
 run: $(VENV)/installed  ## train, score and register the model of PRESET (captions: embedded, offline)
 	$(BIN)/nmt train --preset $(PRESET)
 
 test: check  ## what CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup -m "not slow"
+
+test-slow: $(VENV)/installed  ## what CI has no time for: runs that die
+	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/installed  ## format, lint and types
 	$(BIN)/ruff format --check .

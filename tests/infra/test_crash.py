@@ -9,7 +9,7 @@ import pytest
 from tests.infra.conftest import DEPLOY, Machine, tiny, wait_for
 
 
-@pytest.mark.timeout(600)  # Prefect takes no heartbeats more often than every 30 seconds, and three must be missing.
+@pytest.mark.slow  # Prefect takes no heartbeats more often than every 30 seconds, and three must be missing.
 def test_a_run_whose_machine_died_is_marked_and_goes_on_when_retried(machine: Machine) -> None:
     machine.ok("nmt", "up", *machine.port_options)
     machine.ok("prefect", *DEPLOY)

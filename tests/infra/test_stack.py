@@ -11,7 +11,6 @@ from typing import Any
 
 import mlflow
 import psutil
-import pytest
 
 from tests.conftest import TINY
 from tests.infra.conftest import DEPLOY, Machine, tiny, wait_for
@@ -48,7 +47,6 @@ def listening(processes: list[psutil.Process]) -> set[str]:
     return {address.removeprefix("::ffff:") for address in found}  # IPv4, as a socket of IPv6 writes it.
 
 
-@pytest.mark.timeout(600)
 def test_from_nothing_to_a_registered_model_and_back(machine: Machine, postgres: str) -> None:
     with notifications() as (hook, received):
         up = machine.ok("nmt", "up", *machine.port_options, "--database-url", postgres, NMT_NOTIFY_URL=hook)
