@@ -12,7 +12,7 @@ run: $(VENV)/installed  ## train, score and register the model of PRESET (captio
 test: check  ## what CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup -m "not slow"
 
-test-slow: $(VENV)/installed  ## what CI has no time for: runs that die
+test-slow: $(VENV)/installed  ## what CI has no time for: nodes and machines that die
 	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/installed  ## format, lint and types

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 
 import ray
+from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.services import get_node_ip_address
 
 from pipeline.errors import WorldError
 from pipeline.worker import WORKER_ENVIRONMENT
@@ -47,9 +49,7 @@ def _connect(address: str | None) -> None:
             # Ray itself tries for many minutes, without a word.
             with socket.create_connection((host, int(port)), timeout=5) as found:
                 if ip_address(found.getpeername()[0]).is_loopback:
-                    # A cluster of this machine takes the token in this user's ~/.ray; only a cluster that Ray looks for
-                    # itself, without an address, is given it by Ray.
-                    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+                    _expect_on_this_machine(int(port))
         ray.init(
             address=address or "local",
             logging_level=logging.ERROR,
@@ -66,3 +66,19 @@ def _connect(address: str | None) -> None:
         if "timed out during startup" not in str(error):  # Ray has no class for it.
             raise
         raise WorldError("Ray did not start on this machine in time; try again when it is less busy") from error
+
+
+def _expect_on_this_machine(port: int) -> None:
+    """Make Ray able to connect to a cluster that is named by a loopback address.
+
+    It asks for such a cluster at the machine's own address, where one that listens on loopback alone does not answer;
+    and it gives the token in the user's ~/.ray, which clusters of this machine take, to those alone that it has found
+    itself.
+    """
+    ray_constants.ENABLE_RAY_CLUSTER = True
+    try:
+        own = get_node_ip_address()  # type: ignore[no-untyped-call]
+        socket.create_connection((own, port), timeout=5).close()
+    except OSError:
+        ray_constants.ENABLE_RAY_CLUSTER = False  # Ray's word for: 127.0.0.1 is this machine's address.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

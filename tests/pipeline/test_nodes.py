@@ -31,6 +31,7 @@ from pipeline.trained import TrainedModel
 from tests.conftest import SERVERS, TINY, free_port
 from tests.s3_server import BUCKET, s3_server
 
+pytestmark = pytest.mark.slow  # Two clusters, one of which loses a node: too long for CI.
 CONFIG = build_config(
     {"name": "tiny"}, TINY | {"corpus.captions_pairs": 150, "training.epochs": 3, "training.num_workers": 2}
 )
