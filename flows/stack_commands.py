@@ -14,7 +14,7 @@ from infra.options import DATABASE_VARIABLE, StackOptions
 from pipeline.errors import InputError
 
 DEFAULTS = StackOptions()
-Port = Annotated[int, typer.Option(min=1, max=65535)]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="port of that server")]
 Pool = Annotated[str, typer.Option(help="work pool that runs are taken from")]
 
 
@@ -83,11 +83,14 @@ def status(
     if as_json:
         print(json.dumps([row.public() for row in rows]))  # noqa: T201
     elif rows:
-        table = Table("server", "state", "address", "process", "log")
+        table = Table("server", "state", "address", "process")
         for row in rows:
             colour = "green" if row.state == "ready" else "red"
-            table.add_row(row.name, f"[{colour}]{row.state}[/]", row.address, str(row.pid), str(row.log))
-        Console().print(table)
+            table.add_row(row.name, f"[{colour}]{row.state}[/]", row.address, str(row.pid))
+        console = Console(highlight=False)
+        console.print(table)
+        for row in rows:  # Below the table, which would cut them.
+            console.print(f"{row.name:<8} {row.log}", markup=False, soft_wrap=True)
     else:
         print("nmt: no stack runs here; start it with `nmt up`", file=sys.stderr)  # noqa: T201
     if not rows or any(row.state != "ready" for row in rows):
