@@ -75,7 +75,6 @@ def _expect_on_this_machine(port: int) -> None:
     and it gives the token in the user's ~/.ray, which clusters of this machine take, to those alone that it has found
     itself.
     """
-    ray_constants.ENABLE_RAY_CLUSTER = True
     try:
         own = get_node_ip_address()  # type: ignore[no-untyped-call]
         socket.create_connection((own, port), timeout=5).close()
