@@ -96,7 +96,7 @@ def _fingerprint(plan: Plan, corpus: Corpus, encoded: EncodedCorpus) -> str:
 def _cluster(plan: Plan, encoded: EncodedCorpus) -> AbstractContextManager[None]:
     """Return one Ray cluster for all trainings, or nothing where all are done: starting one takes seconds."""
     stages = [train_stage(encoded, system.config) for system in plan.trainings()]
-    return nullcontext() if all(Store().place(stage).exists() for stage in stages) else ray_cluster()
+    return nullcontext() if all(Store().find(stage) for stage in stages) else ray_cluster()
 
 
 def _train_systems(plan: Plan, corpus: Corpus, encoded: EncodedCorpus, run: AblationRun) -> list[Outcome]:

@@ -88,7 +88,9 @@ def running_flow() -> Iterator[None]:
     """
     quieten_libraries()
     from infra.stack import use_running_stack
+    from pipeline.storage import check_storage
 
+    check_storage()
     use_running_stack()
     from flows.server import start_temporary_server
 

@@ -79,7 +79,9 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Two nodes, and the keys of a storage; no server or cluster of the user's."""
     folder = tmp_path_factory.mktemp("nodes")
     with s3_server(folder) as s3, pytest.MonkeyPatch.context() as patch:
-        for name in SERVERS:
+        # `flows`, which other tests import, keeps Ray on loopback; several nodes are more than that allows.
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", True)
+        for name in (*SERVERS, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
             patch.delenv(name, raising=False)
         for name, value in s3.environment.items():
             patch.setenv(name, value)
