@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3
 VENV := .venv
 BIN := $(VENV)/bin
 PRESET ?= captions
+MODEL ?= captions
 
-.PHONY: run test test-slow check bench lock clean
+.PHONY: run test test-slow check bench bench-serving bench-bulk lock clean
 
 run: $(VENV)/installed  ## train, score and register the model of PRESET (captions: embedded, offline)
 	$(BIN)/nmt train --preset $(PRESET)
@@ -22,6 +23,12 @@ check: $(VENV)/installed  ## format, lint and types
 
 bench: $(VENV)/installed  ## speed of training and search on this machine
 	$(BIN)/python -m tests.benchmarks.speed
+
+bench-serving: $(VENV)/installed  ## requests and latency of the registered model MODEL (captions), behind both servers
+	$(BIN)/python -m tests.benchmarks.serving --model $(MODEL)
+
+bench-bulk: $(VENV)/installed  ## a file of 200,000 sentences through MODEL, killed in the middle and started again
+	$(BIN)/python -m tests.benchmarks.bulk --model $(MODEL)
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else "Python 3.11 or 3.12 is needed, this is %d.%d: make PYTHON=/path/to/python3.11" % v)'

@@ -10,12 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-import flows.search_options as opt
-from flows.console import one_line_errors, quieten_libraries, running_flow
+from flows import model_commands, stack_commands
+from flows.console import one_line_errors, running_flow
 from flows.presets import load_config, preset_names
-from flows.stack_commands import add_to
 from pipeline.ablation import plan_ablation
-from pipeline.errors import InputError
 from pipeline.overrides import field_help, parse_overrides
 
 app = typer.Typer(
@@ -111,59 +109,7 @@ def ablate(
     print(f"MLflow run {result['run_id']} in {result['tracking_uri']}")  # noqa: T201
 
 
-@app.command()
-@one_line_errors()
-def translate(
-    source: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="lines to translate; else stdin")] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="registered model (its champion) or URI such as models:/captions/3")
-    ] = "captions",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write; else standard output")] = None,
-    beam: opt.Beam = None,
-    length_penalty: opt.LengthPenalty = None,
-    coverage_penalty: opt.CoveragePenalty = None,
-    n_best: opt.NBest = None,
-    min_length: opt.MinLength = None,
-    max_length: opt.MaxLength = None,
-    sample: opt.Sample = False,
-    temperature: opt.Temperature = None,
-    top_k: opt.TopK = None,
-    seed: opt.Seed = None,
-    replace_unknown: opt.ReplaceUnknown = None,
-    as_json: opt.AsJson = False,
-    attention: opt.Attention = False,
-) -> None:
-    """Translate lines with a registered model: as many lines out as in, in order.
-
-    What is not said of the search is as the model was scored.
-    """
-    options = opt.SearchOptions(
-        beam=beam,
-        length_penalty=length_penalty,
-        coverage_penalty=coverage_penalty,
-        n_best=n_best,
-        min_length=min_length,
-        max_length=max_length,
-        sample=sample,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-        replace_unknown=replace_unknown,
-        as_json=as_json,
-        attention=attention,
-    )
-    options.check()
-    if source is not None and not source.is_file():
-        raise InputError(f"{source}: there is no such file")
-    if output is not None and not output.absolute().parent.is_dir():
-        raise InputError(f"--output {output}: there is no folder {output.absolute().parent}")
-    quieten_libraries()
-    from flows.translate import translate_file
-    from infra.stack import use_running_stack
-
-    use_running_stack()
-
-    translate_file(model, source, output, options)
+model_commands.add_to(app)
 
 
 @app.command()
@@ -193,7 +139,7 @@ def ui(
     serve_ui(host, port)
 
 
-add_to(app)
+stack_commands.add_to(app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The options of `nmt translate`: how to search, and what to write."""
+"""The options of `nmt translate`: how to search, what to do with long lines, and what to write."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -23,6 +23,12 @@ Temperature = Annotated[
 ]
 TopK = Annotated[int | None, typer.Option("--top-k", help="draw from so many of the most probable tokens")]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed of the draws")]
+MaxSourceLength = Annotated[
+    int | None, typer.Option("--max-source-length", help="source tokens that are translated at once")
+]
+LongLines = Annotated[
+    str | None, typer.Option("--long-lines", help="split: longer lines are translated in parts; refuse: an error")
+]
 ReplaceUnknown = Annotated[
     bool | None, typer.Option(help="put the source word that attention points at in place of <unk>", show_default=False)
 ]
@@ -45,6 +51,8 @@ class SearchOptions:
     top_k: int | None = None
     seed: int | None = None
     replace_unknown: bool | None = None
+    max_source_length: int | None = None
+    long_lines: str | None = None
     as_json: bool = False
     attention: bool = False
 
@@ -54,6 +62,9 @@ class SearchOptions:
             raise InputError(f"--n-best {self.n_best}: plain output is one line for each line of input; add --json")
         if self.attention and not self.as_json:
             raise InputError("--attention: plain output has no place for weights; add --json")
+        for name, value in (("temperature", self.temperature), ("top-k", self.top_k), ("max-length", self.max_length)):
+            if value == 0:  # To the version it would mean: none.
+                raise InputError(f"--{name} {value}: {name.replace('-', '_')}={value} must be more than 0")
         if self._draws and self.beam is not None:
             raise InputError(f"--beam {self.beam}: --sample draws and does not search; leave one of them out")
         for name, value in (("top-k", self.top_k), ("seed", self.seed)):
@@ -64,15 +75,15 @@ class SearchOptions:
     def _draws(self) -> bool:
         return self.sample or self.temperature is not None
 
-    def changes(self) -> dict[str, Any]:
-        """Return the fields of SearchConfig, and replace_unknown, that differ from the version's own."""
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the prediction that differ from the version's own."""
         names = (
             *("beam", "length_penalty", "coverage_penalty", "n_best", "min_length", "max_length"),
-            *("temperature", "top_k", "seed", "replace_unknown"),
+            *("temperature", "top_k", "seed", "replace_unknown", "max_source_length", "long_lines"),
         )
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.sample and self.temperature is None:
             given["temperature"] = 1.0
         if self.beam is not None:  # A search, even where the version draws by default.
-            given |= {"temperature": None, "top_k": None}
-        return given
+            given |= {"temperature": 0.0, "top_k": 0}
+        return given | ({"scores": True} if self.as_json else {}) | ({"attention": True} if self.attention else {})

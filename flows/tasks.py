@@ -15,6 +15,7 @@ from pipeline.distributed import train_model, train_stage
 from pipeline.encoding import EncodedCorpus, encode_corpus
 from pipeline.errors import WorldError
 from pipeline.evaluation import SPLITS, Evaluation, evaluate_model
+from pipeline.pulled import Pulled, pull_model
 from pipeline.registry import ModelVersion, register_model
 from pipeline.runs import Child, TrainingRun
 from pipeline.store import Store
@@ -172,6 +173,22 @@ def registration_task(
     version = register_model(TrainingRun(config, fingerprints), trained, evaluation, corpus, config)
     view.ended(f"{version.uri}, {version.decision}", version.reused)
     return version
+
+
+@task(
+    task_run_name="model {model}",
+    cache_policy=NO_CACHE,
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=world_failed,
+)
+def model_task(model: str, option: str = "--model") -> Pulled:
+    """Pull a registered model into the store."""
+    view = current_view()
+    view.began("model")
+    pulled = pull_model(model, Store(), option)
+    view.ended(pulled.uri, pulled.reused)
+    return pulled
 
 
 def data_fingerprints(encoded: EncodedCorpus) -> dict[str, str]:

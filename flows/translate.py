@@ -1,97 +1,93 @@
-"""Lines in, translations out, with a registered model."""
+"""The flow `translate`: files of any size through a registered model, on all workers of a cluster."""
 
-import json
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from itertools import islice
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
-from flows.search_options import SearchOptions
+from prefect import flow, runtime, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.lines import check_parameters, named
+from flows.tasks import RETRY_DELAYS, current_view, model_task, world_failed
+from pipeline.bulk_translation import Plan, answers_folder, plan_translation, write_translation
 from pipeline.errors import InputError
-from pipeline.pulled import PulledModel
+from pipeline.pulled import Pulled, PulledModel
+from pipeline.ray_translation import translate_chunks
+from pipeline.storage import folder_and_name
+from pipeline.store import Store
+from pipeline.text_files import TextFile, check_output, find_files
 
-LINES_AT_ONCE = 512
-Answer = Callable[[list[str]], list[str]]
+
+@task(task_run_name="texts {source}", cache_policy=NO_CACHE)
+def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, Any]) -> Plan:
+    """Read the files, and see what is not translated yet."""
+    view = current_view()
+    view.began("texts")
+    plan = plan_translation(find_files(source), column, answers_folder(model, parameters))
+    waiting = sum(chunk.texts for chunk in plan.missing)
+    view.ended(f"{plan.texts:,} in {len(plan.chunks):,} chunks, {waiting:,} to translate", not plan.missing)
+    return plan
 
 
-def translate_file(model: str, source: Path | None, output: Path | None, options: SearchOptions) -> None:
-    """Translate the lines of a file or of standard input to a file or to standard output.
+@task(
+    task_run_name="translation {model.label}",
+    cache_policy=NO_CACHE,
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=world_failed,
+)
+def chunks_task(plan: Plan, model: Pulled, parameters: dict[str, Any], workers: int | None) -> int:
+    """Translate what is not translated yet."""
+    view = current_view()
+    waiting = sum(chunk.texts for chunk in plan.missing)
+    view.began("translation", waiting, system=model.label)
+    try:
+        used = translate_chunks(plan, model, parameters, workers, Store(), view.advanced)
+    except InputError as error:
+        raise InputError(named(str(error), parameters)) from None
+    view.ended(f"{waiting:,} texts on {used} workers" if waiting else f"{plan.texts:,} texts", not waiting)
+    return waiting
 
-    A line ends at a line feed and nowhere else, so that there are as many lines out as in. What is typed on a
-    terminal is answered line by line.
 
-    Raises InputError for an unknown model, options that it does not take, or bytes that are not UTF-8.
+@task(task_run_name="output {target.given}", cache_policy=NO_CACHE)
+def output_task(plan: Plan, source: str, column: str, target: TextFile) -> None:
+    """Put the translations together, in order."""
+    view = current_view()
+    view.began("output")
+    write_translation(plan, find_files(source), column, target)
+    view.ended(target.given, reused=False)
+
+
+def translate_run_name() -> str:
+    """Name a run by its model and file."""
+    parameters = runtime.flow_run.parameters
+    return f"{parameters['model']}: {parameters['source']}"
+
+
+@flow(name="translate", flow_run_name=translate_run_name)
+def translate(
+    source: str,
+    output: str,
+    model: str = "captions",
+    column: str = "source",
+    parameters: dict[str, Any] | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Translate a file, or all files of a folder, in order, with a registered model.
+
+    source, output: paths or s3:// addresses; .jsonl and .parquet have the text in `column`, everything else is text, a
+    line a line; .gz is packed. model: a registered model's name (its champion), models:/name/3 or models:/name@alias.
+    parameters: of the prediction, such as {"beam": 3}; the model's signature lists them. workers: processes with a
+    model each; None: one a CPU. A run that was stopped goes on where it was.
     """
-    answer = open_model(model, options)
-    reading = nullcontext(sys.stdin.buffer) if source is None else source.open("rb")
-    at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
-    with reading as stream:
-        lines = decode_lines(stream, str(source or "standard input"))
-        translations = translate_lines(answer, lines, at_once)
-        if output is None:
-            for translation in translations:
-                sys.stdout.write(translation + "\n")
-                sys.stdout.flush()
-        else:
-            write_whole(output, translations)
-
-
-def open_model(model: str, options: SearchOptions) -> Answer:
-    """Load a registered model; return what answers lines with lines, as the options say."""
-    pulled, changes = PulledModel(model), options.changes()
-    if not changes and not options.as_json:
-        return pulled.translate
-    translator = pulled.translator(changes)
-    if options.attention and not translator.has_attention:
-        raise InputError(f"--attention: {model} has no attention to show; leave it out")
-
-    def answer(lines: list[str]) -> list[str]:
-        if not options.as_json:
-            return list(translator.translate(lines))
-        found = zip(lines, translator.hypotheses(lines), strict=True)
-        return [json.dumps(_describe(line, n_best, options.attention), ensure_ascii=False) for line, n_best in found]
-
-    return answer
-
-
-def _describe(line: str, n_best: list[Any], attention: bool) -> dict[str, Any]:
-    """Return what a line of JSON says; of a blank line there are no hypotheses."""
-    hypotheses = [{"text": translation.text, "score": translation.score} for translation in n_best]
-    if not attention:
-        return {"source": line, "hypotheses": hypotheses}
-    for description, translation in zip(hypotheses, n_best, strict=True):
-        description["target_pieces"] = translation.target_pieces
-        description["attention"] = [[round(weight, 4) for weight in row] for row in translation.attention]
-    pieces = n_best[0].source_pieces if n_best else []
-    return {"source": line, "source_pieces": pieces, "hypotheses": hypotheses}
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write lines to a file that is put in place when the last is written; until then an older one stays."""
-    with NamedTemporaryFile("w", encoding="utf8", newline="\n", dir=path.absolute().parent, delete=False) as sink:
-        try:
-            sink.writelines(line + "\n" for line in lines)
-            sink.close()
-            Path(sink.name).replace(path)
-        except BaseException:
-            Path(sink.name).unlink()
-            raise
-
-
-def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
-    """Yield the lines of a binary stream without their ends; raise InputError with the line that is not UTF-8."""
-    for number, line in enumerate(stream, start=1):
-        try:
-            yield line.decode("utf8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{name}:{number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
-
-
-def translate_lines(answer: Answer, lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[str]:
-    """Yield the answer to each line, in order; `at_once` lines are read before the first is translated."""
-    remaining = iter(lines)
-    while batch := list(islice(remaining, at_once)):
-        yield from answer(batch)
+    given = parameters or {}
+    files = find_files(source)
+    folder, name = folder_and_name(output)
+    target = TextFile(folder, name, output)
+    if folder.local is not None and not folder.local.is_dir():
+        raise InputError(f"--output {output}: there is no folder {folder.local}")
+    check_output(files, target, bool(given.get("scores")) or given.get("n_best", 1) > 1, bool(given.get("attention")))
+    pulled = model_task(model)
+    check_parameters(model, PulledModel(pulled.path), given)
+    plan = texts_task(source, column, pulled, given)
+    translated = chunks_task(plan, pulled, given, workers)
+    output_task(plan, source, column, target)
+    return {"model_uri": pulled.uri, "output": output, "texts": plan.texts, "translated": translated}

@@ -10,19 +10,11 @@ from typing import Any
 import torch
 
 from pipeline.ablation import Plan, Table
-from pipeline.comparison import (
-    Bucket,
-    Outcome,
-    bleu_by_length,
-    choose_sentences,
-    length_buckets,
-    measure,
-    of_system,
-    words,
-)
+from pipeline.comparison import Outcome, bleu_by_length, choose_sentences, measure, of_system
 from pipeline.corpus import Corpus
 from pipeline.evaluation import open_translator
-from pipeline.metrics import bootstrap_signature
+from pipeline.lengths import Bucket, length_buckets, words
+from pipeline.metrics import bootstrap_signatures
 from pipeline.report import Curve, draw_attention, draw_bleu_by_length
 from pipeline.store import Figures, Stage, Store
 from pipeline.tables import comparison_table, conditions
@@ -69,7 +61,7 @@ def report_ablation(plan: Plan, outcomes: Sequence[Outcome], corpus: Corpus, sto
         1,
         {
             "tables": {name: asdict(table) for name, table in plan.tables.items()},
-            "bootstrap": bootstrap_signature(ablation.bootstrap_samples),
+            "bootstrap": bootstrap_signatures(ablation.bootstrap_samples)["BLEU"],
             "sentences": ablation.sentences,
         },
         {f"{outcome.system}, seed {outcome.seed}": outcome.evaluation.fingerprint for outcome in outcomes},

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import model
 from pipeline.config import EvaluationConfig
-from pipeline.decoding import search_config
+from pipeline.decoding import handling, search_config
 from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL
 from pipeline.trained import TrainedModel
 from pipeline.weights import WEIGHTS
 
 PYFUNC = Path(__file__).with_name("pyfunc.py")
-PIPELINE_FILES = ("__init__.py", "errors.py", "subwords.py", "translator.py", "weights.py")
-"""All that translator.py imports of this package; of `model`, every file."""
+PIPELINE_FILES = (
+    *("__init__.py", "errors.py", "predictions.py", "segments.py", "subwords.py"),
+    *("translator.py", "weights.py"),
+)
+"""All that predictions.py imports of this package; of `model`, every file."""
 
 
 def write_bundle(trained: TrainedModel, config: EvaluationConfig, folder: Path) -> None:
@@ -31,6 +34,6 @@ def write_bundle(trained: TrainedModel, config: EvaluationConfig, folder: Path) 
         "model": trained.config.model_dump(),
         "search": asdict(search_config(config)),
         "batch_sentences": config.batch_sentences,
-        "replace_unknown": config.replace_unknown,
+        "handling": asdict(handling(config)),
     }
     (folder / "translator.json").write_text(json.dumps(description, indent=2) + "\n", "utf8")

@@ -6,7 +6,8 @@ from statistics import mean, stdev
 
 from pipeline.ablation import Row, Table
 from pipeline.evaluation import Evaluation
-from pipeline.metrics import bootstrap_bleu, corpus_bleu
+from pipeline.lengths import Bucket, words
+from pipeline.metrics import Score, bootstrap, corpus_bleu
 from pipeline.trained import TrainedModel
 
 LONGEST_DRAWN = 25
@@ -70,10 +71,7 @@ def measure(table: Table, outcomes: Sequence[Outcome], samples: int) -> list[Mea
 def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples: int) -> Measured:
     own = of_system(row.system, outcomes)
     others = of_system(against.system, outcomes) if against else []
-    tests = [
-        bootstrap_bleu(*test_set(outcome), samples, test_set(others[number])[0] if others else None)
-        for number, outcome in enumerate(own)
-    ]
+    tests = [_tested(outcome, others[number] if others else None, samples) for number, outcome in enumerate(own)]
     bleu = spread([_score(outcome, "bleu") for outcome in own])
     return Measured(
         label=row.label,
@@ -91,6 +89,12 @@ def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples
     )
 
 
+def _tested(outcome: Outcome, against: Outcome | None, samples: int) -> Score:
+    translations, references = test_set(outcome)
+    before = [test_set(against)[0]] if against else []
+    return bootstrap([*before, translations], references, samples)[-1]["BLEU"]
+
+
 def of_system(system: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcomes of a system in the order of their seeds."""
     return sorted((outcome for outcome in outcomes if outcome.system == system), key=lambda outcome: outcome.seed)
@@ -106,41 +110,6 @@ def _score(outcome: Outcome, name: str) -> float:
     return float(outcome.evaluation.figures["test"][name])
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """Sentences of `first` to `last` words."""
-
-    first: int
-    last: int
-    sentences: int
-
-
-def length_buckets(lengths: Sequence[int], most: int = 7) -> list[Bucket]:
-    """Return buckets for sentences of so many words: equally wide, joined where they would hold too few to score.
-
-    Each holds at least a twentieth of the sentences, so that a rare length does not make a point of its own.
-
-    >>> [(bucket.first, bucket.last) for bucket in length_buckets([4, 5, 6] * 10 + [30], most=3)]
-    [(4, 4), (5, 5), (6, 30)]
-    """
-    ordered = sorted(lengths)
-    fewest = max(2, len(ordered) // 20)
-    # Of the usual lengths: the few longest sentences are no reason for wide buckets.
-    usual = ordered[len(ordered) // 20 : len(ordered) - len(ordered) // 20]
-    width = max(1, -(-(usual[-1] - usual[0] + 1) // most))
-    starts = range(ordered[0], ordered[-1] + 1, width)
-    counted = [(start, start + width - 1, sum(start <= n < start + width for n in ordered)) for start in starts]
-    buckets = [Bucket(*bucket) for bucket in counted]
-    while len(buckets) > 1 and min(bucket.sentences for bucket in buckets) < fewest:
-        small = min(range(len(buckets)), key=lambda index: buckets[index].sentences)
-        beside = [index for index in (small - 1, small + 1) if 0 <= index < len(buckets)]
-        other = min(beside, key=lambda index: buckets[index].sentences)
-        low, high = sorted((small, other))
-        joined = Bucket(buckets[low].first, buckets[high].last, buckets[low].sentences + buckets[high].sentences)
-        buckets[low : high + 1] = [joined]
-    return [*buckets[:-1], Bucket(buckets[-1].first, ordered[-1], buckets[-1].sentences)]
-
-
 def bleu_by_length(system: str, outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> list[float]:
     """Return a system's BLEU of each bucket of source words, the mean over its seeds."""
     return [mean(scores) for scores in zip(*_bucket_scores(of_system(system, outcomes), buckets), strict=True)]
@@ -153,11 +122,6 @@ def _bucket_scores(outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> It
         yield [
             corpus_bleu([row["translation"] for row in share], [row["reference"] for row in share]) for share in inside
         ]
-
-
-def words(sentence: str) -> int:
-    """Return the words of a sentence: what spaces part."""
-    return len(sentence.split())
 
 
 def choose_sentences(sentences: Sequence[str], number: int) -> list[int]:

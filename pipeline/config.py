@@ -137,6 +137,9 @@ class EvaluationConfig(Section):
     replace_unknown: bool = Field(
         False, description="put the source word that attention points at in place of <unk>; needs attention"
     )
+    max_source_length: int = Field(
+        100, ge=1, le=10_000, description="source tokens translated at once; a longer sentence is translated in parts"
+    )
     sampling_temperature: float | None = Field(
         None, gt=0.0, le=100.0, description="null: search; else draw from the probabilities to the power of 1 / this"
     )

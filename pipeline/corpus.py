@@ -89,7 +89,7 @@ def _from_captions(config: CorpusConfig, store: Store) -> Artifact:
 
 def _from_files(config: CorpusConfig, store: Store) -> Artifact:
     parts = find_parts(config)
-    hashes = _hashes(parts)
+    hashes = hash_parts(parts)
     missing = [split for split in SPLITS if split not in parts]
     sizes = [*(f"{split}_size" for split in missing), "seed"] if missing else []
     stage = _stage(config, ["source_column", "target_column", *sizes], hashes)
@@ -98,7 +98,7 @@ def _from_files(config: CorpusConfig, store: Store) -> Artifact:
         from pipeline.sources import local_splits
 
         splits = local_splits(parts, Columns(config.source_column, config.target_column))
-        if _hashes(parts) != hashes:
+        if hash_parts(parts) != hashes:
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; start again")
         files = {str(file): file_hash(file) for file in _files(parts)}
         return _write(folder, splits, config, {"path": str(config.path), "files": files})
@@ -110,7 +110,7 @@ def _files(parts: Parts) -> Iterator[Path]:
     return (file for split in parts.values() for part in split for file in part.files)
 
 
-def _hashes(parts: Parts) -> dict[str, str]:
+def hash_parts(parts: Parts) -> dict[str, str]:
     """Return the SHA-256 of every file by its part in the corpus; names and places do not matter."""
     return {
         f"{split} {number} {part.format} {side}": file_hash(file)

@@ -1,7 +1,8 @@
-"""From the configuration of the evaluation to that of the search."""
+"""From the configuration of the evaluation to that of the search, and of what is done with lines around it."""
 
 from model.search import SearchConfig
 from pipeline.config import EvaluationConfig
+from pipeline.translator import Handling
 
 
 def search_config(config: EvaluationConfig) -> SearchConfig:
@@ -16,3 +17,8 @@ def search_config(config: EvaluationConfig) -> SearchConfig:
         top_k=config.sampling_top_k,
         seed=config.sampling_seed,
     )
+
+
+def handling(config: EvaluationConfig) -> Handling:
+    """Return what is done with unknown tokens and long sentences."""
+    return Handling(replace_unknown=config.replace_unknown, max_source_length=config.max_source_length)

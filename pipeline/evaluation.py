@@ -14,7 +14,7 @@ from model.seq2seq import Seq2Seq
 from pipeline.collate import Ragged, collate
 from pipeline.config import EvaluationConfig
 from pipeline.corpus import Corpus, Split
-from pipeline.decoding import search_config
+from pipeline.decoding import handling, search_config
 from pipeline.metrics import corpus_bleu, corpus_chrf, signatures
 from pipeline.store import Figures, Stage, Store
 from pipeline.subwords import Subwords
@@ -65,12 +65,12 @@ class Evaluation:
 def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
     """Return the stage of an evaluation of the training with that fingerprint."""
     fields = config.model_dump(exclude={"samples", "batch_sentences"})
-    return Stage("evaluation", 1, fields, {"training": training, "corpus": corpus.fingerprint})
+    return Stage("evaluation", 2, fields, {"training": training, "corpus": corpus.fingerprint})
 
 
 def open_translator(model: Seq2Seq, subwords: Subwords, config: EvaluationConfig) -> Translator:
     """Return what translates as `config` says."""
-    return Translator(model, subwords, search_config(config), config.batch_sentences, config.replace_unknown)
+    return Translator(model, subwords, search_config(config), config.batch_sentences, handling(config))
 
 
 def evaluate_model(

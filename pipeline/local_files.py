@@ -61,6 +61,34 @@ def find_parts(config: CorpusConfig) -> Parts:
     return parts
 
 
+def find_split(name: str) -> Split:
+    """Return a split by its name. Raises InputError for another word."""
+    for split in SPLITS:
+        if name == split:
+            return split
+    raise InputError(f"--split {name}: there is no such split; there are {', '.join(SPLITS)}")
+
+
+def find_evaluation_parts(config: CorpusConfig, split: Split) -> tuple[Part, ...]:
+    """Return the files that hold the pairs to score: a single file whole, of a folder those of a split.
+
+    Reads no file. Raises InputError, with what was looked for, where there is nothing to use.
+    """
+    assert config.path is not None
+    folder = Path(config.path).expanduser().absolute()
+    if config.target_path is not None or not folder.is_dir():
+        return tuple(find_parts(config)["train"])
+    parts = tuple(_of_split(folder, split, config))
+    if not parts:
+        raise InputError(
+            f"corpus.path={config.path}: the folder has no file of the {split} split; looked for "
+            f"{', '.join(f'{prefix}*' for prefix in PREFIXES[split])} ending in {KNOWN}, or in both "
+            f".{config.source_column} and .{config.target_column} (aligned text)"
+        )
+    _refuse_empty_files({split: parts})
+    return parts
+
+
 def _suffix(path: Path) -> str:
     """Return the suffix that tells the format: that before .gz of a packed file."""
     return Path(path.stem).suffix.lower() if path.suffix == PACKED else path.suffix.lower()

@@ -1,10 +1,12 @@
-"""BLEU and chrF on raw references, with intervals and significance: all that sacreBLEU does here."""
+"""BLEU, chrF and TER on raw references, with intervals and significance: all that sacreBLEU does here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import PairedTest, Result
 
 
@@ -45,41 +47,58 @@ def signatures() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class BootstrapBleu:
-    """BLEU over resampled test sets."""
+class Score:
+    """A metric of one system, over the test set and over resampled ones."""
 
+    score: float
     low: float
     high: float
     """The 95 % interval: the resamples' mean, and half the width that holds 95 % of them to each side."""
     p: float | None
-    """Of the difference to another system on the same resamples; None without another."""
+    """Of the difference to the first system on the same resamples; None for the first itself."""
 
 
-def bootstrap_bleu(
-    translations: Sequence[str], references: Sequence[str], samples: int, against: Sequence[str] | None = None
-) -> BootstrapBleu:
-    """Return BLEU's 95 % interval and, given another system's translations, the paired test's p (Koehn 2004).
+HIGHER_IS_BETTER = {"BLEU": True, "chrF": True, "TER": False}
+"""Every metric that `bootstrap` knows, and which way it goes."""
 
-    The seed is sacreBLEU's, so that all systems meet the same resampled test sets; `bootstrap_signature` has it.
+
+def bootstrap(
+    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metrics: Sequence[str] = ("BLEU",)
+) -> list[dict[str, Score]]:
+    """Return the scores of each system's translations by metric, with intervals and paired tests (Koehn 2004).
+
+    The seed is sacreBLEU's, so that all systems meet the same resampled test sets; `bootstrap_signatures` has it.
     """
-    result = _paired_test(translations, references, samples, against)[1][-1]
+    results = _paired_test(systems, references, samples, metrics)[1]
+    return [
+        {metric: _score(results[metric][place], list(system) == list(systems[0])) for metric in metrics}
+        for place, system in enumerate(systems)
+    ]
+
+
+def _score(result: Result, same_as_first: bool) -> Score:
     assert result.mean is not None
     assert result.ci is not None
     p = None if result.p_value is None else round(float(result.p_value), 4)
-    if against is not None and list(against) == list(translations):
+    if p is not None and same_as_first:
         p = 1.0  # sacreBLEU counts the samples that differ by more than the systems do: of none, the smallest p.
-    return BootstrapBleu(round(float(result.mean - result.ci), 4), round(float(result.mean + result.ci), 4), p)
+    low, high = result.mean - result.ci, result.mean + result.ci
+    return Score(round(float(result.score), 4), round(float(low), 4), round(float(high), 4), p)
 
 
-def bootstrap_signature(samples: int) -> str:
-    """Return the signature of `bootstrap_bleu`: BLEU's own with the number of samples and the seed."""
-    return _paired_test(["a"], ["a"], samples, None)[0]
+def bootstrap_signatures(samples: int, metrics: Sequence[str] = ("BLEU",)) -> dict[str, str]:
+    """Return the signatures of `bootstrap` by metric: the metric's own with the number of samples and the seed."""
+    return _paired_test([["a"]], ["a"], samples, metrics)[0]
 
 
 def _paired_test(
-    translations: Sequence[str], references: Sequence[str], samples: int, against: Sequence[str] | None
-) -> tuple[str, list[Result]]:
-    systems = [] if against is None else [("against", against)]
-    test = PairedTest([*systems, ("system", translations)], {"BLEU": BLEU()}, [references], "bs", samples)
+    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metrics: Sequence[str]
+) -> tuple[dict[str, str], dict[str, list[Result]]]:
+    known: Mapping[str, Metric] = {"BLEU": BLEU(), "chrF": CHRF(), "TER": TER()}
+    named: list[tuple[str, Sequence[str]]] = [(str(number), system) for number, system in enumerate(systems)]
+    test = PairedTest(named, {metric: known[metric] for metric in metrics}, [references], "bs", samples)
     signatures, scores = test()
-    return str(signatures["BLEU"]), [result for result in scores["BLEU"] if isinstance(result, Result)]
+    # sacreBLEU has names of its own for what it finds, in the same order.
+    own = dict(zip(metrics, (name for name in scores if name != "System"), strict=True))
+    results = {metric: [found for found in scores[own[metric]] if isinstance(found, Result)] for metric in metrics}
+    return {metric: str(signatures[own[metric]]) for metric in metrics}, results

@@ -8,9 +8,11 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
@@ -39,20 +41,30 @@ def import_privately(code: Path, name: str) -> ModuleType:
 
 
 class TranslationModel(PythonModel):
-    """Raw sentences in, raw translations out."""
+    """Raw lines in, raw translations out."""
 
     def load_context(self, context: Any) -> None:
         """Load weights and tokenizer from the model's own folder."""
         folder = Path(context.artifacts["translator"])
-        translator = import_privately(folder / "code", "pipeline.translator")
+        self._predictions = import_privately(folder / "code", "pipeline.predictions")
         description = json.loads((folder / "translator.json").read_text("utf8"))
-        self.translator = translator.Translator.from_description(folder, description)
+        self._translator = self._predictions.Translator.from_description(folder, description)
+        # A server calls from many threads; torch uses all cores for each call, and they would wait for each other.
+        self._one_at_a_time = Lock()
 
     # MLflow reads the signature off these types; its own base class has more parameters.
-    def predict(self, model_input: list[str]) -> list[str]:  # type: ignore[override]
-        """Translate each sentence; the order is kept, and an empty sentence stays empty."""
-        translations: list[str] = self.translator.translate(model_input)
-        return translations
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[Any]:  # type: ignore[override]
+        """Translate each line; the order is kept, and a line without a word stays empty.
+
+        `params` are those of the model's signature; what they mean is in its metadata, under `parameters`. Raises
+        MlflowException with the parameter, or the line's number, the value and the remedy.
+        """
+        try:
+            with self._one_at_a_time:
+                answers: list[Any] = self._predictions.predict(self._translator, model_input, params or {})
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        return answers
 
 
 set_model(TranslationModel())

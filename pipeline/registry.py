@@ -15,9 +15,11 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 
+from pipeline import predictions
 from pipeline.bundle import PYFUNC, write_bundle
 from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus import Corpus
+from pipeline.decoding import handling, search_config
 from pipeline.evaluation import SPLITS, Evaluation
 from pipeline.metrics import corpus_bleu
 from pipeline.runs import TrainingRun, mlflow_failed, reachable_server
@@ -126,10 +128,17 @@ def _log_model(trained: TrainedModel, config: RunConfig, examples: Sequence[str]
             name="model",
             python_model=str(PYFUNC),
             artifacts={"translator": temporary},
-            input_example=list(examples),
+            input_example=(
+                list(examples),
+                predictions.defaults(search_config(config.evaluation), handling(config.evaluation)),
+            ),
             # Without a local part: 2.13.0+cpu is 2.13.0 on every index.
             pip_requirements=[f"{package}=={metadata.version(package).partition('+')[0]}" for package in REQUIREMENTS],
-            metadata={"preset": config.name, "training": trained.fingerprint},
+            metadata={
+                "preset": config.name,
+                "training": trained.fingerprint,
+                "parameters": dict(predictions.PARAMETERS),
+            },
         )
     return info
 

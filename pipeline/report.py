@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pipeline.comparison import Bucket
+from pipeline.lengths import Bucket
 
 DOTS_PER_INCH = 150
 # Okabe and Ito's colours, which the colour-blind tell apart; marks and dashes do it without colour.

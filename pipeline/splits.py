@@ -8,7 +8,7 @@ import heapq
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,8 @@ def clean_sentence(text: str) -> str:
     return BREAKS.sub(" ", text.strip())
 
 
-def _cleaned(pairs: Iterable[Pair], split: Split, blank: Counter[str]) -> Iterator[Pair]:
+def cleaned(pairs: Iterable[Pair], split: Split, blank: MutableMapping[str, int]) -> Iterator[Pair]:
+    """Yield the pairs as sentences; those with an empty side are dropped, and counted in `blank[split]`."""
     for raw_source, raw_target in pairs:
         source, target = clean_sentence(raw_source), clean_sentence(raw_target)
         if source and target:
@@ -94,15 +95,15 @@ def _routed(
 ) -> Iterator[tuple[Split, Pair]]:
     """Yield every pair with the split that it goes to; train comes last, so that what leaks into it can be seen."""
     for split in ("test", "validation"):
-        for pair in _cleaned(raw.get(split, ()), split, blank):
+        for pair in cleaned(raw.get(split, ()), split, blank):
             yield split, pair
     if not held_out:
-        for pair in _cleaned(raw["train"], "train", blank):
+        for pair in cleaned(raw["train"], "train", blank):
             yield "train", pair
         return
-    waiting = {_rank(pair, seed) for pair in _cleaned(raw["train"], "train", Counter())}
+    waiting = {_rank(pair, seed) for pair in cleaned(raw["train"], "train", Counter())}
     chosen = _chosen(waiting, held_out, name)
-    for pair in _cleaned(raw["train"], "train", blank):
+    for pair in cleaned(raw["train"], "train", blank):
         rank = _rank(pair, seed)
         if rank in waiting:
             waiting.remove(rank)

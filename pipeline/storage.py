@@ -12,7 +12,7 @@ for another server than Amazon's, AWS_ENDPOINT_URL are sent along to the nodes o
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENOENT
 from pathlib import Path
 from typing import Any
@@ -109,9 +109,11 @@ class Folder:
     path: str
     """Within the file system."""
     filesystem: Any
+    named_by: str = "NMT_STORAGE: "
+    """What messages begin with."""
 
     def __truediv__(self, name: str) -> "Folder":
-        return Folder(f"{self.uri}/{name}", f"{self.path}/{name}", self.filesystem)
+        return replace(self, uri=f"{self.uri}/{name}", path=f"{self.path}/{name}")
 
     @property
     def name(self) -> str:
@@ -145,6 +147,36 @@ class Folder:
         with self._failures(), self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
             content: bytes = stream.read()
         return content
+
+    @contextmanager
+    def open(self, name: str, seekable: bool = False) -> Iterator[Any]:
+        """Open a file as a stream of bytes; `seekable` where its reader goes back and forth."""
+        with self._failures():
+            path = f"{self.path}/{name}"
+            # As it is, whatever its suffix: Arrow would unpack by itself.
+            opened = (
+                self.filesystem.open_input_file(path)
+                if seekable
+                else self.filesystem.open_input_stream(path, compression=None)
+            )
+        with opened as stream:
+            yield stream
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, whole or not at all."""
+        path = f"{self.path}/{name}"
+        with self._failures():
+            if self.local is None:
+                with self.filesystem.open_output_stream(path, compression=None) as stream:
+                    stream.write(content)
+                return
+            self.local.mkdir(parents=True, exist_ok=True)
+            temporary = self.local / f".{name}.{os.getpid()}"
+            try:
+                temporary.write_bytes(content)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def upload(self, file: Path, name: str) -> None:
         """Copy a file of this machine into the folder, under a name that may have folders of its own."""
@@ -193,7 +225,7 @@ class Folder:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = next((reason for code, reason in REASONS.items() if code in lines[0]), lines[0])
         return WorldError(
-            f"NMT_STORAGE: {self.uri}: {reason}; give the same command again when it works: what is finished is kept"
+            f"{self.named_by}{self.uri}: {reason}; give the same command again when it works: what is finished is kept"
         )
 
     @contextmanager
@@ -214,6 +246,22 @@ def shared_folder(name: str) -> Folder | None:
     if parts.scheme == "file":
         return local_folder(Path(unquote(parts.path)) / name)
     return Folder(f"{uri}/{name}", f"{uri.removeprefix('s3://')}/{name}", _s3())
+
+
+def folder_and_name(given: str) -> tuple[Folder, str]:
+    """Return the folder and the name of a file that a user has named by its path or its s3:// address.
+
+    Raises InputError for other addresses.
+    """
+    if "://" not in given:
+        path = Path(given).expanduser().absolute()
+        return local_folder(path.parent), path.name
+    parts = urlsplit(given)
+    key = "/".join(name for name in parts.path.split("/") if name)
+    if parts.scheme != "s3" or "@" in parts.netloc or not parts.netloc or not key:
+        raise InputError(f"{_without_user(given)}: give a path, or s3://bucket/name with the keys in the environment")
+    path_in, _, name = f"{parts.netloc}/{key}".rpartition("/")
+    return Folder(f"s3://{path_in}", path_in, _s3(), ""), name
 
 
 def local_folder(path: Path) -> Folder:

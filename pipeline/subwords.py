@@ -71,8 +71,12 @@ class Subwords:
 
     def source_words(self, sentence: str) -> list[str]:
         """Return the word that each source token (but `end`) is a piece of, spelled as in the sentence."""
+        return [_word_at(sentence, begin, end) for begin, end in self.source_offsets(sentence)]
+
+    def source_offsets(self, sentence: str) -> list[tuple[int, int]]:
+        """Return where in a sentence each source token (but `end`) begins and ends."""
         offsets = self._source.encode(sentence, return_type="offset_mapping")["offsets"]
-        return [_word_at(sentence, begin, end) for begin, end in offsets]
+        return [(begin, end) for begin, end in offsets]
 
 
 def _word_at(sentence: str, begin: int, end: int) -> str:

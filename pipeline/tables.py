@@ -8,7 +8,7 @@ from pipeline.comparison import Measured, Outcome, Spread
 from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus import Corpus
 from pipeline.evaluation import SPLITS
-from pipeline.metrics import bootstrap_signature, signatures
+from pipeline.metrics import bootstrap_signatures, signatures
 from pipeline.store import Figures, versions
 
 SIGNIFICANT = 0.05
@@ -109,7 +109,7 @@ def conditions(plan: Plan, outcomes: Sequence[Outcome], corpus: Corpus) -> str:
             "validation BLEU; the best epoch on validation is what is scored, with beam "
             f"{config.evaluation.beam}. {_seeds(config)}",
             f"- BLEU: `{signatures()['bleu']}`. Interval and p: sacreBLEU's (paired) bootstrap, "
-            f"`{bootstrap_signature(config.ablation.bootstrap_samples)}`; * marks p < {SIGNIFICANT}.",
+            f"`{bootstrap_signatures(config.ablation.bootstrap_samples)['BLEU']}`; * marks p < {SIGNIFICANT}.",
             f"- chrF: `{signatures()['chrf']}`. Perplexity: of the references' pieces under teacher forcing.",
             f"- Training: time in optimizer steps, and target tokens a second, with {' or '.join(machines)}.",
             f"- Versions: {packages}.",

@@ -14,18 +14,28 @@ MAY_IMPORT = {
     "flows": {"flows", "pipeline", "infra"},
 }
 FILES_OF_SYSTEMS = {
-    "ray": {"pipeline/cluster.py", "pipeline/distributed.py", "pipeline/ray_run.py", "pipeline/ray_worker.py"},
+    "ray": {
+        "pipeline/cluster.py",
+        "pipeline/distributed.py",
+        "pipeline/ray_run.py",
+        "pipeline/ray_translation.py",
+        "pipeline/ray_worker.py",
+        "pipeline/serving.py",
+    },
     "mlflow": {
         "pipeline/runs.py",
         "pipeline/ablation_runs.py",
         "pipeline/registry.py",
         "pipeline/pulled.py",
         "pipeline/pyfunc.py",
+        "pipeline/scored_runs.py",
     },
     "prefect": {
         "flows/tasks.py",
         "flows/train.py",
         "flows/ablation.py",
+        "flows/evaluate.py",
+        "flows/translate.py",
         "flows/server.py",
         "infra/pool.py",
         "infra/profile.py",
@@ -38,7 +48,7 @@ FILES_OF_SYSTEMS = {
     "sentencepiece": {"pipeline/subwords.py"},
     "sacrebleu": {"pipeline/metrics.py"},
     "matplotlib": {"pipeline/report.py"},
-    "pyarrow": {"pipeline/encoding.py", "pipeline/storage.py"},
+    "pyarrow": {"pipeline/encoding.py", "pipeline/storage.py", "pipeline/text_files.py"},
 }
 FILES_OF_PACKAGES = [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
 

@@ -9,7 +9,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.presets import load_config
 from flows.train import train
 from pipeline.cluster import ray_cluster
-from pipeline.pulled import PulledModel
+from pipeline.pulled import PulledModel, pull_model
+from pipeline.store import Store
 from tests.conftest import TINY
 
 SYSTEMS = (
@@ -41,6 +42,8 @@ def test_trains_is_registered_pulled_and_translates(system: str) -> None:
     assert result["model_uri"] == f"models:/{system}/1"
     assert result["scores"]["test"]["perplexity"] < 250, "better than a guess among the pieces"
     assert Path(result["translations"]).is_file()
-    translations = PulledModel(system).translate(["Ein Hund schläft.", "", "Zwei Frauen lachen im Park."])
+    translations = PulledModel(pull_model(system, Store()).path).predict(
+        ["Ein Hund schläft.", "", "Zwei Frauen lachen im Park."]
+    )
     assert len(translations) == 3
     assert translations[1] == ""

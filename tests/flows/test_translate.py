@@ -1,13 +1,14 @@
 """The options of `nmt translate`, on a registered version."""
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
-import mlflow
 import pytest
 
+import flows.lines
+from flows.lines import open_model
 from flows.search_options import SearchOptions
-from flows.translate import open_model
 from pipeline.errors import InputError
 from tests.flows.conftest import FinishedRun
 
@@ -18,6 +19,7 @@ MODEL = "models:/captions/1"
 @pytest.fixture
 def _registry(finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", finished_run.tracking_uri)
+    monkeypatch.setenv("NMT_HOME", str(finished_run.nmt.folder / ".nmt"))
 
 
 def ask(**options: Any) -> list[str]:
@@ -92,18 +94,20 @@ def test_options_that_make_no_sense_together(options: dict[str, Any], message: s
 
 
 class OldVersion:
-    """What MLflow loads of a version from before there were options."""
+    """A version from before there were parameters, as it is pulled."""
 
-    def unwrap_python_model(self) -> object:
-        return object()
+    parameters: ClassVar[dict[str, Any]] = {}
 
-    def predict(self, lines: list[str]) -> list[str]:
+    def __init__(self, _path: Path) -> None:
+        pass
+
+    def predict(self, lines: list[str], _parameters: dict[str, Any]) -> list[str]:
         return [line.upper() for line in lines]
 
 
 @pytest.mark.usefixtures("_registry")
 def test_an_old_version_translates_but_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda _uri: OldVersion())
+    monkeypatch.setattr(flows.lines, "PulledModel", OldVersion)
     assert ask() == [line.upper() for line in LINES]
     with pytest.raises(InputError, match=f"--model {MODEL}: this version was registered before there were options"):
         ask(beam=3)

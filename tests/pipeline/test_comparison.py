@@ -9,19 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ablation import System, plan_ablation
-from pipeline.comparison import (
-    Bucket,
-    Outcome,
-    Spread,
-    bleu_by_length,
-    choose_sentences,
-    length_buckets,
-    measure,
-    spread,
-    words,
-)
+from pipeline.comparison import Outcome, Spread, bleu_by_length, choose_sentences, measure, spread
 from pipeline.config import RunConfig
 from pipeline.corpus import prepare_corpus
+from pipeline.lengths import Bucket, length_buckets, words
 from pipeline.store import Store
 from pipeline.tokenizer import train_tokenizer
 from tests.outcomes import Translate, make_outcome, smaller

@@ -2,10 +2,11 @@ import pytest
 import sacrebleu
 
 from pipeline.metrics import (
+    Score,
     bleu_of_statistics,
     bleu_statistics,
-    bootstrap_bleu,
-    bootstrap_signature,
+    bootstrap,
+    bootstrap_signatures,
     corpus_bleu,
     corpus_chrf,
     signatures,
@@ -15,6 +16,11 @@ TRANSLATIONS = ["A man is walking in the park.", "Two dogs play", "The woman rea
 REFERENCES = ["A man walks in the park.", "Two dogs are playing.", "A woman reads a book on the bench."]
 MANY = [f"a {adjective} {noun} {verb} in the park ." for adjective in ("big", "small", "red", "old", "tired")
         for noun in ("dog", "cat", "man", "child") for verb in ("runs", "sleeps", "sits")]  # fmt: skip
+
+
+def bleu(translations: list[str], references: list[str], against: list[str] | None = None) -> Score:
+    systems = [translations] if against is None else [against, translations]
+    return bootstrap(systems, references, 200)[-1]["BLEU"]
 
 
 def worse(share: int) -> list[str]:
@@ -43,30 +49,45 @@ def test_a_share_may_be_empty() -> None:
 
 
 def test_the_interval_holds_the_score_and_narrows_with_the_test_set() -> None:
-    short = bootstrap_bleu(worse(3)[:12], MANY[:12], 200)
-    long = bootstrap_bleu(worse(3), MANY, 200)
+    short = bleu(worse(3)[:12], MANY[:12])
+    long = bleu(worse(3), MANY)
     assert long.low < corpus_bleu(worse(3), MANY) < long.high
     assert long.high - long.low < short.high - short.low
     assert long.p is None, "compared with nothing"
 
 
 def test_the_interval_is_the_same_alone_and_compared() -> None:
-    alone, compared = bootstrap_bleu(worse(3), MANY, 200), bootstrap_bleu(worse(3), MANY, 200, against=MANY)
+    alone, compared = bleu(worse(3), MANY), bleu(worse(3), MANY, against=MANY)
     assert (compared.low, compared.high) == (alone.low, alone.high)
 
 
 def test_the_same_translations_do_not_differ_significantly() -> None:
-    p = bootstrap_bleu(worse(3), MANY, 200, against=worse(3)).p
+    p = bleu(worse(3), MANY, against=worse(3)).p
     assert p is not None
     assert p > 0.5
 
 
 @pytest.mark.parametrize(("system", "against"), [(5, 2), (2, 5)])
 def test_what_is_clearly_better_or_worse_is_significant(system: int, against: int) -> None:
-    p = bootstrap_bleu(worse(system), MANY, 200, against=worse(against)).p
+    p = bleu(worse(system), MANY, against=worse(against)).p
     assert p is not None
     assert p < 0.01
 
 
 def test_the_signature_says_how_it_was_resampled() -> None:
-    assert "|bs:200|seed:12345|" in bootstrap_signature(200)
+    signatures = bootstrap_signatures(200, ("BLEU", "chrF", "TER"))
+    assert all("|bs:200|seed:12345|" in signature for signature in signatures.values())
+
+
+def test_all_metrics_at_once_are_sacrebleus() -> None:
+    first, second = bootstrap([worse(2), worse(5)], MANY, 200, ("BLEU", "chrF", "TER"))
+    expected = {
+        "BLEU": sacrebleu.corpus_bleu(worse(5), [MANY]).score,
+        "chrF": sacrebleu.corpus_chrf(worse(5), [MANY]).score,
+        "TER": sacrebleu.corpus_ter(worse(5), [MANY]).score,
+    }
+    for metric, score in expected.items():
+        assert second[metric].score == pytest.approx(score, abs=1e-4)
+        assert second[metric].low < score < second[metric].high
+        assert first[metric].p is None
+        assert second[metric].p < 0.01  # type: ignore[operator]

@@ -21,7 +21,7 @@ from pipeline.encoding import encode_corpus
 from pipeline.evaluation import evaluate_model
 from pipeline.history import Record, is_epoch
 from pipeline.overrides import build_config
-from pipeline.pulled import PulledModel
+from pipeline.pulled import PulledModel, pull_model
 from pipeline.registry import register_model
 from pipeline.runs import TrainingRun
 from pipeline.storage import shared_folder
@@ -203,4 +203,5 @@ def test_another_machine_has_the_model_without_a_cluster_and_registers_it_in_s3(
         assert register_model(run, trained, evaluation, corpus, CONFIG).version == "1"
         assert not (nodes.home("third") / "mlartifacts").exists()
         rows = list(evaluation.translations("test"))
-        assert PulledModel("tiny").translate([row["source"] for row in rows]) == [row["translation"] for row in rows]
+        pulled = PulledModel(pull_model("tiny", Store()).path)
+        assert pulled.predict([row["source"] for row in rows]) == [row["translation"] for row in rows]

@@ -5,22 +5,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from model.search import SearchConfig
 from model.seq2seq import Seq2Seq
 from pipeline.config import RunConfig
 from pipeline.corpus import Corpus, prepare_corpus
 from pipeline.errors import InputError, WorldError
 from pipeline.evaluation import Evaluation
 from pipeline.metrics import signatures
-from pipeline.pulled import PulledModel
+from pipeline.predictions import PARAMETERS, defaults
+from pipeline.pulled import PulledModel, pull_model
 from pipeline.registry import ModelVersion, register_model
 from pipeline.runs import TrainingRun, tracking_uri
 from pipeline.store import Store
 from pipeline.tokenizer import Tokenizer, train_tokenizer
 from pipeline.trained import TrainedModel
+from pipeline.translator import Handling
 from pipeline.weights import save_weights
 
 Register = Callable[..., ModelVersion]
@@ -112,12 +117,32 @@ def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home:
 
 def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) -> None:
     with pytest.raises(InputError, match=r"no model is registered in sqlite:.*; train one with `nmt train`"):
-        PulledModel("tiny")
+        pull_model("tiny", Store())
     register(1, 30.0)
-    assert PulledModel("tiny").translate(["", "  "]) == ["", ""]
-    assert len(PulledModel("models:/tiny/1").translate(["Ein Hund.", "Eine Frau."])) == 2
-    with pytest.raises(InputError, match=r"--model tinny: no model of that name .* did you mean tiny\?"):
-        PulledModel("tinny")
+    first = pull_model("tiny", Store())
+    assert (first.uri, first.reused) == ("models:/tiny/1", False)
+    assert pull_model("models:/tiny@champion", Store()).reused
+    assert PulledModel(first.path).predict(["", "  "]) == ["", ""]
+    assert len(PulledModel(pull_model("models:/tiny/1", Store()).path).predict(["Ein Hund.", "Eine Frau."])) == 2
+    for model, message in (
+        ("tinny", r"--model tinny: no model of that name .* did you mean tiny\?"),
+        ("models:/tiny/7", r"--model models:/tiny/7: tiny has the versions up to 1 and the aliases @champion"),
+        ("runs:/abc/model", r"--model runs:/abc/model: give a registered model's name, models:/name/3 or models:/"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pull_model(model, Store())
+
+
+def test_the_parameters_are_part_of_the_signature_and_documented_in_the_model(register: Register) -> None:
+    register(1, 30.0)
+    loaded = mlflow.pyfunc.load_model(str(pull_model("tiny", Store()).path))
+    schema = loaded.metadata.get_params_schema()
+    assert {param.name: param.default for param in schema.params} == defaults(SearchConfig(beam=2), Handling())
+    assert loaded.metadata.metadata["parameters"] == dict(PARAMETERS)
+    assert len(loaded.predict(["Ein Hund."], params={"n_best": 2})[0]["hypotheses"]) == 2
+    with pytest.raises(MlflowException, match="beam=0 must be at least 1") as error:
+        loaded.predict(["Ein Hund."], params={"beam": 0})
+    assert error.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
 def test_a_server_that_is_away(nmt_home: Path, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.comparison import Bucket
+from pipeline.lengths import Bucket
 from pipeline.report import DOTS_PER_INCH, Curve, draw_attention, draw_bleu_by_length
 
 SOURCE = ["▁Über", "▁Straß", "en", "▁läuft", "▁$", "▁x$", ".", "</s>"]

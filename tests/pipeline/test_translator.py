@@ -1,50 +1,20 @@
 """Text in, the best translations out, with their pieces, their attention, and source words for unknown ones."""
 
-from collections.abc import Callable
-
 import pytest
-import torch
 
 import pipeline.translator
 from model.config import ModelConfig
 from model.search import Hypothesis, SearchConfig
-from model.seq2seq import Seq2Seq
-from pipeline.captions import generate_pairs
 from pipeline.config import EvaluationConfig
-from pipeline.decoding import search_config
-from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
-from pipeline.translator import Translator
+from pipeline.decoding import handling, search_config
+from pipeline.subwords import Subwords
+from pipeline.translator import Handling
+from tests.pipeline.conftest import Make
 
 LINES = ["Ein Hund schläft.", "", "Zwei Frauen lachen im Park.", "  ", "Ein Kind isst einen Apfel und lacht."]
 NO_ATTENTION = ModelConfig(
     attention="none", input_feeding=False, embedding_size=16, encoder_size=8, decoder_size=16, layers=2
 )
-
-
-@pytest.fixture(scope="module")
-def subwords(tmp_path_factory: pytest.TempPathFactory) -> Subwords:
-    folder = tmp_path_factory.mktemp("subwords")
-    sentences = [sentence for pair in generate_pairs(300, seed=3) for sentence in pair]
-    for name in (SOURCE_MODEL, TARGET_MODEL):
-        (folder / name).write_bytes(learn_pieces(sentences, 250, "unigram", False, 1.0))
-    return Subwords(folder)
-
-
-Make = Callable[..., Translator]
-
-
-@pytest.fixture
-def make(subwords: Subwords) -> Make:
-    def run(model: ModelConfig | None = None, batch: int = 64, **search: object) -> Translator:
-        torch.manual_seed(5)
-        config = model or ModelConfig(embedding_size=16, encoder_size=8, decoder_size=16)
-        network = Seq2Seq(config, subwords.source_size, subwords.target_size).double().eval()
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter.normal_(std=0.5)
-        return Translator(network, subwords, SearchConfig(**search), batch)  # type: ignore[arg-type]
-
-    return run
 
 
 SEARCHES: list[dict[str, object]] = [{"beam": 1}, {"beam": 3, "n_best": 3}, {"temperature": 1.5, "n_best": 2}]
@@ -147,3 +117,53 @@ def test_a_configuration_says_how_to_search() -> None:
     sampling = {"sampling_temperature": 0.7, "sampling_top_k": 5, "sampling_seed": 3}
     drawn = SearchConfig(temperature=0.7, top_k=5, seed=3)
     assert search_config(EvaluationConfig.model_validate(sampling)) == drawn
+
+
+def test_a_configuration_says_what_is_done_with_lines() -> None:
+    assert handling(EvaluationConfig()) == Handling()
+    fields = {"replace_unknown": True, "max_source_length": 30}
+    assert handling(EvaluationConfig.model_validate(fields)) == Handling(True, 30)
+
+
+LONG = "Ein Hund schläft im Park. Zwei Frauen lachen. Ein Kind isst einen Apfel und lacht, und ein Mann liest."
+
+
+def test_a_long_line_is_the_translations_of_its_parts_in_order(make: Make, subwords: Subwords) -> None:
+    parts = [
+        "Ein Hund schläft im Park. Zwei Frauen lachen.",
+        "Ein Kind isst einen Apfel und lacht, und ein Mann liest.",
+    ]
+    most = max(len(subwords.encode_source(parts)[0]), len(subwords.encode_source(parts)[1]))
+    short = make(beam=2).configured({"max_source_length": most})
+    expected = " ".join(text for text in make(beam=2).translate(parts) if text)
+    assert short.translate([LONG]) == [expected]
+    assert make(beam=2).translate([LONG]) != [expected], "else the line was short enough"
+    mixed = short.translate(["Ein Hund schläft.", LONG, ""])
+    assert mixed == [make(beam=2).translate(["Ein Hund schläft."])[0], expected, ""]
+
+
+def test_hypotheses_of_a_long_line_join_those_of_equal_rank(make: Make) -> None:
+    short = make(beam=3, n_best=2).configured({"max_source_length": 12})
+    (found,) = short.hypotheses([LONG], attention=False)
+    assert found[0].text == short.translate([LONG])[0]
+    assert len(found) == 2
+    assert found[0].source_pieces.count("</s>") > 1
+    with pytest.raises(ValueError, match=r"attention: line 2 \(\d+ characters\) is translated in \d+ parts"):
+        short.hypotheses(["Ein Hund.", LONG])
+
+
+def test_a_long_line_is_refused_where_that_was_asked_for(make: Make) -> None:
+    strict = make().configured({"max_source_length": 12, "long_lines": "refuse"})
+    assert len(strict.translate(["Ein Hund."])) == 1
+    with pytest.raises(ValueError, match=r"line 2 has \d+ tokens, more than max_source_length=12; shorten it, or set"):
+        strict.translate(["Ein Hund.", LONG])
+    with pytest.raises(ValueError, match="long_lines=cut must be one of split, refuse"):
+        make().configured({"long_lines": "cut"})
+    with pytest.raises(ValueError, match="max_source_length=0 must be between 1 and 10000"):
+        make().configured({"max_source_length": 0})
+
+
+@pytest.mark.parametrize("line", ["\u200b", "\u0000\u0001", "\ufeff", "\u00ad\u200d", "\t \u3000"])
+def test_a_line_without_a_word_stays_empty(make: Make, line: str) -> None:
+    assert make().translate([line, "Ein Hund."])[0] == ""
+    assert make().hypotheses([line]) == [[]]
