@@ -79,7 +79,7 @@ def pull_model(model: str, store: Store, option: str = "--model") -> Pulled:
     return Pulled(
         name=str(found.name),
         version=str(found.version),
-        model_id=found.model_id,
+        model_id=_logged_model(found),
         run_id=str(found.run_id),
         path=artifact.path / FOLDER,
         fingerprint=artifact.fingerprint,
@@ -103,6 +103,12 @@ def _find(model: str, option: str) -> MlflowVersion:
         if error.error_code not in NOT_THERE:
             raise
         raise InputError(f"{option} {model}: {_what_there_is(client, name)}") from None
+
+
+def _logged_model(version: MlflowVersion) -> str | None:
+    """Return the id of the logged model that a version was made of: MLflow's database keeps it in the source alone."""
+    source = str(version.source)
+    return version.model_id or (source.removeprefix("models:/") if source.startswith("models:/m-") else None)
 
 
 class PulledModel:

@@ -53,7 +53,7 @@ class TranslationModel(PythonModel):
         self._one_at_a_time = Lock()
 
     # MLflow reads the signature off these types; its own base class has more parameters.
-    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[Any]:  # type: ignore[override]
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:  # type: ignore[override]
         """Translate each line; the order is kept, and a line without a word stays empty.
 
         `params` are those of the model's signature; what they mean is in its metadata, under `parameters`. Raises

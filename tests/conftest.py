@@ -33,19 +33,26 @@ TINY = {
     "training.log_every": 1,
     "evaluation.beam": 2,
 }
-LONGEST = {"test_distributed.py", "test_stack.py", "test_train.py", "test_ablation.py"}
+LONGEST = {
+    "test_distributed.py",
+    "test_stack.py",
+    "test_train.py",
+    "test_ablation.py",
+    "test_serve.py",
+    "test_security.py",
+}
 SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL", "NMT_STORAGE")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, keep a file's in one, and all that share the finished run in another.
+    """Where tests run in several processes, keep a file's in one: before xdist looks at the marks.
 
     The longest first: the last to start would run alone, when the others have ended.
     """
     items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("finished_run" if "finished_run" in fixtures else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`nmt evaluate`: one version on new data, two on the same sentences, and what MLflow's pages say of them."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,39 +9,25 @@ import pytest
 import sacrebleu
 from mlflow.tracking import MlflowClient
 
-from tests.conftest import CommandLine
+from flows.evaluate import evaluate
+from pipeline.errors import InputError
 from tests.flows.conftest import FinishedRun
 
-
-@pytest.fixture(scope="module")
-def two_versions(finished_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """The finished run's home with a worse second version, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("two")
-    shutil.copytree(finished_run.nmt.folder / ".nmt" / "store", folder / "home" / "store")
-    nmt = replace(finished_run.nmt, folder=folder)
-    nmt.environment.setdefault("NMT_HOME", "")
-    nmt = replace(nmt, environment=nmt.environment | {"NMT_HOME": str(folder / "home")})
-    for epochs in ("6", "1"):
-        run = nmt.run("train", "--json", "--set", f"training.epochs={epochs}", tiny=True)
-        assert run.returncode == 0, run.stderr
-    return nmt
+SIZES = {"corpus.captions_pairs": 400, "corpus.validation_size": 40, "corpus.test_size": 30}
+PAIRS = [("Ein Hund schläft.", "A dog is sleeping."), ("Zwei Frauen lachen.", "Two women are laughing.")] * 4
 
 
-def evaluate(nmt: CommandLine, *arguments: str) -> dict[str, Any]:
-    run = nmt.run("evaluate", *arguments, "--json")
-    assert run.returncode == 0, run.stderr
-    found: dict[str, Any] = json.loads(run.stdout)
-    return found
+def write_pairs(path: Path) -> Path:
+    path.write_text("de\ten\n" + "".join(f"{source}\t{target}\n" for source, target in PAIRS))
+    return path
 
 
-def test_one_version_on_a_file(two_versions: CommandLine, tmp_path: Path) -> None:
-    pairs = [("Ein Hund schläft.", "A dog is sleeping."), ("Zwei Frauen lachen.", "Two women are laughing.")] * 4
-    (tmp_path / "news.tsv").write_text("de\ten\n" + "".join(f"{s}\t{t}\n" for s, t in pairs))
-    arguments = ("models:/captions/1", "--set", f"corpus.path={tmp_path / 'news.tsv'}")
-    found = evaluate(two_versions, *arguments)
+def test_one_version_on_a_file(in_its_home: FinishedRun, tmp_path: Path) -> None:
+    overrides = {"corpus.path": str(write_pairs(tmp_path / "news.tsv"))}
+    found = evaluate("models:/captions/1", overrides=overrides)
     (system,) = found["systems"]
     rows = [json.loads(line) for line in Path(found["translations"][0]).read_text().splitlines()]
-    assert [(row["source"], row["reference"]) for row in rows] == pairs
+    assert [(row["source"], row["reference"]) for row in rows] == PAIRS
     translations, references = [row["translation"] for row in rows], [[row["reference"] for row in rows]]
     for metric, score in (
         ("BLEU", sacrebleu.corpus_bleu(translations, references)),
@@ -51,49 +36,63 @@ def test_one_version_on_a_file(two_versions: CommandLine, tmp_path: Path) -> Non
     ):
         assert system["scores"][metric]["score"] == pytest.approx(score.score, abs=1e-4)
     assert "verdict" not in found
-    again = evaluate(two_versions, *arguments)
+    again = evaluate("captions", overrides=overrides)
     assert again["reused"] is True
     assert again["run_id"] == found["run_id"], "the same scores are one run"
 
 
-def test_two_versions_are_compared_and_mlflow_says_so(two_versions: CommandLine) -> None:
-    sizes = ("--set", "corpus.captions_pairs=400", "--set", "corpus.validation_size=40", "--set", "corpus.test_size=30")
-    found = evaluate(two_versions, "models:/captions/1", "--against", "models:/captions/2", *sizes)
+def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, worse: str) -> None:
+    found = evaluate("models:/captions/1", against=worse, overrides=SIZES)
     verdict = str(found["verdict"])
-    assert verdict.startswith("models:/captions/1 is better than models:/captions/2 by ")
+    assert verdict.startswith(f"models:/captions/1 is better than {worse} by ")
     assert "beyond chance (p = 0.0" in verdict
-    client = MlflowClient(str(found["tracking_uri"]))
-    run = client.get_run(str(found["run_id"]))
-    assert run.info.run_name == "captions/2 and captions/1 on captions test"
+    client = MlflowClient(in_its_home.tracking_uri)
+    run = client.get_run(found["run_id"])
+    assert run.info.run_name == "other/1 and captions/1 on captions test"
     assert run.info.status == "FINISHED"
     assert run.data.metrics["gain/BLEU"] > 0
     assert {item.path for item in client.list_artifacts(run.info.run_id)} == {"report.md", "scores.json"}
     assert run.inputs is not None
     assert [item.dataset.name for item in run.inputs.dataset_inputs] == ["captions test"]
-    for number, other in (("1", "2"), ("2", "1")):
-        version = client.get_model_version("captions", number)
+    for name, other in (("captions", "other"), ("other", "captions")):
+        version = client.get_model_version(name, "1")
         assert version.tags["nmt.scores.captions test"].startswith("BLEU ")
-        assert version.tags[f"nmt.compared.captions test.captions-{other}"].startswith(verdict)
-        assert version.model_id is not None
-        metrics = client.get_logged_model(version.model_id).metrics
-        assert f"scores_captions_{number}/BLEU" in {metric.key for metric in metrics or []}
+        assert version.tags[f"nmt.compared.captions test.{other}-1"].startswith(verdict)
+        metrics = client.get_logged_model(str(version.source).removeprefix("models:/")).metrics
+        assert f"scores_{name}_1/BLEU" in {metric.key for metric in metrics or []}
+    one_way = evaluate(worse, against="models:/captions/1", overrides=SIZES)
+    assert one_way["systems"][0]["model"] == "models:/captions/1", "the other is the first row"
+    assert str(one_way["verdict"]).startswith("models:/captions/1 is better than")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["captions", "--split", "dev"], "--split dev: there is no such split; there are train, validation, test"),
-        (["captions", "--set", "corpus.pth=x"], "corpus.pth"),
-        (["captoins"], "--model captoins: no model of that name"),
-        (["captions", "--against", "models:/captions/9"], "--against models:/captions/9: captions has the versions up"),
-        (["models:/captions/1", "-a", "models:/captions/1"], "that is models:/captions/1 itself; name another version"),
-        (["captions", "--set", "corpus.path=nothing.tsv"], "corpus.path=nothing.tsv: there is no such file or folder"),
+        ({"split": "dev"}, "--split dev: there is no such split; there are train, validation, test"),
+        ({"overrides": {"corpus.pth": "x"}}, "corpus.pth"),
+        ({"model": "captoins"}, "--model captoins: no model of that name"),
+        ({"against": "models:/captions/9"}, "--against models:/captions/9: captions has the versions up"),
+        ({"against": "models:/captions/1"}, "that is models:/captions/1 itself; name another version"),
+        ({"overrides": {"corpus.path": "no.tsv"}}, "corpus.path=no.tsv: there is no such file or folder"),
     ],
 )
-def test_mistakes_are_one_line(two_versions: CommandLine, arguments: list[str], message: str) -> None:
-    run = two_versions.run("evaluate", *arguments)
-    assert run.returncode == 2
-    last = run.stderr.splitlines()[-1]
-    assert last.startswith("nmt: ")
-    assert message in last
-    assert "Traceback" not in run.stderr
+@pytest.mark.usefixtures("in_its_home")
+def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate(**arguments)
+
+
+def test_the_command_prints_the_report(in_its_home: FinishedRun, prefect_server: str, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "news.tsv")
+    environment = in_its_home.nmt.environment | {"PREFECT_API_URL": prefect_server, "NMT_HOME": str(in_its_home.home)}
+    nmt = replace(in_its_home.nmt, folder=tmp_path, environment=environment)
+    run = nmt.run("evaluate", "captions", "--set", "corpus.path=news.tsv")
+    assert run.returncode == 0, run.stderr
+    assert "## news.tsv: 8 pairs" in run.stdout
+    assert "| models:/captions/1 |" in run.stdout
+    assert "case:lc|tok:tercom" in run.stdout, "TER's signature"
+    wrong = nmt.run("evaluate", "captions", "--split", "dev")
+    assert (wrong.returncode, wrong.stderr) == (
+        2,
+        "nmt: --split dev: there is no such split; there are train, validation, test\n",
+    )

@@ -68,7 +68,7 @@ def test_draws_follow_the_seed() -> None:
         ({"beam": 0}, "--beam 0: beam=0 must be at least 1"),
         ({"n_best": 3, "as_json": True}, "--n-best 3: n_best=3 is more than the beam=2 can hold; raise beam or lower"),
         ({"length_penalty": -1.0}, "--length-penalty -1.0: length_penalty=-1.0 must be between 0 and 10"),
-        ({"temperature": 0.0}, "--temperature 0.0: temperature=0.0 must be above 0"),
+        ({"temperature": -1.0}, "--temperature -1.0: temperature=-1.0 must be above 0"),
         ({"min_length": 5, "max_length": 4}, "--min-length 5: min_length=5 is more than max_length=4"),
     ],
 )
@@ -86,6 +86,7 @@ def test_a_bad_value_is_named(options: dict[str, Any], message: str) -> None:
         ({"sample": True, "beam": 3}, "--beam 3: --sample draws and does not search"),
         ({"top_k": 3}, "--top-k 3: nothing is drawn without --sample; add it"),
         ({"seed": 3}, "--seed 3: nothing is drawn without --sample; add it"),
+        ({"temperature": 0.0}, "--temperature 0.0: temperature=0.0 must be more than 0"),
     ],
 )
 def test_options_that_make_no_sense_together(options: dict[str, Any], message: str) -> None:
@@ -119,4 +120,4 @@ def test_the_command_takes_them(finished_run: FinishedRun) -> None:
     assert run.returncode == 0, run.stderr
     assert [len(json.loads(line)["hypotheses"]) for line in run.stdout.splitlines()] == [2, 0]
     wrong = nmt.run("translate", "--max-length", "0", text="Ein Hund.\n")
-    assert (wrong.returncode, wrong.stderr) == (2, "nmt: --max-length 0: max_length=0 must be at least 1\n")
+    assert (wrong.returncode, wrong.stderr) == (2, "nmt: --max-length 0: max_length=0 must be more than 0\n")
