@@ -11,7 +11,7 @@ run: $(VENV)/installed  ## train, score and register the model of PRESET (captio
 	$(BIN)/nmt train --preset $(PRESET)
 
 test: check  ## what CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 test-slow: $(VENV)/installed  ## what CI has no time for: nodes and machines that die
 	$(BIN)/python -m pytest -m slow

@@ -33,14 +33,12 @@ TINY = {
     "training.log_every": 1,
     "evaluation.beam": 2,
 }
-LONGEST = {
-    "test_distributed.py",
-    "test_stack.py",
-    "test_train.py",
-    "test_ablation.py",
-    "test_serve.py",
-    "test_security.py",
-}
+LONGEST = (
+    *("test_distributed.py", "test_stack.py", "test_ablation.py", "test_architectures.py", "test_train.py"),
+    *("test_serve.py", "test_security.py", "test_translate_files.py", "test_cli.py"),
+)
+# Ray's workers give way to all else on a machine: among other tests they would stand still.
+os.environ.setdefault("RAY_worker_niceness", "0")
 SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL", "NMT_STORAGE")
 
 
@@ -50,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The longest first: the last to start would run alone, when the others have ended.
     """
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(str(item.path)))
 

@@ -91,7 +91,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     with ProcessPoolExecutor(1, get_context("spawn")) as outside:
         for name, (command, environment) in servers(arguments.model).items():
-            if arguments.only and arguments.only not in name:
+            if arguments.only and name not in arguments.only:
                 continue
             port = free_port()
             path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--warm", type=float, default=15.0, help="seconds before, for replicas to be added")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--only", default="", help="servers with this in their name")
+    parser.add_argument("--only", nargs="+", default=[], help="names of the servers, all else")
     arguments = parser.parse_args()
     rows = measure(arguments)
     print(markdown_table(HEADINGS, [[str(row[heading]) for heading in HEADINGS] for row in rows]))

@@ -67,8 +67,14 @@ def url(request: pytest.FixtureRequest, finished_run: FinishedRun) -> Iterator[s
     if request.param == "nmt":
         assert process.returncode == 0, log.read_text()
         assert log.read_text().endswith("Ctrl-C ends it\nstopping\n"), log.read_text()
-    left = subprocess.run(["ps", "-eo", "pgid=,args="], capture_output=True, text=True, check=True).stdout
-    assert not [row for row in left.splitlines() if row.split()[0] == str(process.pid)], "Ctrl-C ends all of it"
+    for _ in range(100):
+        table = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [row.split(maxsplit=2) for row in table.splitlines()]
+        left = [row for row in rows if row[0] == str(process.pid) and not row[1].startswith("Z")]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left, "Ctrl-C ends all of it"
 
 
 def _alive(address: str) -> bool:

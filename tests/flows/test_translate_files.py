@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from flows.translate import translate
 from pipeline.bulk_translation import CHUNK_TEXTS
 from pipeline.captions import generate_pairs
 from pipeline.errors import InputError
+from pipeline.model_process import ModelProcess
 from pipeline.pulled import PulledModel, pull_model
+from pipeline.requests import Ask
 from pipeline.serving import Serving, serving
 from pipeline.store import Store
 from tests.flows.conftest import FinishedRun
@@ -122,3 +125,20 @@ def test_replicas_that_the_cluster_does_not_have() -> None:
     ):
         with pytest.raises(InputError, match=message), serving(pulled, options, Store()):
             pass
+
+
+@pytest.mark.usefixtures("in_its_home")
+def test_a_model_in_a_process_of_its_own_and_its_death(expected: list[str]) -> None:
+    process = ModelProcess(pull_model("captions", Store()).path, threads=1)
+    try:
+        asks = [Ask(SENTENCES[:3], GREEDY), Ask(["x"], {"beam": 0}), Ask(SENTENCES[3:4], GREEDY)]
+        replies = process.answer(asks).result(60)
+        assert [reply.content.get("predictions") for reply in replies] == [expected[:3], None, expected[3:4]]
+        assert replies[1].content["message"] == "beam=0 must be at least 1"
+        assert process.parameters["beam"] == 2
+        (child,) = process._pool._processes
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(BrokenProcessPool):
+            process.answer(asks).result(60)
+    finally:
+        process.close()

@@ -19,6 +19,7 @@ from pipeline.errors import InputError
 from pipeline.pulled import Pulled
 from pipeline.storage import Folder, folder_and_name, local_folder
 from pipeline.text_files import TextFile, find_files
+from tests.s3_server import s3_server
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,23 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, folder: Folder, monk
         return found
 
     assert peak(160_000) < peak(40_000) * 1.5
+
+
+def test_with_answers_in_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server(tmp_path) as s3:
+        for variable, value in s3.environment.items():
+            monkeypatch.setenv(variable, value)
+        monkeypatch.setenv("NMT_STORAGE", f"s3://{s3.bucket}/shared")
+        model = Pulled("captions", "1", None, "run", Path(), "fingerprint", "model/1", False)
+        shared = answers_folder(model, {})
+        assert shared.uri.startswith(f"s3://{s3.bucket}/shared/translations/")
+        source, name = folder_and_name(f"s3://{s3.bucket}/in/a.txt")
+        source.write(name, "".join(f"line {number}\n" for number in range(25)).encode())
+        files = find_files(f"s3://{s3.bucket}/in/a.txt")
+        translate(plan_translation(files, "", shared), most=2)
+        plan = plan_translation(files, "", shared)
+        assert [chunk.first for chunk in plan.missing] == [21]
+        translate(plan)
+        target, name = folder_and_name(f"s3://{s3.bucket}/out.txt")
+        write_translation(plan, files, "", TextFile(target, name, "out"))
+        assert target.read(name).decode().splitlines() == [f"LINE {number}" for number in range(25)]
