@@ -31,11 +31,12 @@ TINY = {
     "training.learning_rate": 0.02,
     "training.warmup_steps": 10,
     "training.log_every": 1,
+    "training.num_workers": 1,  # Each is a process that takes seconds to start; test_distributed.py has two.
     "evaluation.beam": 2,
 }
 LONGEST = (
-    *("test_distributed.py", "test_stack.py", "test_ablation.py", "test_architectures.py", "test_train.py"),
-    *("test_serve.py", "test_security.py", "test_translate_files.py", "test_cli.py"),
+    *("test_distributed.py", "test_stack.py", "test_ablation.py", "test_interruption.py", "test_serve.py"),
+    *("test_architectures.py", "test_train.py", "test_security.py", "test_translate_files.py", "test_cli.py"),
 )
 # Ray's workers give way to all else on a machine: among other tests they would stand still.
 os.environ.setdefault("RAY_worker_niceness", "0")

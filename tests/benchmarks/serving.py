@@ -77,7 +77,7 @@ def servers(model: str) -> dict[str, tuple[list[str], dict[str, str]]]:
     mlflow = [str(BIN / "mlflow"), "models", "serve", "-m", f"models:/{model}@champion", "--env-manager", "local"]
     nmt = [str(BIN / "nmt"), "serve", "--model", model]
     return {
-        "mlflow models serve": (mlflow, {"MLFLOW_TRACKING_URI": tracking_uri()}),
+        "mlflow models serve": (mlflow, {"MLFLOW_TRACKING_URI": tracking_uri(), "OMP_NUM_THREADS": "1"}),
         "nmt serve --max-replicas 1 --batch 1": ([*nmt, "--max-replicas", "1", "--batch", "1"], {}),
         "nmt serve --max-replicas 1": ([*nmt, "--max-replicas", "1"], {}),
         "nmt serve": (nmt, {}),

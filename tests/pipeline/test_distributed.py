@@ -101,6 +101,7 @@ def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Pa
     assert list((nmt_home / "ray").iterdir()) == [], "what served to resume is cleared"
 
 
+@pytest.mark.slow
 def test_workers_lost_once_too_often_end_the_run_and_it_can_be_continued(train: Train, nmt_home: Path) -> None:
     with pytest.raises(WorldError, match=r"workers were lost .*give the same command again"):
         train(kill_a_worker, num_workers=2, epochs=3, max_failures=0)
@@ -110,6 +111,7 @@ def test_workers_lost_once_too_often_end_the_run_and_it_can_be_continued(train: 
     assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [2, 3], "what was told is not told again"
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_end_costs_no_training(
     train: Train, nmt_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
