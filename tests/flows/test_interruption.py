@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.conftest import CommandLine, command_line
@@ -23,6 +24,7 @@ def interrupt_after_an_epoch(nmt: CommandLine, *arguments: str) -> tuple[int, st
     return process.returncode, messages
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_then_the_same_command_goes_on(tmp_path: Path) -> None:
     nmt = command_line(tmp_path)
     arguments = ("train", "--json", "--set", "training.epochs=3", "--set", "corpus.captions_pairs=150")

@@ -87,6 +87,7 @@ def kill_a_worker(record: Record) -> None:
         os.kill(training_workers()[0], signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Path) -> None:
     seen: list[Record] = []
 
