@@ -40,6 +40,8 @@ LONGEST = (
 )
 # Ray's workers give way to all else on a machine: among other tests they would stand still.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# A training on one process has a thread a core; where others use the cores, threads that spin take ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL", "NMT_STORAGE")
 
 
