@@ -18,6 +18,7 @@ from pipeline.checkpoint import save_checkpoint
 from pipeline.config import RunConfig
 from pipeline.encoding import open_rows
 from pipeline.errors import InputError
+from pipeline.history import is_epoch
 from pipeline.run_folder import FIGURES
 from pipeline.storage import Folder
 from pipeline.store import Store, node_store
@@ -55,8 +56,12 @@ def work(config: dict[str, Job]) -> None:
     data = _open_data(job)
 
     def tell(record: Mapping[str, float]) -> None:
-        if workers.rank == 0:
-            job.records.put(dict(record))
+        if workers.rank != 0:
+            return
+        if is_epoch(record):
+            job.records.put(dict(record))  # Returns when it is there, and all before it.
+        else:  # A step does not wait for its report; one that is lost with this process comes again, with its step.
+            job.records.actor.put_nowait.remote(dict(record))
 
     def report_epoch(figures: Mapping[str, float], trainer: Trainer) -> None:
         tell(figures)  # First: an epoch told twice is known, one that is not told is lost.
