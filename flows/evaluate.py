@@ -103,6 +103,6 @@ def evaluate(
         "markdown": scores.report,
         "run_id": run,
         "tracking_uri": tracking_uri(),
-        "translations": [str(system.path / "translations.jsonl") for system in systems],
+        "translations": [str(system.file) for system in systems],
         "reused": scores.reused,
     }

@@ -33,10 +33,10 @@ def serve_until_stopped(model: str, options: Serving) -> None:
     stopped = threading.Event()
     pulled = pull_model(model, Store())
     _say(f"starting {pulled.uri}")
-    with serving(pulled, options, Store()) as found:
+    with serving(pulled, options, Store()) as address:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        _say(f"{pulled.uri} answers at {found['address']}/invocations; Ctrl-C ends it")
+        _say(f"{pulled.uri} answers at {address}/invocations; Ctrl-C ends it")
         stopped.wait()
         _say("stopping")
 

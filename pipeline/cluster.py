@@ -7,7 +7,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 import ray
 from ray._private import ray_constants
@@ -15,10 +17,33 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 from ray._private.services import get_node_ip_address
 
 from pipeline.errors import WorldError
+from pipeline.storage import Folder
+from pipeline.store import Store, node_store
 from pipeline.worker import WORKER_ENVIRONMENT
 
 OBJECT_STORE_BYTES = 128 * 2**20
 """Nothing but small values passes through it."""
+
+
+@dataclass(frozen=True)
+class DriverStore:
+    """The store of the process that drives a cluster, in plain values that can be sent to its nodes."""
+
+    node: str
+    root: str
+    """As an absolute path, since workers change directory."""
+    shared: Folder | None
+    """What other nodes copy artifacts from; None: they have the driver's store under the same path."""
+
+    @classmethod
+    def of(cls, store: Store) -> "DriverStore":
+        """Describe the store of this process, which is connected to a cluster."""
+        return cls(ray.get_runtime_context().get_node_id(), str(store.root), store.shared)
+
+    def open(self) -> Store:
+        """Open it in a worker: on another node than the driver's, that node's own in front of what is shared."""
+        elsewhere = ray.get_runtime_context().get_node_id() != self.node
+        return node_store(self.shared) if self.shared and elsewhere else Store(Path(self.root), self.shared)
 
 
 @contextmanager

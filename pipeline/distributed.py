@@ -12,7 +12,7 @@ from ray.train.torch import TorchConfig
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.cluster import ray_cluster
+from pipeline.cluster import DriverStore, ray_cluster
 from pipeline.config import RunConfig
 from pipeline.encoding import EncodedCorpus
 from pipeline.errors import WorldError
@@ -94,9 +94,7 @@ def _job(encoded: EncodedCorpus, run: RunConfig, store: Store, allotment: Allotm
     here = NodeAffinitySchedulingStrategy(node, soft=False)
     return Job(
         run.model_dump(mode="json"),
-        node,
-        str(store.root),
-        store.shared,
+        DriverStore.of(store),
         store.address(encoded.path),
         store.address(encoded.tokenizer.path),
         list(encoded.corpus.pairs("validation")),

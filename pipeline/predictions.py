@@ -3,6 +3,8 @@
 It travels with every registered version, as translator.py does.
 """
 
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -30,6 +32,7 @@ PARAMETERS: Mapping[str, str] = {
 ANSWER = ("scores", "attention")
 NONE_IS_ZERO = ("max_length", "temperature", "top_k")
 """None in a SearchConfig, which has no type in MLflow's signature."""
+TYPES = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
 MOST = {"beam": 100, "n_best": 100}
 """A request for more would take a server's memory, and no user's translation is better for it."""
 
@@ -45,6 +48,8 @@ def defaults(config: SearchConfig, handling: Handling) -> dict[str, Any]:
 def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[str, Any]) -> list[Any]:
     """Return the translation of each line, in order; or, where scores, attention or several are asked for, an object.
 
+    A parameter that is None is as if it were not there.
+
     The object of a line has `hypotheses`, the best first, each with `text` and `score` (none of a line without a
     word); with `attention` also `source_pieces` and, of each hypothesis, `target_pieces` and `attention`: a row
     of weights for each of them. Raises ValueError with the parameter, or the line's number, the value and the remedy.
@@ -54,7 +59,8 @@ def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[st
         raise ValueError(f"{unknown[0]}: there is no such parameter; there are {', '.join(PARAMETERS)}")
     for number, line in enumerate(lines, start=1):
         _check_line(line, number)
-    given = defaults(translator.config, translator.handling) | dict(parameters)
+    usual = defaults(translator.config, translator.handling)
+    given = usual | {name: _typed(name, value, usual[name]) for name, value in parameters.items() if value is not None}
     for name, most in MOST.items():
         if given[name] > most:
             raise ValueError(f"{name}={given[name]} must be at most {most}")
@@ -67,6 +73,18 @@ def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[st
         return list(configured.translate(lines))
     found = configured.hypotheses(lines, attention=attention)
     return [describe(n_best, attention) for n_best in found]
+
+
+def _typed(name: str, value: Any, usual: Any) -> Any:
+    """Return a parameter's value as the type of its usual one; raise ValueError where it is of another."""
+    kind = type(usual)
+    if isinstance(value, bool) or kind not in (int, float):
+        fits = type(value) is kind
+    else:
+        fits = isinstance(value, numbers.Integral if kind is int else numbers.Real) and math.isfinite(value)
+    if not fits:
+        raise ValueError(f"{name}={value!r:.40} must be {TYPES[kind]}")
+    return kind(value)
 
 
 def _check_line(line: Any, number: int) -> None:

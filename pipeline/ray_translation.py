@@ -2,11 +2,9 @@
 
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,11 @@ import ray.data
 from numpy.typing import NDArray
 
 from pipeline.bulk_translation import Plan, answers_name, texts_name
-from pipeline.cluster import ray_cluster
+from pipeline.cluster import DriverStore, ray_cluster
 from pipeline.errors import InputError, WorldError
 from pipeline.pulled import FOLDER, Pulled, PulledModel
 from pipeline.storage import Folder
-from pipeline.store import Store, node_store
+from pipeline.store import Store
 from pipeline.worker import use_threads
 
 Batch = dict[str, "NDArray[Any]"]
@@ -32,12 +30,7 @@ TRIES = 3
 class Job:
     """What a worker needs to start, in plain values."""
 
-    node: str
-    """The driver's."""
-    store: str
-    """The driver's, as an absolute path, since workers change directory."""
-    shared: Folder | None
-    """What other nodes copy the model from; None: they have the driver's store under the same path."""
+    store: DriverStore
     model: str
     """By its address in the store."""
     parameters: Mapping[str, Any]
@@ -50,9 +43,7 @@ class ChunkTranslator:
     def __init__(self, job: Job) -> None:
         """Load the model, copying it to this node if it is another than the driver's."""
         use_threads(1)
-        elsewhere = ray.get_runtime_context().get_node_id() != job.node
-        store = node_store(job.shared) if job.shared and elsewhere else Store(Path(job.store), job.shared)
-        self._model = PulledModel(store.fetch(job.model) / FOLDER)
+        self._model = PulledModel(job.store.open().fetch(job.model) / FOLDER)
         self._job = job
 
     def __call__(self, batch: Batch) -> Batch:
@@ -100,22 +91,12 @@ def translate_chunks(
     """
     if not plan.missing:
         return 0
-    # Ray's core prints an error that is none: that a worker which is lost could not be started again, if this process,
-    # which keeps what workers start from, were gone.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with ray_cluster():
         cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         if workers is not None and workers > cpus:
             raise InputError(f"--workers {workers}: each takes a CPU, and the cluster has {cpus}; give {cpus} or less")
         size = min(workers or max(1, cpus), len(plan.missing))
-        job = Job(
-            ray.get_runtime_context().get_node_id(),
-            str(store.root),
-            store.shared,
-            model.address,
-            parameters,
-            plan.folder,
-        )
+        job = Job(DriverStore.of(store), model.address, parameters, plan.folder)
         _run(plan, job, size, progress)
     return size
 

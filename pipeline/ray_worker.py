@@ -15,13 +15,12 @@ from ray.train.torch import get_device
 from ray.util.queue import Queue
 
 from pipeline.checkpoint import save_checkpoint
+from pipeline.cluster import DriverStore
 from pipeline.config import RunConfig
 from pipeline.encoding import open_rows
 from pipeline.errors import InputError
 from pipeline.history import is_epoch
 from pipeline.run_folder import FIGURES
-from pipeline.storage import Folder
-from pipeline.store import Store, node_store
 from pipeline.subwords import Subwords
 from pipeline.training import Hooks, Trainer
 from pipeline.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
@@ -32,12 +31,7 @@ class Job:
     """What a worker needs to start, in plain values."""
 
     run: dict[str, Any]
-    node: str
-    """The driver's."""
-    store: str
-    """The driver's, as an absolute path, since workers change directory."""
-    shared: Folder | None
-    """What other nodes copy artifacts from; None: they have the driver's store under the same path."""
+    store: DriverStore
     encoded: str
     tokenizer: str
     """Both by their addresses in the store."""
@@ -90,8 +84,7 @@ def work(config: dict[str, Job]) -> None:
 
 
 def _open_data(job: Job) -> TrainingData:
-    elsewhere = ray.get_runtime_context().get_node_id() != job.node
-    store = node_store(job.shared) if job.shared and elsewhere else Store(Path(job.store), job.shared)
+    store = job.store.open()
     encoded = store.fetch(job.encoded)
     return TrainingData(
         open_rows(encoded / "train.arrow"),

@@ -6,6 +6,7 @@ POST /invocations {"inputs": ["Ein Hund.", ...], "params": {"beam": 3}}
 """
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any, Protocol
 
 MOST_BYTES = 16 * 2**20
 INPUTS, PARAMS = "inputs", "params"
-BAD_VALUE, BAD_REQUEST = "INVALID_PARAMETER_VALUE", "BAD_REQUEST"
+BAD_VALUE, BAD_REQUEST, INTERNAL = "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INTERNAL_ERROR"
+logger = logging.getLogger(__name__)
 
 
 class Model(Protocol):
@@ -95,8 +97,7 @@ def answer_together(model: Model, asks: Sequence[Ask]) -> list[Reply]:
         together = Ask([line for place in places for line in asks[place].lines], asks[places[0]].parameters)
         try:
             answers = model.predict(together.lines, together.parameters) if together.lines else []
-        except ValueError:
-            # One of them is at fault: let it alone be told so.
+        except Exception:  # One of them is at fault: let it alone be told so.
             replies |= {place: _answer(model, asks[place]) for place in places}
             continue
         remaining = iter(answers)
@@ -110,3 +111,6 @@ def _answer(model: Model, ask: Ask) -> Reply:
         return Reply(200, {"predictions": model.predict(ask.lines, ask.parameters) if ask.lines else []})
     except ValueError as error:
         return refusal(400, str(error), BAD_VALUE)
+    except Exception:
+        logger.exception("a request has failed")
+        return refusal(500, "the model has failed; its server's log says how", INTERNAL)

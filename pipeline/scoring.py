@@ -27,9 +27,14 @@ class Translated:
     fingerprint: str
     reused: bool
 
+    @property
+    def file(self) -> Path:
+        """An object with source, reference and translation a line."""
+        return self.path / TRANSLATIONS
+
     def read(self) -> Iterator[str]:
         """Yield the translations in order."""
-        with (self.path / TRANSLATIONS).open(encoding="utf8", newline="\n") as lines:
+        with self.file.open(encoding="utf8", newline="\n") as lines:
             for line in lines:
                 yield json.loads(line)["translation"]
 

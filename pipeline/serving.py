@@ -5,26 +5,23 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import ray
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.cluster import ray_cluster
+from pipeline.cluster import DriverStore, ray_cluster
 from pipeline.errors import InputError
 from pipeline.model_process import ModelProcess
 from pipeline.pulled import FOLDER, Pulled
 from pipeline.request_batches import Batcher
 from pipeline.requests import Ask, Reply, read_ask, refusal
-from pipeline.storage import Folder
-from pipeline.store import Store, node_store
+from pipeline.store import Store
 
 BATCHES_WAITING = 4
 """Requests that a replica takes are so many batches; the others wait where a new replica can take them."""
@@ -34,12 +31,7 @@ BATCHES_WAITING = 4
 class Job:
     """What a replica needs to start, in plain values."""
 
-    node: str
-    """The driver's."""
-    store: str
-    """The driver's, as an absolute path."""
-    shared: Folder | None
-    """What other nodes copy the model from; None: they have the driver's store under the same path."""
+    store: DriverStore
     model: str
     """By its address in the store."""
     uri: str
@@ -55,9 +47,7 @@ class TranslationReplica:
 
     def __init__(self, job: Job) -> None:
         """Load the model, copying it to this node if it is another than the driver's."""
-        elsewhere = ray.get_runtime_context().get_node_id() != job.node
-        store = node_store(job.shared) if job.shared and elsewhere else Store(Path(job.store), job.shared)
-        self._model = ModelProcess(store.fetch(job.model) / FOLDER, job.threads)
+        self._model = ModelProcess(job.store.open().fetch(job.model) / FOLDER, job.threads)
         self._job = job
         self._broken = False
         self._batcher = Batcher(self._answer, job.batch)
@@ -120,8 +110,8 @@ class Serving:
 
 
 @contextmanager
-def serving(model: Pulled, options: Serving, store: Store) -> Iterator[Mapping[str, Any]]:
-    """Serve a model while the context lasts, from when it answers; give its address and the replicas it may have.
+def serving(model: Pulled, options: Serving, store: Store) -> Iterator[str]:
+    """Serve a model while the context lasts, from when it answers; give its address.
 
     Raises InputError for replicas that the cluster does not have, or one on which Serve runs already.
     """
@@ -136,9 +126,7 @@ def serving(model: Pulled, options: Serving, store: Store) -> Iterator[Mapping[s
         if options.min_replicas > most:
             raise InputError(f"--min-replicas {options.min_replicas}: more than --max-replicas {most}")
         job = Job(
-            node=ray.get_runtime_context().get_node_id(),
-            store=str(store.root),
-            shared=store.shared,
+            store=DriverStore.of(store),
             model=model.address,
             uri=model.uri,
             threads=options.threads,
@@ -161,7 +149,7 @@ def serving(model: Pulled, options: Serving, store: Store) -> Iterator[Mapping[s
         try:
             serve.start(http_options={"host": options.host, "port": options.port})
             serve.run(deployment.bind(job), name=f"nmt-{model.name}", route_prefix="/", blocking=False)
-            yield {"address": f"http://{options.host}:{options.port}", "max_replicas": most}
+            yield f"http://{options.host}:{options.port}"
         finally:
             if os.environ.get("RAY_ADDRESS"):  # A cluster of our own ends as a whole.
                 serve.shutdown()  # type: ignore[no-untyped-call]

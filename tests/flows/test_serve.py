@@ -122,6 +122,7 @@ def test_parameters_and_objects(url: str, offline: list[str]) -> None:
         ({"inputs": ["x"], "params": {"beam": 0}}, "beam=0 must be at least 1"),
         ({"inputs": ["x"], "params": {"beam": 10**6}}, "beam=1000000 must be at most 100"),
         ({"inputs": ["x"], "params": {"beam": "many"}}, "beam"),
+        ({"inputs": ["x"], "params": {"scores": 1.5}}, "scores"),
         ({"inputs": ["x" * 9000], "params": {"long_lines": "refuse"}}, "max_source_length"),
         ({"inputs": "x"}, ""),
         ({"inputs": [1, None]}, ""),
@@ -143,6 +144,7 @@ def test_a_bad_request_is_refused_with_a_reason(url: str, content: Any, message:
 @pytest.mark.parametrize(
     "line",
     ["", "   ", "\u0000\u001b[31m", "\u202eשלום مرحبا", "👩‍👩‍👧 🇩🇪", "漢字かな交じり文", "\ufdfa" * 50, "a" * 100_000],
+    ids=["empty", "blank", "control", "right to left", "emoji", "other script", "ligature", "no blank"],
 )
 def test_strange_lines_are_answered(url: str, line: str) -> None:
     answer = ask(url, {"inputs": [line, SENTENCES[0]], "params": {"beam": 1, "max_length": 5}})

@@ -34,6 +34,25 @@ def test_the_defaults_given_are_the_same_as_none_given(make: Make) -> None:
     assert predict(translator, LINES, defaults(translator.config, translator.handling)) == expected
 
 
+def test_a_parameter_that_is_none_is_as_if_it_were_not_there(make: Make) -> None:
+    translator = make(beam=3)
+    assert predict(translator, LINES, dict.fromkeys(PARAMETERS)) == predict(translator, LINES, {})
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.integers(-3, 9) | st.floats() | st.text(max_size=5)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(list(PARAMETERS)), VALUES | st.lists(VALUES, max_size=2), max_size=3))
+def test_any_parameters_are_answered_or_refused_in_a_line(make: Make, parameters: dict[str, Any]) -> None:
+    try:
+        answers = predict(make(beam=2, max_length=4), LINES, {"max_length": 4} | parameters)
+    except ValueError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert len(answers) == len(LINES)
+
+
 def test_scores_and_several_are_objects(make: Make) -> None:
     translator = make(beam=3)
     plain = predict(translator, LINES, {})
@@ -53,6 +72,11 @@ def test_scores_and_several_are_objects(make: Make) -> None:
     [
         (LINES, {"beem": 3}, "beem: there is no such parameter; there are beam, length_penalty"),
         (LINES, {"beam": 0}, "beam=0 must be at least 1"),
+        (LINES, {"beam": "many"}, "beam='many' must be a whole number"),
+        (LINES, {"beam": True}, "beam=True must be a whole number"),
+        (LINES, {"beam": 2.5}, "beam=2.5 must be a whole number"),
+        (LINES, {"temperature": float("nan")}, "temperature=nan must be a finite number"),
+        (LINES, {"scores": 1}, "scores=1 must be true or false"),
         (LINES, {"beam": 101}, "beam=101 must be at most 100"),
         (LINES, {"n_best": 9}, "n_best=9 is more than the beam=5 can hold"),
         (LINES, {"temperature": -1.0}, "temperature=-1.0 must be above 0"),
@@ -88,6 +112,7 @@ def test_any_text_is_answered_by_a_line(make: Make, lines: list[str], most: int)
         "漢字かな交じり文" * 50,
         "\u0000\u0007\u001b[31mEin\u0085Hund",
     ],
+    ids=["no blank", "right to left", "emoji", "ligature", "accents", "other script", "control"],
 )
 def test_strange_lines_are_answered(make: Make, line: str) -> None:
     (text,) = predict(make(beam=2, max_length=3), [line], {})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.bulk_translation import answers_name, texts_name
+from pipeline.cluster import DriverStore
 from pipeline.ray_translation import TRIES, ChunkTranslator, Job, _in_file
 from pipeline.storage import Folder, local_folder
 
@@ -32,7 +33,7 @@ def folder(tmp_path: Path) -> Folder:
 def worker(folder: Folder) -> ChunkTranslator:
     made = object.__new__(ChunkTranslator)  # Without Ray, and a model of the test's own.
     made._model = Upper()  # type: ignore[assignment]
-    made._job = Job("node", "store", None, "model", {}, folder)
+    made._job = Job(DriverStore("node", "store", None), "model", {}, folder)
     return made
 
 

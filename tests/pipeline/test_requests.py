@@ -27,6 +27,8 @@ class Fake:
         self.calls.append(len(lines))
         if "bad" in lines:
             raise ValueError(f"line {lines.index('bad') + 1} is\n bad")
+        if "worse" in lines:
+            raise TypeError("a defect of the model")
         return [f"{line} {dict(parameters or {})}" for line in lines]
 
 
@@ -95,3 +97,9 @@ def test_a_request_that_is_refused_does_not_spoil_the_others() -> None:
     assert [reply.status for reply in replies] == [200, 400, 200]
     assert replies[1].content == {"error_code": "INVALID_PARAMETER_VALUE", "message": "line 2 is bad"}
     assert replies[2].content == {"predictions": ["c {}"]}
+
+
+def test_a_model_that_fails_at_a_request_does_not_spoil_the_others() -> None:
+    replies = answer_together(Fake(), [Ask(["a"], {}), Ask(["worse"], {}), Ask(["c"], {})])
+    assert [reply.status for reply in replies] == [200, 500, 200]
+    assert replies[1].content["error_code"] == "INTERNAL_ERROR"
