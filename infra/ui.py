@@ -23,6 +23,8 @@ def serve_ui(host: str, port: int) -> NoReturn:
             probe.bind((host, port))
         except OSError as error:
             raise InputError(f"--host {host} --port {port}: {error.strerror}; choose another with --port") from None
-    server = ["mlflow", "server", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    # One process serves one person, and starts four times as fast as the usual four; jobs are of no use here.
+    server = ["mlflow", "server", "--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1"]
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     # In place of this process, so that signals and the exit code are the server's own.
     os.execv(sys.executable, [sys.executable, "-m", *server])  # noqa: S606 - our own arguments, no shell

@@ -24,6 +24,9 @@ from pipeline.worker import WORKER_ENVIRONMENT
 OBJECT_STORE_BYTES = 128 * 2**20
 """Nothing but small values passes through it."""
 
+NO_PREEMPTION = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+"""Nobody takes back the machine that we started a cluster on: a process less for every training."""
+
 
 @dataclass(frozen=True)
 class DriverStore:
@@ -79,7 +82,7 @@ def _connect(address: str | None) -> None:
             address=address or "local",
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            runtime_env={"env_vars": WORKER_ENVIRONMENT | ({} if address else NO_PREEMPTION)},
             object_store_memory=None if address else OBJECT_STORE_BYTES,
             include_dashboard=None if address else False,
         )

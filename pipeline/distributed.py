@@ -1,5 +1,6 @@
 """Runs the training loop with Ray Train: one process per GPU, or several on CPU, on one machine or a cluster."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,7 +75,7 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
         bring_records(storage, records)
         history = History(records, told)
         with ray_cluster():
-            allotment = allot(run.training, ray.nodes())  # type: ignore[no-untyped-call]
+            allotment = allot(run.training, ray.nodes(), os.environ)  # type: ignore[no-untyped-call]
             job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
             checkpoints = _fit(job, run, name, storage, allotment, history)
         kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]

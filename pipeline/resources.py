@@ -17,10 +17,11 @@ class Allotment:
     threads: int
 
 
-def allot(config: TrainingConfig, nodes: Sequence[Mapping[str, Any]]) -> Allotment:
+def allot(config: TrainingConfig, nodes: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> Allotment:
     """Return the workers that `config` asks for, fitted to the nodes as Ray lists them.
 
-    Raises InputError naming what is missing; Ray itself would wait for it without end.
+    OMP_NUM_THREADS in the environment is the most threads that a worker computes with. Raises InputError naming what is
+    missing; Ray itself would wait for it without end.
     """
     alive = [node["Resources"] for node in nodes if node.get("Alive", True)]
     cpus = [int(resources.get("CPU", 0)) for resources in alive]
@@ -40,7 +41,10 @@ def allot(config: TrainingConfig, nodes: Sequence[Mapping[str, Any]]) -> Allotme
         if gpu and there and config.device == "auto":
             remedy += ", or training.device=cpu"
         raise InputError(f"{named}: {workers} {kind}s are needed, one a worker, and the cluster has {there}; {remedy}")
-    return Allotment(workers, gpu, 1 if gpu else threads_per_worker(cpus, workers))
+    threads = 1 if gpu else threads_per_worker(cpus, workers)
+    # OpenMP also takes a number a level of nesting: 4,2. Of what it does not take, it says so itself.
+    most = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return Allotment(workers, gpu, min(threads, int(most)) if most.isdecimal() and int(most) else threads)
 
 
 def threads_per_worker(cpus: Sequence[int], workers: int) -> int:

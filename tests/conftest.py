@@ -40,8 +40,8 @@ LONGEST = (
 )
 # Ray's workers give way to all else on a machine: among other tests they would stand still.
 os.environ.setdefault("RAY_worker_niceness", "0")
-# A training on one process has a thread a core; where others use the cores, threads that spin take ten times as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Two tests run at once: threads that wait for a core that the other test has, spin, and take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL", "NMT_STORAGE")
 
 

@@ -1,15 +1,31 @@
 """What is wrong gets one clear line and exit code 2, before anything is downloaded or started."""
 
 import errno
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from typer.testing import CliRunner, Result
 
+from flows.cli import app
 from flows.console import one_line_errors
 from pipeline.errors import WorldError
 from tests.conftest import command_line
 
 LINES = {"en.txt": "one\ntwo\nthree\n", "de.txt": "eins\nzwei\n", "empty.jsonl": "", "wrong.jsonl": '{"x": "a"}\n'}
+
+
+SIZES = ("--set", "corpus.validation_size=5", "--set", "corpus.test_size=5")
+
+
+def assert_one_line(code: int, out: str, messages: str, expected: str) -> None:
+    assert code == 2, messages
+    assert "Traceback" not in messages
+    last = messages.splitlines()[-1]
+    assert last.startswith("nmt: ")
+    assert expected in last
+    assert out == ""
 
 
 @pytest.mark.parametrize(
@@ -20,38 +36,50 @@ LINES = {"en.txt": "one\ntwo\nthree\n", "de.txt": "eins\nzwei\n", "empty.jsonl":
         (["--set", "training.epoch=3"], "training.epoch=3: there is no field training.epoch; did you mean"),
         (["--set", "training.epochs"], "--set training.epochs: write section.field=value"),
         (["--set", "training.epochs=none"], "training.epochs=none: Input should be a valid integer"),
-        (["--set", "corpus.path=no/such/folder"], "no/such/folder"),
-        (["--set", "corpus.path=empty.jsonl"], "empty.jsonl"),
-        (["--set", "corpus.path=wrong.jsonl"], "corpus.source_column"),
-        (["--set", "corpus.path=de.txt", "--set", "corpus.target_path=en.txt"], "2"),
+    ],
+)
+def test_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    run = command_line(tmp_path).run("train", *SIZES, *arguments)
+    assert_one_line(run.returncode, run.stdout, run.stderr, message)
+
+
+@pytest.fixture
+def train(
+    tmp_path: Path, nmt_home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
+    """`nmt train` in this process, which has imported all that it needs: in one of its own that takes ten seconds."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "MLFLOW_LOGGING_LEVEL"):
+        monkeypatch.setenv(name, "CRITICAL")  # As the command sets them, but taken back.
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        yield lambda *arguments: CliRunner().invoke(app, ["train", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["corpus.path=no/such/folder"], "no/such/folder"),
+        (["corpus.path=empty.jsonl"], "empty.jsonl"),
+        (["corpus.path=wrong.jsonl"], "corpus.source_column"),
+        (["corpus.path=de.txt", "corpus.target_path=en.txt"], "2"),
         (
-            ["--set", "corpus.captions_pairs=50", "--set", "tokenizer.vocabulary_size=90000"],
+            ["corpus.captions_pairs=50", "tokenizer.vocabulary_size=90000"],
             "tokenizer.vocabulary_size=90000 is too large for this corpus; the largest that fits is ",
         ),
         (
-            [
-                "--set",
-                "corpus.captions_pairs=200",
-                "--set",
-                "tokenizer.vocabulary_size=200",
-                "--set",
-                "training.device=gpu",
-            ],
+            ["corpus.captions_pairs=200", "tokenizer.vocabulary_size=200", "training.device=gpu"],
             "training.device=gpu: 1 GPUs are needed, one a worker, and the cluster has 0; set training.device=cpu",
         ),
     ],
 )
-def test_one_line_and_exit_code_2(tmp_path: Path, prefect_server: str, arguments: list[str], message: str) -> None:
+def test_what_a_flow_finds_is_one_line_too(
+    tmp_path: Path, train: Callable[..., Result], arguments: list[str], message: str
+) -> None:
     for name, text in LINES.items():
         (tmp_path / name).write_text(text)
-    sizes = ("--set", "corpus.validation_size=5", "--set", "corpus.test_size=5")
-    run = command_line(tmp_path, PREFECT_API_URL=prefect_server).run("train", *sizes, *arguments)
-    assert run.returncode == 2, run.stderr
-    assert "Traceback" not in run.stderr
-    last = run.stderr.splitlines()[-1]
-    assert last.startswith("nmt: ")
-    assert message in last
-    assert run.stdout == ""
+    run = train(*SIZES, *[text for argument in arguments for text in ("--set", argument)])
+    assert_one_line(run.exit_code, run.stdout, run.stderr, message)
 
 
 def test_the_hub_is_away(tmp_path: Path, prefect_server: str) -> None:
@@ -65,9 +93,10 @@ def test_the_hub_is_away(tmp_path: Path, prefect_server: str) -> None:
     assert run.stderr.count("\n") == 1
 
 
-def test_the_prefect_server_is_away(tmp_path: Path) -> None:
-    run = command_line(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api").run("train")
-    assert run.returncode == 2
+def test_the_prefect_server_is_away(train: Callable[..., Result]) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        run = train()
+    assert run.exit_code == 2
     assert run.stderr.startswith("nmt: PREFECT_API_URL: Failed to reach API at http://127.0.0.1:9/api")
     assert run.stderr.count("\n") == 1
 

@@ -1,7 +1,6 @@
 """Who may talk to the servers: this machine alone, or, where others can, who has the secret."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from infra.options import EVERYWHERE, SECRETS, StackOptions, is_loopback
 from pipeline.errors import InputError
 from tests.conftest import SERVERS
-from tests.infra.conftest import Machine
+from tests.infra.conftest import Machine, own_address
 
 GIVEN = {
     "PREFECT_SERVER_API_AUTH_STRING": "engineer:a secret of prefect",
@@ -20,16 +19,6 @@ GIVEN = {
     "MLFLOW_TRACKING_PASSWORD": "a secret of mlflow",
     "RAY_AUTH_TOKEN": "a-secret-of-ray-0123456789",
 }
-
-
-def own_address() -> str:
-    """Return an address of this machine that is not loopback; nothing is sent to find it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            pytest.skip("this machine has no address but loopback")
-        return str(probe.getsockname()[0])
 
 
 @pytest.mark.parametrize("missing", sorted(SECRETS))
@@ -68,6 +57,8 @@ def test_what_is_loopback(host: str, loopback: bool) -> None:
 
 def test_every_server_refuses_who_has_no_secret(machine: Machine) -> None:
     host = own_address()
+    if host is None:
+        pytest.skip("this machine has no address but loopback")
     up = machine.run("nmt", "up", "--host", host, *machine.port_options, **GIVEN)
     assert up.returncode == 0, up.stderr
     prefect, mlflow, dashboard = (f"http://{host}:{machine.ports[name]}" for name in ("prefect", "mlflow", "dashboard"))
@@ -97,14 +88,6 @@ def test_every_server_refuses_who_has_no_secret(machine: Machine) -> None:
     secrets = [GIVEN[name] for name in GIVEN if name != "MLFLOW_TRACKING_USERNAME"]
     told = "".join(path.read_text("utf8", "replace") for path in Path(machine.folder, "home/stack").rglob("*.*"))
     assert not [secret for secret in secrets if secret in told + up.stdout + up.stderr]
-
-
-def test_nobody_else_reaches_a_server_on_loopback(machine: Machine) -> None:
-    host = own_address()
-    machine.ok("nmt", "up", *machine.port_options)
-    for port in machine.ports.values():
-        with pytest.raises(ConnectionRefusedError), socket.create_connection((host, port), timeout=5):
-            pass
 
 
 def test_the_cluster_that_a_training_starts_itself_listens_on_loopback_only(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import mlflow
 import psutil
+import pytest
 
 from tests.conftest import TINY
-from tests.infra.conftest import DEPLOY, Machine, tiny, wait_for
+from tests.infra.conftest import DEPLOY, Machine, own_address, tiny, wait_for
 
 
 @contextmanager
@@ -58,6 +59,7 @@ def test_from_nothing_to_a_registered_model_and_back(machine: Machine, postgres:
         assert "the stack runs with" in refused.stderr
         assert {row["state"] for row in json.loads(machine.ok("nmt", "status", "--json"))} == {"ready"}
         assert listening(machine.processes()) <= {"127.0.0.1", "::1"}
+        nobody_else_reaches(machine)
 
         machine.ok("prefect", *DEPLOY)
         machine.ok("prefect", "deployment", "run", "train/captions", "-p", f"overrides={tiny()}", "--watch")
@@ -76,6 +78,14 @@ def test_from_nothing_to_a_registered_model_and_back(machine: Machine, postgres:
     assert [process for process in left if process.is_running()] == []
     assert machine.run("nmt", "status").returncode == 1
     assert "nmt" not in machine.ok("prefect", "profile", "ls")
+
+
+def nobody_else_reaches(machine: Machine) -> None:
+    """Try each server at the machine's own address, if it has one."""
+    host = own_address()
+    for port in machine.ports.values() if host else ():
+        with pytest.raises(ConnectionRefusedError), socket.create_connection((host, port), timeout=5):
+            pass
 
 
 def two_at_once_go_one_after_the_other(machine: Machine) -> None:

@@ -23,7 +23,7 @@ def nodes(*resources: tuple[int, int]) -> list[dict[str, object]]:
     ],
 )
 def test_what_a_cluster_gives(config: dict[str, object], cluster: list[dict[str, object]], expected: Allotment) -> None:
-    assert allot(TrainingConfig.model_validate(config), cluster) == expected
+    assert allot(TrainingConfig.model_validate(config), cluster, {}) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_what_it_cannot_give_is_an_error_at_once(
     config: dict[str, object], cluster: list[dict[str, object]], message: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        allot(TrainingConfig.model_validate(config), cluster)
+        allot(TrainingConfig.model_validate(config), cluster, {})
     assert str(error.value) == message
 
 
 def test_dead_nodes_give_nothing() -> None:
     cluster = [*nodes((2, 0)), {"Alive": False, "Resources": {"CPU": 16, "GPU": 8}}]
-    assert allot(TrainingConfig(), cluster) == Allotment(2, gpu=False, threads=1)
+    assert allot(TrainingConfig(), cluster, {}) == Allotment(2, gpu=False, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,8 @@ def test_dead_nodes_give_nothing() -> None:
 )
 def test_threads_never_exceed_the_cores_of_a_node(cpus: list[int], workers: int, threads: int) -> None:
     assert threads_per_worker(cpus, workers) == threads
+
+
+@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("4,2", 4), ("99", 8), ("0", 8), ("", 8), ("many", 8)])
+def test_the_usual_variable_limits_threads(value: str, threads: int) -> None:
+    assert allot(TrainingConfig(), nodes((16, 0)), {"OMP_NUM_THREADS": value}).threads == threads
