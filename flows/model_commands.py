@@ -10,6 +10,7 @@ import typer
 import flows.search_options as opt
 from flows.console import one_line_errors, quieten_libraries, running_flow
 from flows.presets import load_config
+from flows.serve import serve_until_stopped
 from pipeline.errors import InputError
 from pipeline.local_files import find_split
 from pipeline.overrides import parse_overrides
@@ -160,12 +161,9 @@ def serve(
     environment requests must bring it as a bearer token.
     """
     quieten_libraries()
-    from flows.serve import serve_until_stopped
-    from infra.stack import use_running_stack
-    from pipeline.serving import Serving
-
-    use_running_stack()
-    serve_until_stopped(model, Serving(host, port, min_replicas, max_replicas, threads, batch))
+    serve_until_stopped(
+        model, host, port, min_replicas=min_replicas, max_replicas=max_replicas, threads=threads, batch=batch
+    )
 
 
 def add_to(app: typer.Typer) -> None:

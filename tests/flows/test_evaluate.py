@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import sacrebleu
 from mlflow.tracking import MlflowClient
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.evaluate import evaluate
 from pipeline.errors import InputError
 from tests.flows.conftest import FinishedRun
@@ -91,8 +93,9 @@ def test_the_command_prints_the_report(in_its_home: FinishedRun, prefect_server:
     assert "## news.tsv: 8 pairs" in run.stdout
     assert "| models:/captions/1 |" in run.stdout
     assert "case:lc|tok:tercom" in run.stdout, "TER's signature"
-    wrong = nmt.run("evaluate", "captions", "--split", "dev")
-    assert (wrong.returncode, wrong.stderr) == (
-        2,
-        "nmt: --split dev: there is no such split; there are train, validation, test\n",
-    )
+
+
+def test_a_split_that_there_is_not() -> None:
+    run = CliRunner().invoke(app, ["evaluate", "captions", "--split", "dev"])
+    message = "nmt: --split dev: there is no such split; there are train, validation, test\n"
+    assert (run.exit_code, run.stderr) == (2, message)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from typer.testing import CliRunner
 
+from flows.cli import app
+from tests.conftest import SERVERS
 from tests.flows.conftest import FinishedRun
 
 STAGES = ["corpus", "tokenizer", "encoded", "training", "evaluation", "registration"]
@@ -117,17 +120,21 @@ def test_translate_gives_a_line_for_a_line(finished_run: FinishedRun, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("model", "messages"),
     [
-        ("captoins", "no model of that name is registered in sqlite:///"),
-        ("captoins", "did you mean captions?"),
-        ("models:/captions/7", "captions has the versions up to 1 and the aliases @champion"),
-        ("models:/captions@best", "captions has the versions up to 1 and the aliases @champion"),
+        ("captoins", ("no model of that name is registered in sqlite:///", "did you mean captions?")),
+        ("models:/captions/7", ("captions has the versions up to 1 and the aliases @champion",)),
+        ("models:/captions@best", ("captions has the versions up to 1 and the aliases @champion",)),
     ],
 )
-def test_a_model_that_is_not_there(finished_run: FinishedRun, model: str, message: str) -> None:
-    run = finished_run.nmt.run("translate", "--model", model, text="Ein Hund schläft.\n")
-    assert run.returncode == 2
+def test_a_model_that_is_not_there(
+    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch, model: str, messages: tuple[str, ...]
+) -> None:
+    for name in SERVERS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NMT_HOME", str(finished_run.home))
+    run = CliRunner().invoke(app, ["translate", "--model", model], input="Ein Hund schläft.\n")
+    assert run.exit_code == 2
     assert run.stderr.startswith(f"nmt: --model {model}: ")
-    assert message in run.stderr
+    assert all(message in run.stderr for message in messages)
     assert run.stderr.count("\n") == 1

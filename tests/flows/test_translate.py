@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from typer.testing import CliRunner
 
 import flows.lines
+from flows.cli import app
 from flows.lines import open_model
 from flows.search_options import SearchOptions
 from pipeline.errors import InputError
@@ -119,5 +121,9 @@ def test_the_command_takes_them(finished_run: FinishedRun) -> None:
     run = nmt.run("translate", "--json", "--beam", "3", "--n-best", "2", "--replace-unknown", text="Ein Hund.\n\n")
     assert run.returncode == 0, run.stderr
     assert [len(json.loads(line)["hypotheses"]) for line in run.stdout.splitlines()] == [2, 0]
-    wrong = nmt.run("translate", "--max-length", "0", text="Ein Hund.\n")
-    assert (wrong.returncode, wrong.stderr) == (2, "nmt: --max-length 0: max_length=0 must be more than 0\n")
+
+
+@pytest.mark.usefixtures("_registry")
+def test_what_is_wrong_is_one_line() -> None:
+    run = CliRunner().invoke(app, ["translate", "--max-length", "0"], input="Ein Hund.\n")
+    assert (run.exit_code, run.stderr) == (2, "nmt: --max-length 0: max_length=0 must be more than 0\n")
