@@ -11,10 +11,10 @@ run: $(VENV)/installed  ## train, score and register the model of PRESET (captio
 	$(BIN)/nmt train --preset $(PRESET)
 
 test: check  ## what CI runs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m "not slow" --durations 25
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m "not slow" --durations 25
 
 test-slow: $(VENV)/installed  ## what CI has no time for: nodes and machines that die
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m slow
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m slow
 
 check: $(VENV)/installed  ## format, lint and types
 	$(BIN)/ruff format --check .

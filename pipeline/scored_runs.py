@@ -8,6 +8,8 @@ import mlflow
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from pipeline.evaluation_set import EvaluationSet
 from pipeline.metrics import HIGHER_IS_BETTER
@@ -22,9 +24,9 @@ SCORES_TAG = "nmt.scores"
 def record_scores(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet, experiment: str) -> str:
     """Write the scores of one model, or the comparison of two, into MLflow; return the run's id.
 
-    A run has the scores as metrics, of the models' versions and of the data set, and report.md; the page of each
-    version says the same in a tag. Given the same scores again, the run that exists is returned. Raises WorldError if
-    MLflow fails.
+    A run has the scores as metrics, of the models' versions and of the data set, and report.md, which its page shows;
+    the page of each version says the same in a tag. Given the same scores again, the run that exists is returned.
+    Raises WorldError if MLflow fails.
     """
     with reachable_server():
         client, experiment_id = open_experiment(experiment)
@@ -35,6 +37,7 @@ def record_scores(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet
         tags = {"nmt.models": " ".join(model.uri for model in models), "nmt.set": pairs.fingerprint}
         tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
         tags |= {f"nmt.signature.{metric}": text for metric, text in scores.figures["signatures"].items()}
+        tags[MLFLOW_RUN_NOTE] = scores.report[:MAX_TAG_VAL_LENGTH]  # The page of the run shows it as Markdown.
         run = str(client.create_run(experiment_id, run_name=name, tags=tags).info.run_id)
         with mlflow.start_run(run_id=run):
             _log(scores, models, pairs)

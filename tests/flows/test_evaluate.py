@@ -53,6 +53,7 @@ def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, 
     assert run.info.run_name == "other/1 and captions/1 on captions test"
     assert run.info.status == "FINISHED"
     assert run.data.metrics["gain/BLEU"] > 0
+    assert verdict in run.data.tags["mlflow.note.content"], "its page shows the report"
     assert {item.path for item in client.list_artifacts(run.info.run_id)} == {"report.md", "scores.json"}
     assert run.inputs is not None
     assert [item.dataset.name for item in run.inputs.dataset_inputs] == ["captions test"]

@@ -69,7 +69,11 @@ class Machine:
     def prefect(self, path: str, items: list[Any] | None = None, method: str = "POST", **content: Any) -> Any:
         """Ask the API of the stack's Prefect server."""
         url = f"http://127.0.0.1:{self.ports['prefect']}/api/{path}"
-        answer = httpx.request(method, url, json=content if items is None else items, timeout=30)
+        for _ in range(10):
+            answer = httpx.request(method, url, json=content if items is None else items, timeout=30)
+            if answer.status_code != 503:  # SQLite was busy for too long; Prefect's own client asks again too.
+                break
+            time.sleep(1)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 

@@ -93,7 +93,7 @@ def test_a_schedule_fires_and_two_at_once_go_one_after_the_other(machine: Machin
     machine.ok("prefect", *DEPLOY)
     deployment = machine.prefect("deployments/filter", deployments={"name": {"any_": ["captions"]}})[0]["id"]
     place = f"deployments/{deployment}/schedules"
-    schedule = {"schedule": {"interval": 5}, "parameters": {"overrides": TINY}}
+    schedule = {"schedule": {"interval": 10}, "parameters": {"overrides": TINY}}
     made = machine.prefect(place, [schedule])
     machine.ok("prefect", "deployment", "run", "train/captions", "-p", f"overrides={tiny()}")
 
