@@ -23,8 +23,9 @@ from pipeline.request_batches import Batcher
 from pipeline.requests import Ask, Reply, read_ask, refusal
 from pipeline.store import Store
 
-BATCHES_WAITING = 4
-"""Requests that a replica takes are so many batches; the others wait where a new replica can take them."""
+BATCHES_WAITING, LEAST_WAITING = 4, 64
+"""Requests that a replica takes are so many batches; the others wait where a new replica can take them. Not fewer than
+these: Serve asks a full replica again after a pause, and it would stand idle."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def serving(model: Pulled, options: Serving, store: Store) -> Iterator[str]:
             raise InputError("Ray Serve runs on this cluster already; end it with `serve shutdown`, or serve there")
         deployment = serve.deployment(
             name="translation",
-            max_ongoing_requests=options.batch * BATCHES_WAITING,
+            max_ongoing_requests=max(LEAST_WAITING, options.batch * BATCHES_WAITING),
             autoscaling_config={
                 "min_replicas": options.min_replicas,
                 "max_replicas": most,
