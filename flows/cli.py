@@ -38,10 +38,8 @@ def train(
     """Train the model of a preset, score it and register it; what has not changed is taken from the store."""
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Refused before the servers start, let alone a download.
-    with running_flow():
-        from flows.train import train as train_flow
-
-        result = train_flow(preset=preset, overrides=values)
+    with running_flow("flows.train") as flow:
+        result = flow.train(preset=preset, overrides=values)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
     else:
@@ -95,10 +93,8 @@ def ablate(
     """Train and compare a ladder of systems, from the bare network to input feeding, and the scores of attention."""
     values = parse_overrides(overrides or []) | ({} if seeds is None else {"ablation.seeds": seeds})
     plan_ablation(load_config(preset, values))  # All systems are refused before the servers start, or none.
-    with running_flow():
-        from flows.ablation import ablation
-
-        result = ablation(preset=preset, overrides=values)
+    with running_flow("flows.ablation") as flow:
+        result = flow.ablation(preset=preset, overrides=values)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
         return

@@ -6,6 +6,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
+from typing import Any
 
 from rich.console import Console
 
@@ -81,8 +83,8 @@ def quieten_libraries() -> None:
 
 
 @contextmanager
-def running_flow() -> Iterator[None]:
-    """Give a flow its Prefect server, where none is named, and show what it does.
+def running_flow(module: str) -> Iterator[Any]:
+    """Yield the module of a flow, with its Prefect server up, where none is named; and show what it does.
 
     Prefect is imported in here: what is refused before a flow runs is refused at once.
     """
@@ -95,5 +97,7 @@ def running_flow() -> Iterator[None]:
     from flows.server import start_temporary_server
 
     with _display(), reachable_prefect():
-        start_temporary_server()
-        yield
+        until_it_answers = start_temporary_server()
+        found = import_module(module)
+        until_it_answers()
+        yield found

@@ -42,10 +42,8 @@ def evaluate(
     """
     values, wanted = parse_overrides(overrides or []), find_split(split)
     load_config(preset, values)
-    with running_flow():
-        from flows.evaluate import evaluate as evaluate_flow
-
-        result = evaluate_flow(model, against, preset, values, wanted)
+    with running_flow("flows.evaluate") as flow:
+        result = flow.evaluate(model, against, preset, values, wanted)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
         return
@@ -138,10 +136,8 @@ def _translate_with_workers(
 ) -> None:
     if output is None:
         raise InputError(f"{source}: is translated by workers into a file; name one with --output")
-    with running_flow():
-        from flows.translate import translate as translate_flow
-
-        result = translate_flow(source, output, model, column, options.parameters(), workers)
+    with running_flow("flows.translate") as flow:
+        result = flow.translate(source, output, model, column, options.parameters(), workers)
     print(f"{result['texts']:,} translations in {result['output']}", file=sys.stderr)  # noqa: T201
 
 

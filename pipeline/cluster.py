@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray._private import ray_constants
@@ -24,8 +25,12 @@ from pipeline.worker import WORKER_ENVIRONMENT
 OBJECT_STORE_BYTES = 128 * 2**20
 """Nothing but small values passes through it."""
 
-NO_PREEMPTION = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
-"""Nobody takes back the machine that we started a cluster on: a process less for every training."""
+OWN_CLUSTER = {
+    # Nobody takes back the machine that we started a cluster on: a process less for every training.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # How often a training looks after its workers, also when they have ended: each run waits for it.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,14 @@ def _connect(address: str | None) -> None:
             with socket.create_connection((host, int(port)), timeout=5) as found:
                 if ip_address(found.getpeername()[0]).is_loopback:
                     _expect_on_this_machine(int(port))
-        ray.init(
-            address=address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": WORKER_ENVIRONMENT | ({} if address else NO_PREEMPTION)},
-            object_store_memory=None if address else OBJECT_STORE_BYTES,
-            include_dashboard=None if address else False,
-        )
+        options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        if address:
+            ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
+        else:
+            # As the environment of all its processes, and not of a job's: workers that Ray has started beforehand
+            # can then be taken, where each would be a process started anew.
+            with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER):
+                ray.init("local", object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **options)
     except OSError as error:
         raise WorldError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset it"
@@ -94,6 +99,21 @@ def _connect(address: str | None) -> None:
         if "timed out during startup" not in str(error):  # Ray has no class for it.
             raise
         raise WorldError("Ray did not start on this machine in time; try again when it is less busy") from error
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have more variables in the environment of the processes that are started within."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _expect_on_this_machine(port: int) -> None:
