@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 
-import httpx
 import prefect
 import prefect.context
 from prefect.settings import (
@@ -18,6 +17,7 @@ from prefect.settings import (
 )
 
 from infra.processes import free_port
+from infra.services import answers
 from pipeline.errors import WorldError
 
 
@@ -69,14 +69,10 @@ class _Server:
         """Return when it answers; raise WorldError if it does not."""
         seconds = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
         end = time.monotonic() + seconds
-        with httpx.Client(trust_env=False) as client:
-            while self._process.poll() is None and time.monotonic() < end:
-                try:
-                    if client.get(f"{self.address}/api/health").status_code == httpx.codes.OK:
-                        return
-                except httpx.TransportError:
-                    pass
-                time.sleep(0.1)
+        while self._process.poll() is None and time.monotonic() < end:
+            if answers(f"{self.address}/api/health"):
+                return
+            time.sleep(0.1)
         ended = self._process.returncode
         what = f"did not answer within {seconds} seconds" if ended is None else f"ended with exit code {ended}"
         raise WorldError(f"Prefect's temporary server {what}; give the same command again, or set PREFECT_API_URL")

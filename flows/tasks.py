@@ -135,7 +135,7 @@ def training_task(
     figures = trained.figures
     view.ended(
         f"best BLEU {figures['best_bleu']:.2f} (greedy) after epoch {figures['best_epoch']} of {figures['epochs']}, "
-        f"{trained.machine}",
+        f"{trained.machine}, {figures['training_seconds']:.1f} s of steps",
         trained.reused,
     )
     return trained

@@ -91,7 +91,7 @@ def _prefect(options: StackOptions, folder: Path) -> Service:
         database | {"PREFECT_SERVER_LOGGING_LEVEL": "WARNING", "PREFECT_UI_API_URL": "/api"},
         ("--prefect-port",),
         url,
-        lambda: _answers(f"{url}/api/health"),
+        lambda: answers(f"{url}/api/health"),
     )
 
 
@@ -123,7 +123,7 @@ def _mlflow(options: StackOptions, folder: Path) -> Service:
             "MLFLOW_AUTH_ADMIN_PASSWORD": password,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": token_hex(),
         }
-    return Service(MLFLOW, _python(*command), environment, ("--mlflow-port",), url, lambda: _answers(f"{url}/health"))
+    return Service(MLFLOW, _python(*command), environment, ("--mlflow-port",), url, lambda: answers(f"{url}/health"))
 
 
 def _ray(options: StackOptions) -> Service:
@@ -143,7 +143,7 @@ def _ray(options: StackOptions) -> Service:
         _ray_environment(options),
         ("--ray-port", "--dashboard-port"),
         url,
-        lambda: _answers(f"{url}/api/gcs_healthz", {"Authorization": f"Bearer {ray_token()}"}),
+        lambda: answers(f"{url}/api/gcs_healthz", {"Authorization": f"Bearer {ray_token()}"}),
     )
 
 
@@ -193,7 +193,8 @@ def _prefect_authentication() -> httpx.BasicAuth | None:
     return httpx.BasicAuth(user, password) if user else None
 
 
-def _answers(url: str, headers: Mapping[str, str] | None = None) -> bool:
+def answers(url: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Return whether a server answers there, with success."""
     try:
         return httpx.get(url, headers=headers, auth=_prefect_authentication(), timeout=5, trust_env=False).is_success
     except httpx.HTTPError:

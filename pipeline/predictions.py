@@ -33,6 +33,8 @@ ANSWER = ("scores", "attention")
 NONE_IS_ZERO = ("max_length", "temperature", "top_k")
 """None in a SearchConfig, which has no type in MLflow's signature."""
 TYPES = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
+LARGEST = 2**31
+"""Of any whole number: tensors take no number of any size."""
 MOST = {"beam": 100, "n_best": 100}
 """A request for more would take a server's memory, and no user's translation is better for it."""
 
@@ -84,6 +86,8 @@ def _typed(name: str, value: Any, usual: Any) -> Any:
         fits = isinstance(value, numbers.Integral if kind is int else numbers.Real) and math.isfinite(value)
     if not fits:
         raise ValueError(f"{name}={value!r:.40} must be {TYPES[kind]}")
+    if kind is int and abs(value) > LARGEST:
+        raise ValueError(f"{name}={value} must be between -{LARGEST} and {LARGEST}")
     return kind(value)
 
 

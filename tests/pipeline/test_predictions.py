@@ -39,10 +39,18 @@ def test_a_parameter_that_is_none_is_as_if_it_were_not_there(make: Make) -> None
     assert predict(translator, LINES, dict.fromkeys(PARAMETERS)) == predict(translator, LINES, {})
 
 
-VALUES = st.none() | st.booleans() | st.integers() | st.integers(-3, 9) | st.floats() | st.text(max_size=5)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(2**70), 2**70)
+    | st.integers(-3, 9)
+    | st.floats()
+    | st.text(max_size=5)
+)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.dictionaries(st.sampled_from(list(PARAMETERS)), VALUES | st.lists(VALUES, max_size=2), max_size=3))
 def test_any_parameters_are_answered_or_refused_in_a_line(make: Make, parameters: dict[str, Any]) -> None:
     try:
@@ -75,6 +83,7 @@ def test_scores_and_several_are_objects(make: Make) -> None:
         (LINES, {"beam": "many"}, "beam='many' must be a whole number"),
         (LINES, {"beam": True}, "beam=True must be a whole number"),
         (LINES, {"beam": 2.5}, "beam=2.5 must be a whole number"),
+        (LINES, {"max_length": 2**63}, "max_length=9223372036854775808 must be between -2147483648 and"),
         (LINES, {"temperature": float("nan")}, "temperature=nan must be a finite number"),
         (LINES, {"scores": 1}, "scores=1 must be true or false"),
         (LINES, {"beam": 101}, "beam=101 must be at most 100"),
