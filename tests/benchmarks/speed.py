@@ -1,6 +1,7 @@
 """Speed of batching, training and search on this machine, on the embedded corpus: `make bench`.
 
-Prints a table and one line of JSON; medians of several windows, and nothing is asserted.
+Prints a table and one line of JSON; medians of several windows, and nothing is asserted. With a vocabulary as large as
+that of a real corpus, training is compared with plain PyTorch and with the machine's matrix products alone.
 """
 
 import json
@@ -20,6 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from model.config import ModelConfig
 from model.search import SearchConfig
 from model.seq2seq import Seq2Seq
 from pipeline.batches import Lengths, padding_share, plan_epoch
@@ -31,6 +33,7 @@ from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
 from pipeline.training import Hooks
 from pipeline.translator import Translator
 from pipeline.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
+from tests.benchmarks.training import measure as compare
 
 PAIRS, SENTENCES, WINDOWS, STEPS = 10_000, 500, 5, 30
 
@@ -94,11 +97,16 @@ def measure() -> dict[str, Any]:
     planned = time.perf_counter() - began
     run = build_config({}, {"batching.tokens": 2048, "training.log_every": 1, "training.epochs": 100})
     rates, model = training_rates(data, run)
+    compared = compare(ModelConfig())
+    alone = compared["matrix products alone"]
     return {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         "padding of an epoch's plan": padding_share(plan, lengths),
         "pairs planned a second": len(lengths.source) / planned,
         "training, target tokens a second": statistics.median(rates),
+        **{f"8,000 pieces: {name}, target tokens a second": rate for name, rate in compared.items()},
+        "8,000 pieces: trainer, share of the products' rate": compared["trainer"] / alone,
+        "8,000 pieces: plain PyTorch, share of the products' rate": compared["plain PyTorch"] / alone,
         "greedy, one sentence at a time, sentences a second": search_rate(model, data.subwords, sentences[:100], 1, 1),
         "greedy, batches of 64, sentences a second": search_rate(model, data.subwords, sentences, 1, 64),
         "beam 5, batches of 64, sentences a second": search_rate(model, data.subwords, sentences, 5, 64),
