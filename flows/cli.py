@@ -136,8 +136,3 @@ def ui(
 
 
 stack_commands.add_to(app)
-
-
-def main() -> None:
-    """Run the command line and end the process."""
-    app()

@@ -1,13 +1,16 @@
 """What is wrong gets one clear line and exit code 2, before anything is downloaded or started."""
 
+import builtins
 import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner, Result
 
+from flows.__main__ import main
 from flows.cli import app
 from flows.console import one_line_errors
 from pipeline.errors import WorldError
@@ -129,6 +132,23 @@ def test_failures_of_the_world(
         raise error
     assert exit_.value.code == code
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_ctrl_c_while_the_command_is_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str, *rest: Any) -> Any:
+        if name == "flows.cli":
+            raise KeyboardInterrupt
+        return original(name, *rest)
+
+    original = builtins.__import__
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "__import__", interrupted)
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err == "nmt: stopped\n"
 
 
 def test_a_bug_keeps_its_traceback() -> None:

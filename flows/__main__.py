@@ -1,0 +1,17 @@
+"""The command `nmt`, also `python -m flows`: from its first moment on, Ctrl-C gets one line."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    try:
+        from flows.cli import app
+    except KeyboardInterrupt:
+        print("nmt: stopped", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+    app()
+
+
+if __name__ == "__main__":
+    main()
