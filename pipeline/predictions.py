@@ -3,8 +3,8 @@
 It travels with every registered version, as translator.py does.
 """
 
-import math
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -58,7 +58,7 @@ def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[st
     """
     unknown = [name for name in parameters if name not in PARAMETERS]
     if unknown:
-        raise ValueError(f"{unknown[0]}: there is no such parameter; there are {', '.join(PARAMETERS)}")
+        raise ValueError(f"{unknown[0]:.40}: there is no such parameter; there are {', '.join(PARAMETERS)}")
     for number, line in enumerate(lines, start=1):
         _check_line(line, number)
     usual = defaults(translator.config, translator.handling)
@@ -83,11 +83,12 @@ def _typed(name: str, value: Any, usual: Any) -> Any:
     if isinstance(value, bool) or kind not in (int, float):
         fits = type(value) is kind
     else:
-        fits = isinstance(value, numbers.Integral if kind is int else numbers.Real) and math.isfinite(value)
+        is_number = isinstance(value, numbers.Integral if kind is int else numbers.Real)
+        fits = is_number and abs(value) <= sys.float_info.max  # Which is not true of NaN either.
     if not fits:
         raise ValueError(f"{name}={value!r:.40} must be {TYPES[kind]}")
     if kind is int and abs(value) > LARGEST:
-        raise ValueError(f"{name}={value} must be between -{LARGEST} and {LARGEST}")
+        raise ValueError(f"{name}={value!r:.40} must be between -{LARGEST} and {LARGEST}")
     return kind(value)
 
 

@@ -52,10 +52,11 @@ def work(config: dict[str, Job]) -> None:
     def tell(record: Mapping[str, float]) -> None:
         if workers.rank != 0:
             return
-        if is_epoch(dict(record)):
-            job.records.put(dict(record))  # Returns when it is there, and all before it.
+        told = dict(record)
+        if is_epoch(told):
+            job.records.put(told)  # Returns when it is there, and all before it.
         else:  # A step does not wait for its report; one that is lost with this process comes again, with its step.
-            job.records.actor.put_nowait.remote(dict(record))  # type: ignore[attr-defined]
+            job.records.actor.put_nowait.remote(told)  # type: ignore[attr-defined]
 
     def report_epoch(figures: Mapping[str, float], trainer: Trainer) -> None:
         tell(figures)  # First: an epoch told twice is known, one that is not told is lost.

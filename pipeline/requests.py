@@ -71,7 +71,7 @@ def read_ask(body: bytes, known: Mapping[str, Any]) -> Ask | Reply:
         return refusal(400, f'the body must be an object such as {{"{INPUTS}": ["Ein Hund."]}}')
     others = [name for name in content if name not in (INPUTS, PARAMS)]
     if others:
-        return refusal(400, f"{others[0]}: no such key; there are {INPUTS} and {PARAMS}")
+        return refusal(400, f"{others[0]:.40}: no such key; there are {INPUTS} and {PARAMS}")
     lines, parameters = content[INPUTS], content.get(PARAMS) or {}
     if not isinstance(lines, list):
         return refusal(400, f"{INPUTS} must be a list of texts, not {type(lines).__name__}", BAD_VALUE)
@@ -83,7 +83,7 @@ def read_ask(body: bytes, known: Mapping[str, Any]) -> Ask | Reply:
     unknown = [name for name in parameters if name not in known]
     if unknown:
         there = ", ".join(known) or "none"
-        return refusal(400, f"{PARAMS}.{unknown[0]}: there is no such parameter; there are {there}", BAD_VALUE)
+        return refusal(400, f"{PARAMS}.{unknown[0]:.40}: there is no such parameter; there are {there}", BAD_VALUE)
     return Ask(lines, parameters)
 
 

@@ -37,7 +37,7 @@ class Handling:
         if not 1 <= self.max_source_length <= 10_000:
             raise ValueError(f"max_source_length={self.max_source_length} must be between 1 and 10000")
         if self.long_lines not in get_args(LongLines):
-            raise ValueError(f"long_lines={self.long_lines} must be one of {', '.join(get_args(LongLines))}")
+            raise ValueError(f"long_lines={self.long_lines!r:.40} must be one of {', '.join(get_args(LongLines))}")
 
 
 HANDLING = tuple(field.name for field in fields(Handling))

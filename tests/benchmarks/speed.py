@@ -33,6 +33,7 @@ from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
 from pipeline.training import Hooks
 from pipeline.translator import Translator
 from pipeline.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
+from tests.benchmarks.training import EnoughError
 from tests.benchmarks.training import measure as compare
 
 PAIRS, SENTENCES, WINDOWS, STEPS = 10_000, 500, 5, 30
@@ -54,10 +55,6 @@ def prepare() -> tuple[TrainingData, list[str]]:
     return TrainingData(rows, rows, train[:1], subwords), [source for source, _ in pairs[:SENTENCES]]
 
 
-class _EnoughError(Exception):
-    """Raised to leave the loop when all windows are measured."""
-
-
 def training_rates(data: TrainingData, run: RunConfig) -> tuple[list[float], Seq2Seq]:
     """Return target tokens a second, padding not counted, of each window of steps; and the model so far."""
     rates: list[float] = []
@@ -70,11 +67,11 @@ def training_rates(data: TrainingData, run: RunConfig) -> tuple[list[float], Seq
             rates.append(words / (time.perf_counter() - began))
             began, words = time.perf_counter(), 0.0
             if len(rates) > WINDOWS:
-                raise _EnoughError
+                raise EnoughError
 
     hooks = Hooks(lambda model: {"bleu": 0.0}, step, lambda figures, trainer: None)
     trainer = make_trainer(data, run, Workers(), hooks)
-    with suppress(_EnoughError):
+    with suppress(EnoughError):
         trainer.fit()
     return rates[1:], trainer.model.eval()  # The first window warms up.
 

@@ -44,7 +44,7 @@ def shape_of(batch: Batch) -> Shape:
     return Shape(batch.source_BS.shape[0], batch.source_BS.shape[1], target_BT.shape[1], words)
 
 
-class _EnoughError(Exception):
+class EnoughError(Exception):
     """Raised to leave the trainer's loop at the end of a window."""
 
 
@@ -58,7 +58,7 @@ def ours(config: ModelConfig, batches: list[Batch]) -> Callable[[], float]:
             yield [Share(batch, torch.arange(size), size)]
 
     def leave(_: object) -> Mapping[str, float]:
-        raise _EnoughError
+        raise EnoughError
 
     network = Seq2Seq(config, VOCABULARY, VOCABULARY)
     hooks = Hooks(leave, lambda record: None, lambda figures, trainer: None)
@@ -67,7 +67,7 @@ def ours(config: ModelConfig, batches: list[Batch]) -> Callable[[], float]:
 
     def window() -> float:
         began = time.perf_counter()
-        with suppress(_EnoughError):
+        with suppress(EnoughError):
             trainer.fit()
         return time.perf_counter() - began
 

@@ -157,7 +157,7 @@ def test_a_long_line_is_refused_where_that_was_asked_for(make: Make) -> None:
     assert len(strict.translate(["Ein Hund."])) == 1
     with pytest.raises(ValueError, match=r"line 2 has \d+ tokens, more than max_source_length=12; shorten it, or set"):
         strict.translate(["Ein Hund.", LONG])
-    with pytest.raises(ValueError, match="long_lines=cut must be one of split, refuse"):
+    with pytest.raises(ValueError, match="long_lines='cut' must be one of split, refuse"):
         make().configured({"long_lines": "cut"})
     with pytest.raises(ValueError, match="max_source_length=0 must be between 1 and 10000"):
         make().configured({"max_source_length": 0})
