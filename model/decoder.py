@@ -1,7 +1,8 @@
 """Decoders: from the words so far to the readouts that predict the next ones.
 
 All have one interface: `remember` what the encoder made, `start`, and a call over any number of target positions, which
-are all of a sentence under teacher forcing and one in search.
+are all of a sentence under teacher forcing and one in search. `read_out` is that call for training, where the readouts
+are all that is wanted, and is faster where unroll.py covers the decoder.
 
 Shapes: B sentences, T target positions, E embedding units, H decoder units, A annotation units, S source positions,
 R units of a readout.
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 from .attention import Memory, make_attention
 from .config import ModelConfig
 from .encoder import Encoding
-from .recurrent import CellStack, CellState, LayerStack
+from .recurrent import CellStack, CellState, LayerStack, LstmCell
+from .scores import SCORES, ProductScore
+from .unroll import AttendedSource, LayerStart, unroll
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,16 @@ Decoded = tuple[DecoderState, Tensor, Tensor]
 """The state after the last position, the readouts (B, T, R), the attention weights (B, T, S)."""
 
 
-class FixedContextDecoder(nn.Module):
+class Decoder(nn.Module):
+    """What all decoders have in common."""
+
+    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Tensor:
+        """Return the readouts (B, T, R) of T words, and nothing else: all that training wants."""
+        readouts_BTR: Tensor = self(embedded_BTE, state, memory)[1]
+        return readouts_BTR
+
+
+class FixedContextDecoder(Decoder):
     """No attention: all that is known of the source is in the first state (Sutskever et al. 2014, section 2).
 
     h_t = LSTM(y_{t-1}, h_{t-1}), which is the readout.
@@ -80,7 +92,7 @@ class PeekyDecoder(FixedContextDecoder):
         return state, torch.cat([hidden_BTH, context_BTA], dim=-1), weights_BT0
 
 
-class AttentiveDecoder(nn.Module):
+class AttentiveDecoder(Decoder):
     """What decoders with attention have in common."""
 
     def __init__(self, config: ModelConfig, layers: LayerStack | CellStack) -> None:
@@ -131,6 +143,10 @@ class InputFeedingDecoder(LuongDecoder):
 
     layers: CellStack
 
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self._unrolls = plain_loop_because(config) is None
+
     @staticmethod
     def _make_layers(config: ModelConfig) -> CellStack:
         return CellStack(config.cell, config.embedding_size, config.decoder_size, config.decoder_size, config.layers)
@@ -150,6 +166,33 @@ class InputFeedingDecoder(LuongDecoder):
             readouts.append(fed_B1H)
             weights.append(weights_B1S)
         return DecoderState(layers, fed_BH, coverage_BS), torch.cat(readouts, dim=1), torch.cat(weights, dim=1)
+
+    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Tensor:
+        """Return the readouts (B, T, H): by unroll.py where it covers the options, else by the loop above."""
+        score = self.attention.score
+        if not self._unrolls or not isinstance(score, ProductScore):
+            return super().read_out(embedded_BTE, state, memory)
+        from_word = self.layers.from_embedding
+        masks = (None, *(memory.between or (None,) * len(self.layers.biases)))
+        weights = [cell.from_state.weight for cell in self.layers.cells if isinstance(cell, LstmCell)]
+        biases = (from_word.bias, *self.layers.biases)
+        starts = [LayerStart(*parts) for parts in zip(state.layers, weights, biases, masks, strict=True)]
+        source = AttendedSource(memory.keys_BSK, memory.annotations_BSA, memory.padding_BS, score.scale)
+        words_TBE = embedded_BTE.transpose(0, 1).contiguous()
+        return unroll(words_TBE, from_word.weight, starts, source, state.fed_BH, self.combine.weight)
+
+
+def plain_loop_because(config: ModelConfig) -> str | None:
+    """Return the option that unroll.py does not cover, so that training takes a decoder step by step; None without."""
+    if config.decoder == "bahdanau" or config.coverage:
+        return "decoder=bahdanau" if config.decoder == "bahdanau" else "coverage=true"
+    if not config.input_feeding:
+        return None  # There is no loop: one call runs all steps.
+    if config.cell != "lstm":
+        return f"cell={config.cell}"
+    if config.local_window is not None:
+        return f"local_window={config.local_window}"
+    return None if issubclass(SCORES[config.attention], ProductScore) else f"attention={config.attention}"
 
 
 class BahdanauDecoder(AttentiveDecoder):
@@ -191,10 +234,7 @@ class BahdanauDecoder(AttentiveDecoder):
         return readouts_BTH
 
 
-Decoder = FixedContextDecoder | AttentiveDecoder
-
-
-def make_decoder(config: ModelConfig) -> Decoder:
+def make_decoder(config: ModelConfig) -> FixedContextDecoder | AttentiveDecoder:
     """Return the decoder that the configuration describes."""
     if config.attention == "none":
         return PeekyDecoder(config) if config.peeky else FixedContextDecoder(config)

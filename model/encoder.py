@@ -14,15 +14,16 @@ from .recurrent import CellState, GruLayer, HoldingLstmLayer, LstmLayer
 
 
 def reversal_index(lengths_B: Tensor, size: int) -> Tensor:
-    """Return int64 (B, S) that turns each sentence round within its length and leaves padding in place."""
+    """Return int64 (B * S): the rows of all sentences in an order that turns round each one, and leaves padding."""
     positions_1S = torch.arange(size, device=lengths_B.device).unsqueeze(0)
     mirrored_BS = lengths_B.unsqueeze(1) - 1 - positions_1S
-    return torch.where(mirrored_BS >= 0, mirrored_BS, positions_1S)
+    first_B1 = torch.arange(0, lengths_B.shape[0] * size, size, device=lengths_B.device).unsqueeze(1)
+    return (first_B1 + torch.where(mirrored_BS >= 0, mirrored_BS, positions_1S)).flatten()
 
 
-def take_positions(values_BSD: Tensor, index_BS: Tensor) -> Tensor:
-    """Return values_BSD[b, index_BS[b, s]] for all b and s."""
-    return values_BSD.gather(1, index_BS.unsqueeze(-1).expand(-1, -1, values_BSD.shape[-1]))
+def take_rows(values_BSD: Tensor, index_N: Tensor) -> Tensor:
+    """Return the rows (B * S) of all sentences in another order: whole rows, which is far faster than `gather`."""
+    return values_BSD.flatten(0, 1).index_select(0, index_N).view_as(values_BSD)
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ class Encoder(nn.Module):
 
     def forward(self, embedded_BSE: Tensor, lengths_B: Tensor, noise: DropoutNoise | None = None) -> Encoding:
         """Read the sentences; dropout falls between the layers and on the annotations."""
-        reversal_BS = reversal_index(lengths_B, embedded_BSE.shape[1])
+        reversal_N = reversal_index(lengths_B, embedded_BSE.shape[1])
         outputs_BSA, last = embedded_BSE, []
         for number, directions in enumerate(self.layers):
             inputs_BSI = drop(outputs_BSA, noise) if number else embedded_BSE
             assert isinstance(directions, nn.ModuleList)
             read = [
-                _read(layer, inputs_BSI, lengths_B, reversal_BS if backwards else None)
+                _read(layer, inputs_BSI, lengths_B, reversal_N if backwards else None)
                 for layer, backwards in zip(directions, self._backwards, strict=True)
             ]
             outputs_BSA = torch.cat([outputs_BSD for outputs_BSD, _ in read], dim=-1)
@@ -76,11 +77,11 @@ class Encoder(nn.Module):
 
 
 def _read(
-    layer: nn.Module, inputs_BSI: Tensor, lengths_B: Tensor, reversal_BS: Tensor | None
+    layer: nn.Module, inputs_BSI: Tensor, lengths_B: Tensor, reversal_N: Tensor | None
 ) -> tuple[Tensor, CellState]:
-    """Return a layer's states in the order of the source, and the last; `reversal_BS` where it reads backwards."""
+    """Return a layer's states in the order of the source, and the last; `reversal_N` where it reads backwards."""
     assert isinstance(layer, LstmLayer | GruLayer)
-    if reversal_BS is None:
+    if reversal_N is None:
         return layer.read(inputs_BSI, lengths_B)
-    outputs_BSD, last = layer.read(take_positions(inputs_BSI, reversal_BS), lengths_B)
-    return take_positions(outputs_BSD, reversal_BS), last
+    outputs_BSD, last = layer.read(take_rows(inputs_BSI, reversal_N), lengths_B)
+    return take_rows(outputs_BSD, reversal_N), last

@@ -13,42 +13,46 @@ from torch import Tensor, nn
 from .config import AttentionKind
 
 
-class DotScore(nn.Module):
+class ProductScore(nn.Module):
+    """score(h, a) = scale h' key: all that is left of the product scores once the keys are there."""
+
+    scale = 1.0
+
+    def __init__(self, decoder_size: int) -> None:
+        super().__init__()
+        self.key_size = decoder_size
+
+    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, T, S)."""
+        return torch.bmm(queries_BTH, keys_BSK.mT) * self.scale
+
+
+class DotScore(ProductScore):
     """score(h, a) = h' a (Luong et al. 2015, eq. 8, dot). States and annotations must be of one size."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
-        super().__init__()
+        super().__init__(decoder_size)
         assert decoder_size == annotation_size
-        self.key_size = annotation_size
 
     def keys(self, annotations_BSA: Tensor) -> Tensor:
         """Return the keys (B, S, K)."""
         return annotations_BSA
 
-    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
-        """Return the scores (B, T, S)."""
-        return torch.bmm(queries_BTH, keys_BSK.mT)
-
 
 class ScaledDotScore(DotScore):
     """score(h, a) = h' a / sqrt(H) (Vaswani et al. 2017, eq. 1)."""
 
-    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
-        """Return the scores (B, T, S)."""
-        return super().forward(queries_BTH / math.sqrt(queries_BTH.shape[-1]), keys_BSK)
+    def __init__(self, decoder_size: int, annotation_size: int) -> None:
+        super().__init__(decoder_size, annotation_size)
+        self.scale = 1 / math.sqrt(decoder_size)
 
 
-class GeneralScore(nn.Module):
+class GeneralScore(ProductScore):
     """score(h, a) = h' W a (Luong et al. 2015, eq. 8, general)."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
-        super().__init__()
-        self.key_size = decoder_size
+        super().__init__(decoder_size)
         self.keys = nn.Linear(annotation_size, decoder_size, bias=False)
-
-    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
-        """Return the scores (B, T, S)."""
-        return torch.bmm(queries_BTH, keys_BSK.mT)
 
 
 class ConcatScore(nn.Module):

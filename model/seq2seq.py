@@ -23,6 +23,7 @@ from .dropout import DropoutNoise, drop
 from .encoder import Encoder
 from .forcing import TeacherForcing
 from .loss import Loss, summed_cross_entropy
+from .tables import look_up
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ class Seq2Seq(nn.Module):
         self, source_BS: Tensor, lengths_B: Tensor, noise: DropoutNoise | None = None
     ) -> tuple[Memory, DecoderState]:
         """Read the source; return what the decoder reads at every step and its first state."""
-        embedded_BSE = drop(self.source_embedding(source_BS), noise)
-        encoding = self.encoder(embedded_BSE, lengths_B, noise)
+        return self._read(self.source_embedding(source_BS), lengths_B, noise)
+
+    def _read(self, embedded_BSE: Tensor, lengths_B: Tensor, noise: DropoutNoise | None) -> tuple[Memory, DecoderState]:
+        encoding = self.encoder(drop(embedded_BSE, noise), lengths_B, noise)
         layers = self.bridge(encoding.last)
         between = () if noise is None else tuple(noise.mask(state[0].unsqueeze(1)) for state in layers[1:])
         memory: Memory = self.decoder.remember(encoding, lengths_B, between)
@@ -100,21 +103,25 @@ class Seq2Seq(nn.Module):
         forcing: TeacherForcing | None = None,
     ) -> Loss:
         """Return the summed loss of the batch; without `forcing`, every word is fed from the reference."""
-        memory, state = self.encode(batch.source_BS, batch.source_lengths_B, noise)
+        embedded_BSE, embedded_BTE, projection_VR = self._look_up(batch.source_BS, batch.target_BT[:, :-1])
+        memory, state = self._read(embedded_BSE, batch.source_lengths_B, noise)
         if forcing is None:
-            embedded_BTE = drop(self.target_embedding(batch.target_BT[:, :-1]), noise)
-            _, readouts_BTR, _ = self.decoder(embedded_BTE, state, memory)
-            readouts_BTR = drop(readouts_BTR, noise)
+            readouts_BTR = drop(self.decoder.read_out(drop(embedded_BTE, noise), state, memory), noise)
         else:
             readouts_BTR = self._sample(batch.target_BT, state, memory, noise, forcing)
         return summed_cross_entropy(
-            readouts_BTR,
-            self.output.weight,
-            self.output.bias,
-            batch.target_BT[:, 1:],
-            self.tokens.padding,
-            label_smoothing,
+            readouts_BTR, projection_VR, self.output.bias, batch.target_BT[:, 1:], self.tokens.padding, label_smoothing
         )
+
+    def _look_up(self, source_BS: Tensor, target_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the embeddings of both sides, and the output projection (V, R): one gradient for a shared table."""
+        source_VE, target_VE = self.source_embedding.weight, self.target_embedding.weight
+        if source_VE is target_VE:
+            shared_VE, embedded_BSE, embedded_BTE = look_up(target_VE, source_BS, target_BT)
+        else:
+            _, embedded_BSE = look_up(source_VE, source_BS)
+            shared_VE, embedded_BTE = look_up(target_VE, target_BT)
+        return embedded_BSE, embedded_BTE, shared_VE if self.output.weight is target_VE else self.output.weight
 
     def _sample(
         self,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from model.dropout import DropoutNoise
@@ -15,6 +14,7 @@ from model.loss import Loss
 from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
+from pipeline.gradients import Gradients, StepLoss
 
 
 @dataclass(frozen=True)
@@ -86,58 +86,6 @@ def teacher_forcing_ratio(config: TrainingConfig, step: int, done: float) -> flo
     return lowest
 
 
-@dataclass(frozen=True)
-class StepLoss:
-    """The loss of one step, over all workers."""
-
-    smoothed: float
-    """What is minimised, in nats a word."""
-    nll: float
-    """Negative log-likelihood in nats a word, with dropout: exp of it is the training perplexity."""
-    words: int
-
-
-class FlatGradients:
-    """All gradients in one buffer, with places for the loss, the likelihood and the words: one collective a step."""
-
-    def __init__(self, model: Seq2Seq) -> None:
-        parameters = list(model.parameters())
-        first = parameters[0]
-        size = sum(parameter.numel() for parameter in parameters)
-        self._buffer = torch.zeros(size + 3, dtype=first.dtype, device=first.device)
-        self._gradients = self._buffer[:size]
-        offset = 0
-        for parameter in parameters:
-            # Autograd adds into a gradient that is there: the views stay the parameters' own.
-            parameter.grad = self._buffer[offset : offset + parameter.numel()].view_as(parameter)
-            offset += parameter.numel()
-
-    def reset(self) -> None:
-        """Set gradients and sums to zero."""
-        self._buffer.zero_()
-
-    def add_totals(self, loss: Loss) -> None:
-        """Add to this worker's sums."""
-        self._buffer[-3] += loss.smoothed.detach()
-        self._buffer[-2] += loss.nll
-        self._buffer[-1] += loss.words
-
-    def average(self) -> "StepLoss":
-        """Sum over all workers and divide by the words of all."""
-        if dist.is_initialized():
-            dist.all_reduce(self._buffer)
-        smoothed, nll, words = self._buffer[-3:].tolist()
-        self._gradients.div_(words)
-        return StepLoss(smoothed / words, nll / words, round(words))
-
-    def clip(self, limit: float) -> float:
-        """Scale to a norm of at most `limit`; return the norm before (Pascanu et al. 2013, algorithm 1)."""
-        norm = float(self._gradients.norm())
-        if norm > limit:
-            self._gradients.mul_(limit / norm)
-        return norm
-
-
 def step_seed(seed: int, step: int) -> int:
     """Return a seed of its own for the dropout noise of every step of every run."""
     return seed * 1_000_003 + step
@@ -158,7 +106,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), betas=(0.9, self.config.adam_beta2), eps=1e-9, fused=True
         )
-        self._gradients = FlatGradients(self.model)
+        self._gradients = Gradients(self.model)
 
     def fit(self) -> Progress:
         """Train until the epochs are done or BLEU has stopped rising; return where it ended."""
@@ -235,7 +183,7 @@ class Trainer:
             loss.smoothed.backward()  # type: ignore[no-untyped-call]
             self._gradients.add_totals(loss)
         mean = self._gradients.average()
-        norm = self._gradients.clip(self.config.clip_norm)
+        norm = self._gradients.clip(mean.words, self.config.clip_norm)
         if not math.isfinite(mean.smoothed + norm):
             raise InputError(
                 f"training.learning_rate={self.config.learning_rate}: at step {self.progress.step + 1} the loss is "

@@ -13,7 +13,7 @@ LAYERS = {"lstm": LstmLayer, "holding-lstm": HoldingLstmLayer, "gru": GruLayer}
 
 
 def test_reversal_turns_each_sentence_round_and_leaves_padding() -> None:
-    assert reversal_index(torch.tensor([4, 2, 1]), 4).tolist() == [[3, 2, 1, 0], [1, 0, 2, 3], [0, 1, 2, 3]]
+    assert reversal_index(torch.tensor([4, 2, 1]), 4).tolist() == [3, 2, 1, 0, 5, 4, 6, 7, 8, 9, 10, 11]
 
 
 def read_packed(layer: nn.LSTM | nn.GRU, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:

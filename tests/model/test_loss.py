@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -24,3 +25,32 @@ def test_gradient_in_double_precision() -> None:
     assert torch.autograd.gradcheck(
         lambda states, projection, bias: summed_cross_entropy(states, projection, bias, target, 0, 0.1).smoothed, inputs
     )
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(7)
+    states, projection, bias = (torch.randn(*shape, dtype=torch.float64) for shape in ((4, 5, 3), (6, 3), (6,)))
+    inputs = [values.requires_grad_() for values in (states, projection, bias)]
+    target = torch.randint(0, 6, (4, 5))
+    results = []
+    for words in (1, 3, 1000):
+        monkeypatch.setattr("model.loss.CHUNK_WORDS", words)
+        loss = summed_cross_entropy(states, projection, bias, target, 0, 0.2)
+        results.append([loss.smoothed, loss.nll, *torch.autograd.grad(3 * loss.smoothed, inputs)])
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0])
+
+
+def test_of_a_word_whose_probability_is_rounded_to_zero_the_loss_is_still_a_number() -> None:
+    states, projection, bias = torch.ones(1, 1, 1), torch.tensor([[0.0], [400.0], [0.0]]), torch.zeros(3)
+    assert summed_cross_entropy(states, projection, bias, torch.tensor([[2]]), 0).nll.item() == 400
+
+
+def test_logits_never_stand_whole_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.loss.CHUNK_WORDS", 8)
+    states, projection = torch.randn(16, 16, 4, requires_grad=True), torch.randn(5000, 4, requires_grad=True)
+    target = torch.randint(1, 5000, (16, 16))
+    with torch.profiler.profile(profile_memory=True) as profile:
+        summed_cross_entropy(states, projection, torch.zeros(5000), target, 0).smoothed.backward()  # type: ignore[no-untyped-call]
+    largest = max(event.self_cpu_memory_usage / event.count for event in profile.key_averages())
+    assert largest < 256 * 5000 * 4 / 8

@@ -1,0 +1,37 @@
+"""Rows of an embedding table, and the table for the output layer that shares it, with one gradient for all of them.
+
+Autograd makes a gradient as large as the table of every use of it, zeros but for the rows that were read, and adds them
+up: on CPU as long a time as the optimizer's.
+
+Shapes: V pieces, E embedding units, R indices of any shape.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def look_up(table_VE: Tensor, *indices: Tensor) -> tuple[Tensor, ...]:
+    """Return the table, for what shares it, and the rows (*R, E) at each of `indices`, int64 (*R)."""
+    found: tuple[Tensor, ...] = _LookUp.apply(table_VE, *indices)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _LookUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table_VE: Tensor, *indices: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*indices)
+        ctx.shape = table_VE.shape
+        ctx.set_materialize_grads(False)
+        return table_VE.view_as(table_VE), *(torch.nn.functional.embedding(index, table_VE) for index in indices)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_table_VE: Tensor | None, *d_rows: Tensor | None) -> tuple[Tensor | None, ...]:
+        for index, d_row in zip(ctx.saved_tensors, d_rows, strict=True):
+            if d_row is not None:
+                d_table_VE = d_row.new_zeros(ctx.shape) if d_table_VE is None else d_table_VE
+                # In place, into what the output layer made: nothing else has it.
+                d_table_VE.index_add_(0, index.flatten(), d_row.flatten(0, -2))
+        return d_table_VE, *(None for _ in d_rows)

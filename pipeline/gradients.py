@@ -1,0 +1,76 @@
+"""The gradients of one step: summed over all workers, divided by the words of all, clipped."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from model.loss import Loss
+from model.seq2seq import Seq2Seq
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one step, over all workers."""
+
+    smoothed: float
+    """What is minimised, in nats a word."""
+    nll: float
+    """Negative log-likelihood in nats a word, with dropout: exp of it is the training perplexity."""
+    words: int
+
+
+class Gradients:
+    """Of a model's parameters, with the sums of the loss that they are of.
+
+    Autograd gives the first gradient of a parameter its memory, without a copy, so none is kept from step to step; on
+    several workers all are laid side by side then, for one collective a step.
+    """
+
+    def __init__(self, model: Seq2Seq) -> None:
+        self._parameters = list(model.parameters())
+        self._totals = self._parameters[0].new_zeros(3)
+
+    def reset(self) -> None:
+        """Begin a step."""
+        self._totals.zero_()
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def add_totals(self, loss: Loss) -> None:
+        """Add to this worker's sums."""
+        self._totals += torch.stack([loss.smoothed.detach(), loss.nll, loss.nll.new_tensor(loss.words)])
+
+    def average(self) -> StepLoss:
+        """Sum over all workers; return the mean loss of the words of all, which `clip` divides the gradients by."""
+        if dist.is_initialized():
+            self._sum_over_workers()
+        smoothed, nll, words = self._totals.tolist()
+        return StepLoss(smoothed / words, nll / words, round(words))
+
+    def clip(self, words: int, limit: float) -> float:
+        """Divide by the words and scale to a norm of at most `limit`, in one pass over all.
+
+        Returns the norm before the scaling (Pascanu et al. 2013, algorithm 1).
+        """
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients)) / words
+        factor = min(1.0, limit / norm) / words if norm > 0 else 1.0 / words
+        for gradient in gradients:
+            gradient *= factor
+        return norm
+
+    def _sum_over_workers(self) -> None:
+        # A worker without a sentence of this step has none; a parameter that takes no part has none anywhere.
+        flat = torch.cat([*(self._flat(parameter) for parameter in self._parameters), self._totals])
+        dist.all_reduce(flat)
+        self._totals.copy_(flat[-len(self._totals) :])
+        first = 0
+        for parameter in self._parameters:
+            parameter.grad = flat[first : first + parameter.numel()].view_as(parameter)
+            first += parameter.numel()
+
+    @staticmethod
+    def _flat(parameter: Tensor) -> Tensor:
+        return torch.zeros_like(parameter).flatten() if parameter.grad is None else parameter.grad.flatten()
