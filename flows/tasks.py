@@ -18,6 +18,7 @@ from pipeline.evaluation import SPLITS, Evaluation, evaluate_model
 from pipeline.pulled import Pulled, pull_model
 from pipeline.registry import ModelVersion, register_model
 from pipeline.runs import Child, TrainingRun
+from pipeline.speed_limit import step_by_step_because
 from pipeline.store import Store
 from pipeline.tokenizer import Tokenizer, train_tokenizer
 from pipeline.trained import TrainedModel
@@ -132,10 +133,11 @@ def training_task(
         raise
     if run is not None:
         run.complete(trained.history())
-    figures = trained.figures
+    figures, because = trained.figures, step_by_step_because(config)
+    slow = f", decoder step by step ({because})" if because else ""
     view.ended(
         f"best BLEU {figures['best_bleu']:.2f} (greedy) after epoch {figures['best_epoch']} of {figures['epochs']}, "
-        f"{trained.machine}, {figures['training_seconds']:.1f} s of steps",
+        f"{trained.machine}, {figures['training_seconds']:.1f} s of steps{slow}",
         trained.reused,
     )
     return trained

@@ -37,7 +37,8 @@ def epoch_line(record: Record) -> str:
     """Return what one line says of an epoch."""
     return (
         f"epoch {record['epoch']:.0f}: BLEU {record['bleu']:.2f}, perplexity {record['validation_perplexity']:.2f}, "
-        f"training loss {record['train_loss']:.3f}, {record['train_target_tokens_per_second']:,.0f} target tokens/s"
+        f"training loss {record['train_loss']:.3f}, {record['train_target_tokens_per_second']:,.0f} target tokens/s "
+        f"({record['train_products_share']:.0%} of its {'bf16' if record['train_bf16'] else 'fp32'} products' rate)"
     )
 
 

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.config import ModelConfig
 
+Precision = Literal["fp32", "bf16"]
+
 
 class Section(BaseModel):
     """What all sections have in common: frozen, and no unknown names."""
@@ -97,6 +99,9 @@ class TrainingConfig(Section):
     )
     teacher_forcing_per: Literal["step", "sentence"] = Field(
         "step", description="draw for every word, or once for a whole sentence"
+    )
+    precision: Precision = Field(
+        "fp32", description="of matrix products; bf16: faster where the CPU has it (TF32 on a GPU), fp32 elsewhere"
     )
     seed: int = Field(1, ge=0, le=2**31, description="seed of weights, batches and dropout")
     keep_checkpoints: int = Field(3, ge=1, description="checkpoints kept, those with the best validation BLEU")

@@ -21,6 +21,7 @@ from pipeline.encoding import open_rows
 from pipeline.errors import InputError
 from pipeline.history import is_epoch
 from pipeline.run_folder import FIGURES
+from pipeline.speed_limit import SpeedLimit
 from pipeline.subwords import Subwords
 from pipeline.training import Hooks, Trainer
 from pipeline.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
@@ -72,7 +73,8 @@ def work(config: dict[str, Job]) -> None:
             ray.train.report(ranked, checkpoint=checkpoint)
 
     run = RunConfig.model_validate(job.run)
-    hooks = Hooks(make_validation(data, workers), tell, report_epoch)
+    limit = SpeedLimit(run.model, data.subwords.target_size)
+    hooks = Hooks(make_validation(data, workers), tell, report_epoch, limit.seconds)
     latest = ray.train.get_checkpoint() or job.resume_from
     try:
         with latest.as_directory() if latest else nullcontext() as folder:

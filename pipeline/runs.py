@@ -39,6 +39,9 @@ EPOCH_METRICS = {
     "train_loss": "epoch/train_loss",
     "train_perplexity": "epoch/train_perplexity",
     "train_target_tokens_per_second": "epoch/train_target_tokens_per_second",
+    "train_products_share": "epoch/train_products_share",
+    "train_waiting_share": "epoch/train_waiting_share",
+    "train_reporting_share": "epoch/train_reporting_share",
 }
 
 

@@ -15,6 +15,7 @@ from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
 from pipeline.gradients import Gradients, StepLoss
+from pipeline.precision import products_in
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Hooks:
     """Takes the figures of a step: plain floats by name."""
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
     """Takes the figures of an epoch, on every worker; the place to save a checkpoint of the trainer."""
+    products: Callable[[Batch], float] = lambda _: 0.0
+    """Returns the seconds that a batch's matrix products take on this machine: what a step's time is compared with."""
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
@@ -92,6 +95,20 @@ def step_seed(seed: int, step: int) -> int:
 
 
 @dataclass
+class _Spent:
+    """Seconds of an epoch's steps, and of these: waiting for data, reporting, and what the products alone take."""
+
+    seconds: float = 0.0
+    waiting: float = 0.0
+    reporting: float = 0.0
+    products: float = 0.0
+
+    def add(self, seconds: float, waiting: float, reporting: float, products: float) -> None:
+        self.seconds, self.waiting = self.seconds + seconds, self.waiting + waiting
+        self.reporting, self.products = self.reporting + reporting, self.products + products
+
+
+@dataclass
 class Trainer:
     """Fits a model; `fit` is the whole story."""
 
@@ -111,7 +128,9 @@ class Trainer:
     def fit(self) -> Progress:
         """Train until the epochs are done or BLEU has stopped rising; return where it ended."""
         while not self.finished:
-            figures = self._epoch()
+            device = next(self.model.parameters()).device
+            with products_in(self.config.precision, device) as in_bf16:
+                figures = self._epoch() | {"train_bf16": float(in_bf16)}
             figures |= self.hooks.validate(self.model.eval())
             self.progress = self._judge(figures["bleu"])
             self.hooks.report_epoch(figures | {"epoch": self.progress.epoch}, self)
@@ -132,18 +151,21 @@ class Trainer:
         )
 
     def _epoch(self) -> dict[str, float]:
-        """Take every step of the next epoch; return its mean training loss and its speed."""
+        """Take every step of the next epoch; return its mean training loss, its speed, and where the time went."""
         self.model.train()
         epoch, steps = self.progress.epoch, self.epochs.count(self.progress.epoch)
         smoothed, nll, words = 0.0, 0.0, 0
-        started = began = time.perf_counter()
+        spent = _Spent()
+        began = time.perf_counter()
         for index, shares in enumerate(self.epochs.steps(epoch)):
+            waited = time.perf_counter() - began
             done = (epoch + index / steps) / self.config.epochs
             rate = learning_rate(self.config, self.progress.step + 1, done)
             forced = teacher_forcing_ratio(self.config, self.progress.step + 1, done)
             loss, norm = self._step(shares, rate, forced)
             smoothed, nll = smoothed + loss.smoothed * loss.words, nll + loss.nll * loss.words
             words += loss.words
+            stepped = time.perf_counter() - began
             if self.progress.step % self.config.log_every == 0 or index + 1 == steps:
                 self.hooks.report_step(
                     {
@@ -155,17 +177,21 @@ class Trainer:
                         "learning_rate": rate,
                         "teacher_forcing": forced,
                         "gradient_norm": norm,
-                        "target_tokens_per_second": loss.words / (time.perf_counter() - began),
+                        "target_tokens_per_second": loss.words / stepped,
                     }
                 )
+            reported = time.perf_counter() - began - stepped
+            spent.add(stepped + reported, waited, reported, sum(self.hooks.products(share.batch) for share in shares))
             began = time.perf_counter()  # The next step begins with waiting for its data.
-        seconds = time.perf_counter() - started
         return {
             "step": self.progress.step,
             "train_loss": smoothed / words,
             "train_perplexity": math.exp(min(nll / words, 700.0)),
-            "train_target_tokens_per_second": words / seconds,
-            "train_seconds": seconds,
+            "train_target_tokens_per_second": words / spent.seconds,
+            "train_seconds": spent.seconds,
+            "train_waiting_share": spent.waiting / spent.seconds,
+            "train_reporting_share": spent.reporting / spent.seconds,
+            "train_products_share": spent.products / spent.seconds,
         }
 
     def _step(self, shares: list[Share], rate: float, forced: float) -> tuple[StepLoss, float]:

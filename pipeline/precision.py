@@ -1,0 +1,35 @@
+"""The matrix products of training in bf16, where the machine has them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from pipeline.config import Precision
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for products in bf16 (a GPU: in TF32); in software they would be slow."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+@contextmanager
+def products_in(precision: Precision, device: torch.device) -> Iterator[bool]:
+    """Let products of float32 tensors round what they multiply to bf16, and add up in float32; say whether they do.
+
+    Weights, sums and all else stay in float32. On a GPU what is multiplied is rounded to TF32, which is more exact.
+    """
+    if precision == "fp32" or not has_bf16(device):
+        yield False
+        return
+    backend: Any = torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = backend.fp32_precision
+    backend.fp32_precision = "tf32" if device.type == "cuda" else "bf16"
+    try:
+        yield True
+    finally:
+        backend.fp32_precision = before
