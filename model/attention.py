@@ -30,13 +30,16 @@ class Memory:
 
     def select(self, rows: Tensor) -> "Memory":
         """Return the memory of the sentences `rows`, int64 (B',), in that order."""
+        annotations_BSA = self.annotations_BSA.index_select(0, rows)
+        # With the dot scores the keys are the annotations: one copy then, as before.
+        shared = self.keys_BSK is self.annotations_BSA
         return Memory(
-            self.annotations_BSA[rows],
-            self.keys_BSK[rows],
-            self.padding_BS[rows],
-            self.lengths_B[rows],
-            self.summary_BA[rows],
-            tuple(mask[rows] for mask in self.between),
+            annotations_BSA,
+            annotations_BSA if shared else self.keys_BSK.index_select(0, rows),
+            self.padding_BS.index_select(0, rows),
+            self.lengths_B.index_select(0, rows),
+            self.summary_BA.index_select(0, rows),
+            tuple(mask.index_select(0, rows) for mask in self.between),
         )
 
 
@@ -103,9 +106,15 @@ class Attention(nn.Module):
         return memory.padding_BS[:, :0]
 
     def forward(self, queries_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them."""
-        weights_BTS = self._weights(queries_BTH, memory.keys_BSK, memory)
-        return torch.bmm(weights_BTS, memory.annotations_BSA), weights_BTS, coverage_BS
+        """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them.
+
+        There may be several rows of queries to each one of the memory, side by side: the hypotheses of a sentence.
+        """
+        grouped_BTH = queries_BTH.reshape(memory.keys_BSK.shape[0], -1, queries_BTH.shape[-1])
+        weights_BTS = self._weights(grouped_BTH, memory.keys_BSK, memory)
+        contexts_BTA = torch.bmm(weights_BTS, memory.annotations_BSA)
+        shape = queries_BTH.shape[:2]
+        return contexts_BTA.reshape(*shape, -1), weights_BTS.reshape(*shape, -1), coverage_BS
 
     def _weights(self, queries_BTH: Tensor, keys_BSK: Tensor, memory: Memory) -> Tensor:
         scores_BTS = self.score(queries_BTH, keys_BSK) + memory.padding_BS.unsqueeze(1)
@@ -117,7 +126,8 @@ class CoverageAttention(Attention):
     """Attention whose keys know the attention that their positions have had.
 
     key_s = key(a_s) + w c_s with c_s the sum of a_i(s) over the words before; with the concat score this is eq. 11 of
-    See et al. 2017, "Get To The Point". Each word's weights depend on those of all before: one query at a time.
+    See et al. 2017, "Get To The Point". Each word's weights depend on those of all before: one query at a time, and a
+    memory of its own for each hypothesis.
     """
 
     def __init__(self, score: Score, weigh: Softmax | LocalWindow) -> None:
@@ -131,6 +141,10 @@ class CoverageAttention(Attention):
     def forward(self, queries_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them."""
         weights: list[Tensor] = []
+        copies = queries_BTH.shape[0] // memory.keys_BSK.shape[0]
+        if copies > 1:
+            each = torch.arange(memory.keys_BSK.shape[0], device=queries_BTH.device)
+            memory = memory.select(each.repeat_interleave(copies))
         for query_BH in queries_BTH.unbind(1):
             keys_BSK = memory.keys_BSK + self.from_coverage(coverage_BS.unsqueeze(-1))
             weights.append(self._weights(query_BH.unsqueeze(1), keys_BSK, memory))

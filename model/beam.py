@@ -13,6 +13,8 @@ from .attention import Memory
 from .decoder import DecoderState
 from .hypotheses import Hypothesis, Task
 
+BLOCK = 64
+
 Ended = list[list[Hypothesis]]
 """Of every sentence of the batch, the hypotheses that have ended, with the scores they ended with."""
 
@@ -30,7 +32,7 @@ class _Beams:
     attention_BKLS: Tensor
     """The attention weights of every step; no columns if they are not asked for."""
     state: DecoderState
-    """Of B*K rows, the K hypotheses of a sentence side by side; `memory` likewise."""
+    """Of B*K rows, the K hypotheses of a sentence side by side; `memory` has a row a sentence."""
     memory: Memory
 
     def keep_sentences(self, kept: Tensor) -> "_Beams":
@@ -43,7 +45,7 @@ class _Beams:
             self.attended_BKS[kept],
             self.attention_BKLS[kept],
             self.state.select(rows),
-            self.memory.select(rows),
+            self.memory.select(kept),
         )
 
     def follow(self, origin_BK: Tensor, token_BK: Tensor, logp_BK: Tensor) -> "_Beams":
@@ -81,16 +83,15 @@ def beam_search(task: Task, memory: Memory, state: DecoderState) -> list[list[Hy
 def _start(task: Task, memory: Memory, state: DecoderState) -> _Beams:
     size, beam, device = task.limits_B.shape[0], task.config.beam, task.limits_B.device
     copies = torch.arange(size, device=device).repeat_interleave(beam)
-    memory, state = memory.select(copies), state.select(copies)
-    positions_NS = memory.padding_BS
-    logp_BK = torch.full((size, beam), -torch.inf, dtype=positions_NS.dtype, device=device)
+    state, positions_BS = state.select(copies), memory.padding_BS
+    logp_BK = torch.full((size, beam), -torch.inf, dtype=positions_BS.dtype, device=device)
     logp_BK[:, 0] = 0.0  # All K start alike: only the first may spread.
     return _Beams(
         torch.arange(size, device=device),
         torch.full((size, beam, 1), task.model.tokens.start, device=device),
         logp_BK,
-        positions_NS.new_zeros(size, beam, task.attended(positions_NS).shape[1]),
-        positions_NS.new_zeros(size, beam, 0, positions_NS.shape[1] if task.attention else 0),
+        positions_BS.new_zeros(size, beam, task.attended(positions_BS).shape[1]),
+        positions_BS.new_zeros(size, beam, 0, positions_BS.shape[1] if task.attention else 0),
         state,
         memory,
     )
@@ -100,10 +101,8 @@ def _advance(task: Task, beams: _Beams, ended: Ended, length: int) -> _Beams:
     """Lengthen every hypothesis by one token; move those that end with it to `ended`, with their scores."""
     beam = beams.logp_BK.shape[1]
     logp_NV, beams = _step(task, beams)
-    logp_BKV = task.rule_out(logp_NV, length - 1).view(*beams.logp_BK.shape, -1)
     # Of 2K candidates at most K end, since each hypothesis can end in one way: K are left to go on.
-    logp_BC, flat_BC = (beams.logp_BK.unsqueeze(2) + logp_BKV).flatten(1).topk(2 * beam, dim=1)
-    origin_BC, token_BC = flat_BC // logp_BKV.shape[2], flat_BC % logp_BKV.shape[2]
+    logp_BC, origin_BC, token_BC = best(beams.logp_BK, task.rule_out(logp_NV, length - 1), 2 * beam)
     ends_BC = token_BC == task.model.tokens.end
     possible_BC = logp_BC > -torch.inf
     rows_N, candidates_N = (ends_BC & possible_BC)[:, :beam].nonzero(as_tuple=True)
@@ -112,6 +111,33 @@ def _advance(task: Task, beams: _Beams, ended: Ended, length: int) -> _Beams:
     # The first K candidates that go on, in the order of their probabilities: `ends` sorts last, the sort is stable.
     chosen_BK = ends_BC.int().sort(dim=1, stable=True).indices[:, :beam]
     return beams.follow(origin_BC.gather(1, chosen_BK), token_BC.gather(1, chosen_BK), logp_BC.gather(1, chosen_BK))
+
+
+def best(logp_BK: Tensor, next_NV: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the `count` most probable of all hypotheses lengthened by one token.
+
+    Given the log-probabilities of the hypotheses and of the tokens after each (B * K, V): returns those of the best
+    (B, C), highest first, their hypotheses and their tokens. The best of all are among the blocks of the vocabulary
+    with the highest maxima: so the whole is read once, and sorted nowhere.
+    """
+    (size, beam), (_, vocabulary) = logp_BK.shape, next_NV.shape
+    width = min(BLOCK, vocabulary)
+    whole = vocabulary // width * width
+    blocks_NDW = next_NV[:, :whole].view(size * beam, -1, width)
+    rest_N1W = torch.nn.functional.pad(next_NV[:, whole:], (0, width + whole - vocabulary), value=-torch.inf)
+    highest_ND = torch.cat([blocks_NDW.amax(2), rest_N1W.amax(1, keepdim=True)], dim=1)
+    count_of_blocks = highest_ND.shape[1]
+    highest_BF = (logp_BK.unsqueeze(2) + highest_ND.view(size, beam, -1)).flatten(1)
+    chosen_BC = highest_BF.topk(min(count, highest_BF.shape[1]), dim=1).indices
+    # Every token of the chosen blocks; the place of one beyond the vocabulary repeats its last and counts as none.
+    origin_BC, first_BC = chosen_BC // count_of_blocks, chosen_BC % count_of_blocks * width
+    token_BCW = first_BC.unsqueeze(2) + torch.arange(width, device=next_NV.device)
+    flat_BCW = origin_BC.unsqueeze(2) * vocabulary + token_BCW.clamp(max=vocabulary - 1)
+    next_BCW = next_NV.view(size, -1).gather(1, flat_BCW.flatten(1)).view_as(flat_BCW)
+    logp_BCW = logp_BK.gather(1, origin_BC).unsqueeze(2) + next_BCW.masked_fill(token_BCW >= vocabulary, -torch.inf)
+    logp_BC, places_BC = logp_BCW.flatten(1).topk(count, dim=1)
+    found_BC = flat_BCW.flatten(1).gather(1, places_BC)
+    return logp_BC, found_BC // vocabulary, found_BC % vocabulary
 
 
 def _step(task: Task, beams: _Beams) -> tuple[Tensor, _Beams]:

@@ -33,8 +33,8 @@ class DecoderState:
 
     def select(self, rows: Tensor) -> "DecoderState":
         """Return the state of the sentences (or hypotheses) `rows`, int64 (B',), in that order."""
-        layers = tuple(tuple(part[rows] for part in layer) for layer in self.layers)
-        return DecoderState(layers, self.fed_BH[rows], self.coverage_BS[rows])
+        layers = tuple(tuple(part.index_select(0, rows) for part in layer) for layer in self.layers)
+        return DecoderState(layers, self.fed_BH.index_select(0, rows), self.coverage_BS.index_select(0, rows))
 
 
 Decoded = tuple[DecoderState, Tensor, Tensor]
@@ -87,7 +87,9 @@ class PeekyDecoder(FixedContextDecoder):
 
     def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
         """Read the embeddings of T words."""
-        context_BTA = memory.summary_BA.unsqueeze(1).expand(-1, embedded_BTE.shape[1], -1)
+        copies = embedded_BTE.shape[0] // memory.summary_BA.shape[0]  # Of each sentence, in a beam.
+        summary_BA = memory.summary_BA if copies == 1 else memory.summary_BA.repeat_interleave(copies, dim=0)
+        context_BTA = summary_BA.unsqueeze(1).expand(-1, embedded_BTE.shape[1], -1)
         state, hidden_BTH, weights_BT0 = super().forward(torch.cat([embedded_BTE, context_BTA], -1), state, memory)
         return state, torch.cat([hidden_BTH, context_BTA], dim=-1), weights_BT0
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.beam import beam_search
+from model.beam import beam_search, best
 from model.config import ModelConfig
 from model.hypotheses import Task
 from model.search import SearchConfig, search
@@ -127,3 +127,24 @@ def test_search_stops_when_no_hypothesis_can_be_among_the_n_best_any_more() -> N
     found = find_scripted(two, SearchConfig(beam=4, n_best=2, length_penalty=0.0))
     assert found == [([], logs(0.9)), ([4, 6], logs(0.05, 0.8))]
     assert two.steps == 3, "after two steps [5] is second with 0.036, and [4, 6] may still pass it with 0.04"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    beam=st.integers(1, 4),
+    vocabulary=st.integers(5, 300),
+    seed=st.integers(0, 100),
+    ruled_out=st.lists(st.integers(0, 300), max_size=4),
+)
+def test_the_best_of_blocks_are_the_best_of_all(beam: int, vocabulary: int, seed: int, ruled_out: list[int]) -> None:
+    torch.manual_seed(seed)
+    logp_BK, next_NV = torch.randn(2, beam), torch.randn(2 * beam, vocabulary)
+    next_NV[:, [token % vocabulary for token in ruled_out]] = -torch.inf
+    logp_BK[0, 1:] = -torch.inf  # As at the first step.
+    every_BN = (logp_BK.unsqueeze(2) + next_NV.view(2, beam, -1)).flatten(1)
+    expected_BC, flat_BC = every_BN.topk(2 * beam, dim=1)
+    logp_BC, origin_BC, token_BC = best(logp_BK, next_NV, 2 * beam)
+    assert torch.equal(logp_BC, expected_BC)
+    assert torch.equal(every_BN.gather(1, origin_BC * vocabulary + token_BC), logp_BC)
+    possible_BC = logp_BC > -torch.inf
+    assert torch.equal((origin_BC * vocabulary + token_BC)[possible_BC], flat_BC[possible_BC])
