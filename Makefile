@@ -21,8 +21,8 @@ check: $(VENV)/installed  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed  ## speed of training and search on this machine
-	$(BIN)/python -m tests.benchmarks.speed
+bench: $(VENV)/installed  ## speed and memory of training and search; of a registered MODEL, on the sentences in LINES
+	$(BIN)/python -m tests.benchmarks.speed $(if $(filter command line,$(origin MODEL)),--model $(MODEL)) $(if $(LINES),--lines $(LINES))
 
 bench-serving: $(VENV)/installed  ## requests and latency of the registered model MODEL (captions), behind both servers
 	$(BIN)/python -m tests.benchmarks.serving --model $(MODEL)

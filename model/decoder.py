@@ -147,7 +147,7 @@ class InputFeedingDecoder(LuongDecoder):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self._unrolls = plain_loop_because(config) is None
+        self.unrolls = plain_loop_because(config) is None
 
     @staticmethod
     def _make_layers(config: ModelConfig) -> CellStack:
@@ -172,7 +172,7 @@ class InputFeedingDecoder(LuongDecoder):
     def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Tensor:
         """Return the readouts (B, T, H): by unroll.py where it covers the options, else by the loop above."""
         score = self.attention.score
-        if not self._unrolls or not isinstance(score, ProductScore):
+        if not self.unrolls or not isinstance(score, ProductScore):
             return super().read_out(embedded_BTE, state, memory)
         from_word = self.layers.from_embedding
         masks = (None, *(memory.between or (None,) * len(self.layers.biases)))

@@ -79,7 +79,7 @@ class Translator:
         self._subwords = subwords
         self.config = config
         self.handling = handling
-        self._batch_sentences = batch_sentences
+        self.batch_sentences = batch_sentences
 
     @classmethod
     def from_description(cls, folder: Path, description: Mapping[str, Any]) -> "Translator":
@@ -107,7 +107,7 @@ class Translator:
         """
         handling = replace(self.handling, **{name: changes[name] for name in changes if name in HANDLING})
         config = replace(self.config, **{name: changes[name] for name in changes if name not in HANDLING})
-        return Translator(self._model, self._subwords, config, self._batch_sentences, handling)
+        return Translator(self._model, self._subwords, config, self.batch_sentences, handling)
 
     def translate(self, lines: Sequence[str], progress: Progress | None = None) -> list[str]:
         """Return the translation of each line, in order; one without a word in it stays empty.
@@ -173,8 +173,8 @@ class Translator:
         rows = self._subwords.encode_source([parts[line][place] for line, place in places])
         # Segments of like length together: the shortest way through, and no effect on the result.
         order = sorted((index for index, row in enumerate(rows) if len(row) > 1), key=lambda index: len(rows[index]))
-        for start in range(0, len(order), self._batch_sentences):
-            batch = order[start : start + self._batch_sentences]
+        for start in range(0, len(order), self.batch_sentences):
+            batch = order[start : start + self.batch_sentences]
             for index, found in zip(batch, self._search_batch([rows[i] for i in batch], attention), strict=True):
                 yield *places[index], found
             if progress is not None:

@@ -1,21 +1,19 @@
-"""Speed of batching, training and search on this machine, on the embedded corpus: `make bench`.
+"""How fast training and search are, beside what this machine can do: `make bench`.
 
-Prints a table and one line of JSON; medians of several windows, and nothing is asserted. With a vocabulary as large as
-that of a real corpus, training is compared with plain PyTorch and with the machine's matrix products alone.
+Prints a table and one line of JSON; medians of several windows in one run, and nothing is asserted. Training is that
+of the README's table: Multi30k's lengths, 8,000 pieces, a bidirectional encoder of 2 x 128, a decoder of 256 with
+general attention and input feeding. Search is that of a registered model (`make bench MODEL=name LINES=file`) or,
+without one, of a model trained for some seconds on the embedded corpus.
 """
 
+import argparse
 import json
 import os
-import platform
-import resource
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -23,24 +21,84 @@ from rich.table import Table
 
 from model.config import ModelConfig
 from model.search import SearchConfig
-from model.seq2seq import Seq2Seq
-from pipeline.batches import Lengths, padding_share, plan_epoch
 from pipeline.captions import generate_pairs
 from pipeline.collate import Ragged
-from pipeline.config import RunConfig
 from pipeline.overrides import build_config
+from pipeline.precision import has_bf16
+from pipeline.pulled import pull_model
+from pipeline.store import Store
 from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
 from pipeline.training import Hooks
 from pipeline.translator import Translator
 from pipeline.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
-from tests.benchmarks.training import EnoughError
-from tests.benchmarks.training import measure as compare
+from tests.benchmarks import decoding, memory, workers
+from tests.benchmarks.training import DEVICE, EnoughError, make_shares, ours, plain, products_rate, rates
 
-PAIRS, SENTENCES, WINDOWS, STEPS = 10_000, 500, 5, 30
+PAIRS, SENTENCES = 10_000, 1014
+Figures = dict[str, float]
 
 
-def prepare() -> tuple[TrainingData, list[str]]:
-    """Return training data of the embedded corpus, and sentences to translate."""
+def machine() -> str:
+    """Return what was measured on."""
+    capabilities = torch.cpu.get_capabilities()
+    fast = [name for name in ("avx512_bf16", "amx_bf16") if capabilities.get(name)]
+    processor = f"{capabilities.get('cpu_name', '')}, {os.cpu_count()} cores {' '.join(fast)}"
+    gpu = f", {torch.cuda.get_device_name()}" if DEVICE.type == "cuda" else ""
+    return f"{processor}{gpu}, torch {torch.__version__}"
+
+
+def training() -> Figures:
+    """Return rates of the README's model, and their ratios."""
+    config, shares = ModelConfig(), make_shares()
+    windows = {"trainer, fp32": ours(config, shares), "plain loop": ours(config, shares, plain_loop=True)}
+    windows["plain PyTorch"] = plain(config, shares)
+    precisions = ["fp32"]
+    if has_bf16(DEVICE):
+        windows["trainer, bf16"] = ours(config, shares, "bf16")
+        precisions.append("bf16")
+    found = rates(shares, windows)
+    figures = {f"{name}, target tokens/s": rate for name, rate in found.items()}
+    for precision in precisions:
+        alone = products_rate(config, shares, "bf16" if precision == "bf16" else "fp32")
+        figures[f"products alone, {precision}, target tokens/s"] = alone
+        figures[f"trainer to its products, {precision}"] = found[f"trainer, {precision}"] / alone
+        figures[f"trainer, {precision}, to plain PyTorch"] = found[f"trainer, {precision}"] / found["plain PyTorch"]
+    figures["plain PyTorch to its products"] = found["plain PyTorch"] / figures["products alone, fp32, target tokens/s"]
+    return figures
+
+
+def sizes() -> Figures:
+    """Return the trainer's rate to that of the plain loop, of other networks; and without input feeding."""
+    figures: Figures = {}
+    for name, options in (
+        ("512 units", {"embedding_size": 512, "encoder_size": 256, "decoder_size": 512}),
+        ("1,024 units", {"embedding_size": 1024, "encoder_size": 512, "decoder_size": 1024}),
+        ("two layers", {"layers": 2}),
+    ):
+        config, shares = ModelConfig.model_validate(options), make_shares(batches=3)
+        found = rates(shares, {"ours": ours(config, shares), "loop": ours(config, shares, plain_loop=True)})
+        figures[f"{name}, target tokens/s"] = found["ours"]
+        figures[f"{name}, to the plain loop"] = found["ours"] / found["loop"]
+    shares = make_shares()
+    feeding, none = ModelConfig(), ModelConfig(input_feeding=False)
+    found = rates(shares, {"none": ours(none, shares), "feeding": ours(feeding, shares)})
+    return figures | {
+        "without input feeding, target tokens/s": found["none"],
+        "without input feeding, to with": found["none"] / found["feeding"],
+    }
+
+
+def growth() -> Figures:
+    """Return microseconds a target token at three sizes of batch."""
+    figures: Figures = {}
+    for tokens in (1024, 2048, 4096):
+        shares = make_shares(tokens)
+        (rate,) = rates(shares, {"ours": ours(ModelConfig(), shares)}).values()
+        figures[f"batches of {tokens:,} tokens, microseconds a target token"] = 1e6 / rate
+    return figures
+
+
+def _embedded() -> tuple[TrainingData, list[str]]:
     pairs = list(generate_pairs(PAIRS + SENTENCES, seed=1))
     train = pairs[SENTENCES:]
     with tempfile.TemporaryDirectory() as folder:
@@ -55,73 +113,63 @@ def prepare() -> tuple[TrainingData, list[str]]:
     return TrainingData(rows, rows, train[:1], subwords), [source for source, _ in pairs[:SENTENCES]]
 
 
-def training_rates(data: TrainingData, run: RunConfig) -> tuple[list[float], Seq2Seq]:
-    """Return target tokens a second, padding not counted, of each window of steps; and the model so far."""
-    rates: list[float] = []
-    began, words = time.perf_counter(), 0.0
+def trained() -> tuple[Translator, list[str], Figures]:
+    """Return a model of the embedded corpus after an epoch, sentences, and where the epoch's time went."""
+    data, sentences = _embedded()
+    told: list[Mapping[str, float]] = []
 
-    def step(figures: Mapping[str, float]) -> None:
-        nonlocal began, words
-        words += figures["words"]
-        if figures["step"] % STEPS == 0:
-            rates.append(words / (time.perf_counter() - began))
-            began, words = time.perf_counter(), 0.0
-            if len(rates) > WINDOWS:
-                raise EnoughError
+    def leave(figures: Mapping[str, float], _: object) -> None:
+        told.append(figures)
+        raise EnoughError
 
-    hooks = Hooks(lambda model: {"bleu": 0.0}, step, lambda figures, trainer: None)
-    trainer = make_trainer(data, run, Workers(), hooks)
+    run = build_config({}, {"batching.tokens": 2048})
+    trainer = make_trainer(data, run, Workers(), Hooks(lambda model: {"bleu": 0.0}, lambda record: None, leave))
     with suppress(EnoughError):
         trainer.fit()
-    return rates[1:], trainer.model.eval()  # The first window warms up.
-
-
-def search_rate(model: Seq2Seq, subwords: Subwords, sentences: list[str], beam: int, batch: int) -> float:
-    """Return sentences a second."""
-    translator = Translator(model, subwords, SearchConfig(beam=beam), batch)
-    began = time.perf_counter()
-    translator.translate(sentences)
-    return len(sentences) / (time.perf_counter() - began)
-
-
-def measure() -> dict[str, Any]:
-    """Measure everything; return the figures by name."""
-    use_threads(os.cpu_count() or 1)
-    data, sentences = prepare()
-    lengths = Lengths(data.train[0].lengths, data.train[1].lengths)
-    began = time.perf_counter()
-    plan = plan_epoch(lengths, 2048, 0.02, seed=1, epoch=0)
-    planned = time.perf_counter() - began
-    run = build_config({}, {"batching.tokens": 2048, "training.log_every": 1, "training.epochs": 100})
-    rates, model = training_rates(data, run)
-    compared = compare(ModelConfig())
-    alone = compared["matrix products alone"]
-    return {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
-        "padding of an epoch's plan": padding_share(plan, lengths),
-        "pairs planned a second": len(lengths.source) / planned,
-        "training, target tokens a second": statistics.median(rates),
-        **{f"8,000 pieces: {name}, target tokens a second": rate for name, rate in compared.items()},
-        "8,000 pieces: trainer, share of the products' rate": compared["trainer"] / alone,
-        "8,000 pieces: plain PyTorch, share of the products' rate": compared["plain PyTorch"] / alone,
-        "greedy, one sentence at a time, sentences a second": search_rate(model, data.subwords, sentences[:100], 1, 1),
-        "greedy, batches of 64, sentences a second": search_rate(model, data.subwords, sentences, 1, 64),
-        "beam 5, batches of 64, sentences a second": search_rate(model, data.subwords, sentences, 5, 64),
-        "peak memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    lost = {
+        "waiting for data, share of an epoch": told[0]["train_waiting_share"],
+        "reports, share of an epoch": told[0]["train_reporting_share"],
     }
+    return Translator(trainer.model.eval(), data.subwords, SearchConfig()), sentences, lost
+
+
+def measure(model: str | None, lines: Path | None) -> Iterator[tuple[str, Figures]]:
+    """Yield the parts of the table."""
+    yield "training", training()
+    yield "other networks", sizes()
+    yield "growth with the batch", growth()
+    translator, sentences, lost = trained()
+    yield "time lost", lost
+    yield "processes", workers.measure()
+    yield "memory", memory.measure()
+    if model:
+        description = next(pull_model(model, Store()).path.rglob("translator.json"))
+        translator = Translator.from_description(description.parent, json.loads(description.read_text("utf8")))
+    if lines:
+        sentences = lines.read_text("utf8").splitlines()
+    yield "search", decoding.measure(translator, sentences)
 
 
 def main() -> None:
     """Run in a process with the workers' environment, which has to be there when a process starts."""
     if any(os.environ.get(name) != value for name, value in WORKER_ENVIRONMENT.items()):
-        os.execve(sys.executable, [sys.executable, "-m", "tests.benchmarks.speed"], os.environ | WORKER_ENVIRONMENT)
-    figures = measure()
-    table = Table("figure", "value", title=str(figures["machine"]), title_justify="left")
-    for name, value in figures.items():
-        if isinstance(value, float):
-            table.add_row(name, f"{value:.2%}" if value < 1 else f"{value:,.0f}")
+        arguments = [sys.executable, "-m", "tests.benchmarks.speed", *sys.argv[1:]]
+        os.execve(sys.executable, arguments, os.environ | WORKER_ENVIRONMENT)
+    parser = argparse.ArgumentParser(description="measure the speed of training and search on this machine")
+    parser.add_argument("--model", help="a registered model to search with, such as captions or models:/captions/3")
+    parser.add_argument("--lines", type=Path, help="a file of sentences to translate, one a line")
+    options = parser.parse_args()
+    use_threads(os.cpu_count() or 1)
+    figures: dict[str, Figures] = {}
+    table = Table("figure", "value", title=machine(), title_justify="left")
+    for part, found in measure(options.model or None, options.lines):
+        figures[part] = found
+        table.add_section()
+        for name, value in found.items():
+            whole = name.endswith(("/s", "MiB", "differ"))
+            table.add_row(name, f"{value:,.0f}" if whole else f"{value:.3f}")
     Console().print(table)
-    print(json.dumps(figures))
+    sys.stdout.write(json.dumps({"machine": machine()} | figures) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training on the same batches by the trainer and by plain PyTorch, beside what the machine's matrix products allow.
+"""Training on the same batches by the trainer, its plain loop and plain PyTorch, beside the machine's products alone.
 
 Windows of the implementations alternate, so that a machine that changes its pace changes all of them; the figures are
 medians of the windows, and the ratios those of the medians.
@@ -6,64 +6,83 @@ medians of the windows, and the ratios those of the medians.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
 import torch
 
 from model.config import ModelConfig
+from model.decoder import InputFeedingDecoder
 from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
-from pipeline.batches import Lengths, plan_epoch
+from pipeline.batches import Lengths, plan_epoch, share_rows
 from pipeline.collate import Ragged, collate
-from pipeline.config import TrainingConfig
+from pipeline.config import Precision, TrainingConfig
+from pipeline.precision import products_in
+from pipeline.products import limit
+from pipeline.speed_limit import shape_of
 from pipeline.training import Epochs, Hooks, Share, Trainer
 from tests.benchmarks.plain import PlainSeq2Seq
-from tests.benchmarks.products import Shape, limit
 
 VOCABULARY, TOKENS, BATCHES, WINDOWS = 8000, 2048, 12, 5
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+Window = Callable[[], float]
+"""Takes one pass over the batches; returns its seconds."""
 
 
-def make_batches() -> list[Batch]:
-    """Return batches of sentences as long as those of Multi30k in pieces; of any words, which cost all the same."""
+def make_shares(
+    tokens: int = TOKENS, vocabulary: int = VOCABULARY, rank: int = 0, workers: int = 1, batches: int = BATCHES
+) -> list[Share]:
+    """Return a worker's shares of batches of sentences as long as those of Multi30k, of any words."""
     generator = np.random.default_rng(1)
     source = np.clip(generator.normal(15.0, 4.5, 20_000).round(), 5, 40).astype(np.int64)
     target = np.clip(source + generator.normal(0.0, 2.0, source.size).round(), 5, 40).astype(np.int64)
     rows = [
-        Ragged.of_rows([[*generator.integers(4, VOCABULARY, size - 1), SPECIAL_TOKENS.end] for size in lengths])
+        Ragged.of_rows([[*generator.integers(4, vocabulary, size - 1), SPECIAL_TOKENS.end] for size in lengths])
         for lengths in (source, target)
     ]
-    plan = plan_epoch(Lengths(source, target), TOKENS, 0.02, seed=1, epoch=0)[:BATCHES]
-    return [collate(rows[0], rows[1], batch, SPECIAL_TOKENS, torch.device("cpu")) for batch in plan]
+    shares = []
+    for batch in plan_epoch(Lengths(source, target), tokens, 0.02, seed=1, epoch=0)[:batches]:
+        part = share_rows(batch.size, rank, workers)
+        collated = collate(rows[0], rows[1], batch[part], SPECIAL_TOKENS, DEVICE)
+        shares.append(Share(collated, torch.from_numpy(part), batch.size))
+    return shares
 
 
-def shape_of(batch: Batch) -> Shape:
-    """Return the shape that a batch's products have."""
-    target_BT = batch.target_BT[:, 1:]
-    words = int((target_BT != SPECIAL_TOKENS.padding).sum())
-    return Shape(batch.source_BS.shape[0], batch.source_BS.shape[1], target_BT.shape[1], words)
+def words_of(shares: Sequence[Share]) -> int:
+    """Return the target words of all, padding not counted."""
+    return sum(shape_of(share.batch).words for share in shares)
 
 
 class EnoughError(Exception):
     """Raised to leave the trainer's loop at the end of a window."""
 
 
-def ours(config: ModelConfig, batches: list[Batch]) -> Callable[[], float]:
-    """Return what takes one pass of the trainer over the batches and returns its seconds."""
+def ours(
+    config: ModelConfig,
+    shares: Sequence[Share],
+    precision: Precision = "fp32",
+    *,
+    vocabulary: int = VOCABULARY,
+    plain_loop: bool = False,
+) -> Window:
+    """Return a window of the trainer; with `plain_loop`, the reference that the unrolled decoder is held to."""
     torch.manual_seed(1)
 
     def steps(_: int) -> Iterator[list[Share]]:
-        for batch in batches:
-            size = batch.source_BS.shape[0]
-            yield [Share(batch, torch.arange(size), size)]
+        for share in shares:
+            yield [share]
 
     def leave(_: object) -> Mapping[str, float]:
         raise EnoughError
 
-    network = Seq2Seq(config, VOCABULARY, VOCABULARY)
+    network = Seq2Seq(config, vocabulary, vocabulary).to(DEVICE)
+    if plain_loop and isinstance(network.decoder, InputFeedingDecoder):
+        network.decoder.unrolls = False
     hooks = Hooks(leave, lambda record: None, lambda figures, trainer: None)
-    training = TrainingConfig(epochs=10_000)
-    trainer = Trainer(network, training, config.dropout, Epochs(steps, lambda epoch: len(batches)), hooks)
+    training = TrainingConfig(epochs=10_000, precision=precision)
+    trainer = Trainer(network, training, config.dropout, Epochs(steps, lambda epoch: len(shares)), hooks)
 
     def window() -> float:
         began = time.perf_counter()
@@ -74,39 +93,41 @@ def ours(config: ModelConfig, batches: list[Batch]) -> Callable[[], float]:
     return window
 
 
-def plain(config: ModelConfig, batches: list[Batch]) -> Callable[[], float]:
-    """Return the same for plain PyTorch."""
+def plain(config: ModelConfig, shares: Sequence[Share]) -> Window:
+    """Return a window of plain PyTorch."""
     torch.manual_seed(1)
-    network = PlainSeq2Seq(config, VOCABULARY)
+    network = PlainSeq2Seq(config, VOCABULARY).to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    shapes = [shape_of(batch) for batch in batches]
+    batches: list[tuple[Batch, int]] = [(share.batch, shape_of(share.batch).words) for share in shares]
 
     def window() -> float:
         began = time.perf_counter()
-        for batch, shape in zip(batches, shapes, strict=True):
+        for batch, words in batches:
             optimizer.zero_grad()
-            loss = network(batch) / shape.words
+            loss = network(batch) / words
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
+        loss.item()  # Waits for a GPU.
         return time.perf_counter() - began
 
     return window
 
 
-def measure(config: ModelConfig) -> dict[str, float]:
-    """Return the target words a second of the products alone, the trainer and plain PyTorch."""
-    batches = make_batches()
-    shapes = [shape_of(batch) for batch in batches]
-    words = sum(shape.words for shape in shapes)
-    windows = {"trainer": ours(config, batches), "plain PyTorch": plain(config, batches)}
+def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, float]:
+    """Return the target words a second of each, by windows that alternate."""
     taken: dict[str, list[float]] = {name: [] for name in windows}
     for window in windows.values():
         window()  # warms up
     for _ in range(WINDOWS):
         for name, window in windows.items():
             taken[name].append(window())
-    alone = sum(shape.words / limit(config, VOCABULARY, shape) for shape in shapes)
-    return {"matrix products alone": words / alone} | {
-        name: words / statistics.median(times) for name, times in taken.items()
-    }
+    return {name: words_of(shares) / statistics.median(times) for name, times in taken.items()}
+
+
+def products_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
+    """Return the target words a second of the matrix products alone, of tensors of that type."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    with products_in(precision, DEVICE):
+        seconds = [limit(config, VOCABULARY, shape_of(share.batch), dtype, DEVICE, 0.1) for share in shares[::3]]
+    return words_of(shares[::3]) / sum(seconds)

@@ -1,0 +1,44 @@
+"""Peak resident memory of a training process, by the tokens of its batches and its vocabulary."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+from model.config import ModelConfig
+from pipeline.worker import use_threads
+from tests.benchmarks.training import make_shares, ours
+
+SIZES = [(2048, 8000), (4096, 8000), (8192, 8000), (2048, 16_000), (2048, 32_000)]
+"""Tokens of a batch, pieces of the vocabulary."""
+
+
+def peak(tokens: int, vocabulary: int) -> dict[str, float]:
+    """Return MiB of this process at its peak after a few steps, of that at its start, and of a batch's logits."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    shares = make_shares(tokens, vocabulary, batches=4)
+    window = ours(ModelConfig(), shares, vocabulary=vocabulary)
+    window()
+    window()
+    words = max(share.batch.target_BT[:, 1:].numel() for share in shares)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"at its start": before, "at its peak": after, "whole logits": words * vocabulary * 4 / 2**20}
+
+
+def measure() -> dict[str, float]:
+    """Return the peaks of fresh processes, in MiB."""
+    figures: dict[str, float] = {}
+    for tokens, vocabulary in SIZES:
+        command = [sys.executable, "-m", "tests.benchmarks.memory", str(tokens), str(vocabulary)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        what = f"{tokens:,} tokens, {vocabulary:,} pieces"
+        figures[f"{what}: peak, MiB"] = found["at its peak"]
+        figures[f"{what}: above an idle process, MiB"] = found["at its peak"] - found["at its start"]
+        figures[f"{what}: a batch's logits would be, MiB"] = found["whole logits"]
+    return figures
+
+
+if __name__ == "__main__":
+    use_threads(os.cpu_count() or 1)
+    sys.stdout.write(json.dumps(peak(int(sys.argv[1]), int(sys.argv[2]))))
