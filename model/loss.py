@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from .rounding import ROUNDING
 
 # Words whose logits stand at once: enough for products at full speed, and of no account beside the weights.
 CHUNK_WORDS = 512
@@ -72,16 +75,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         target_N: Tensor,
         smoothing: float,
     ) -> tuple[Tensor, Tensor]:
-        states_NH = states_PH.index_select(0, words_N)
-        sums = _Sums(states_NH, projection_VH, bias_V, with_gradients=any(ctx.needs_input_grad))
+        # Rows beyond the words are zeros, and so are their gradients.
+        rows = ROUNDING.rows(len(words_N))
+        states_NH = F.pad(states_PH.index_select(0, words_N), (0, 0, 0, rows - len(words_N)))
+        target_N = F.pad(target_N, (0, rows - len(words_N)))
+        sums = _Sums(states_NH, len(words_N), projection_VH, bias_V, with_gradients=any(ctx.needs_input_grad))
         # Of a size that is always the same, so that it is memory that has been used before.
         logits_CV = states_NH.new_empty(CHUNK_WORDS, len(bias_V))
         for first in range(0, len(target_N), CHUNK_WORDS):
-            rows = slice(first, first + CHUNK_WORDS)
-            sums.add(logits_CV, rows, target_N[rows], smoothing)
+            chunk = slice(first, first + CHUNK_WORDS)
+            with ROUNDING:
+                sums.add(logits_CV, chunk, target_N[chunk], smoothing)
         smoothed = sums.smooth(smoothing) if smoothing else sums.nll.clone()
         if sums.with_gradients:
-            ctx.gradients = sums.d_states_NH, sums.d_projection_VH, sums.d_bias_V
+            ctx.gradients = sums.d_states_NH[: len(words_N)], sums.d_projection_VH, sums.d_bias_V
             ctx.shape, ctx.words_N = states_PH.shape, words_N
         ctx.mark_non_differentiable(sums.nll)
         return smoothed, sums.nll
@@ -101,7 +108,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 class _Sums:
     """Of the words so far: the likelihood, the logits of the words themselves, and the gradients."""
 
-    def __init__(self, states_NH: Tensor, projection_VH: Tensor, bias_V: Tensor, *, with_gradients: bool) -> None:
+    def __init__(
+        self, states_NH: Tensor, words: int, projection_VH: Tensor, bias_V: Tensor, *, with_gradients: bool
+    ) -> None:
+        """Take all states, of which the first `words` are of words."""
+        self.words = words
         self.states_NH, self.projection_VH, self.bias_V = states_NH, projection_VH, bias_V
         self.with_gradients = with_gradients
         self.nll, self.own = states_NH.new_zeros(()), states_NH.new_zeros(())
@@ -118,27 +129,29 @@ class _Sums:
         torch.addmm(self.bias_V, states_CH, self.projection_VH.T, out=values_CV)
         own_C1 = values_CV.gather(1, target_C1)
         torch.softmax(values_CV, dim=1, out=values_CV)
+        words = max(0, self.words - rows.start)
+        values_CV[words:] = 0.0
+        states_CH, target_C1, own_C1 = states_CH[:words], target_C1[:words], own_C1[:words]
         self.nll -= self._log_probability(values_CV, states_CH, target_C1, own_C1).sum()
         self.own += own_C1.sum()
         if self.with_gradients:
-            values_CV.scatter_add_(1, target_C1, torch.full_like(own_C1, smoothing - 1))
+            values_CV[:words].scatter_add_(1, target_C1, torch.full_like(own_C1, smoothing - 1))
             torch.mm(values_CV, self.projection_VH, out=self.d_states_NH[rows])
-            torch.addmm(
-                self.d_projection_VH, values_CV.T, states_CH, beta=int(rows.start > 0), out=self.d_projection_VH
-            )
+            states_CH, before = self.states_NH[rows], int(rows.start > 0)
+            torch.addmm(self.d_projection_VH, values_CV.T, states_CH, beta=before, out=self.d_projection_VH)
             self.d_bias_V += values_CV.sum(0)
 
     def _log_probability(self, values_CV: Tensor, states_CH: Tensor, target_C1: Tensor, own_C1: Tensor) -> Tensor:
         logp_C1 = values_CV.gather(1, target_C1).log()
         rounded_C = (logp_C1 == -torch.inf).squeeze(1)
         if rounded_C.any():  # Of a probability that was rounded to 0 the logarithm is still a number.
-            logits_V = torch.nn.functional.linear(states_CH[rounded_C], self.projection_VH, self.bias_V)
+            logits_V = F.linear(states_CH[rounded_C], self.projection_VH, self.bias_V)
             logp_C1[rounded_C] = own_C1[rounded_C] - logits_V.logsumexp(1, keepdim=True)
         return logp_C1
 
     def smooth(self, smoothing: float) -> Tensor:
         """Return the smoothed loss; take its share of the vocabulary, the same for all words, from the gradients."""
-        mean_H, sum_H, words = self.projection_VH.mean(0), self.states_NH.sum(0), len(self.states_NH)
+        mean_H, sum_H, words = self.projection_VH.mean(0), self.states_NH.sum(0), self.words
         if self.with_gradients:
             share = smoothing / len(self.bias_V)
             self.d_states_NH -= smoothing * mean_H

@@ -39,6 +39,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .recurrent import CellState
+from .rounding import ROUNDING
 
 _aten = torch.ops.aten
 
@@ -123,7 +124,8 @@ class _Layer:
 
     def step(self, t: int) -> Tensor:
         """Take step t, for which the fed part of row t is there; return the hidden state (B, H)."""
-        self._gates[t].addmm_(self._inputs[t], self.weights_GP.T)
+        with ROUNDING:
+            self._gates[t].addmm_(self._inputs[t], self.weights_GP.T)
         self._two[t].sigmoid_()
         candidate_BH, out_BH = self._third[t].tanh_(), self._fourth[t].sigmoid_()
         cell_BH = torch.mul(self._second[t], self._cells[t], out=self._cells[t + 1])
@@ -148,7 +150,8 @@ class _Layer:
         _aten.sigmoid_backward.grad_input(d_forget_BH, forget_BH, grad_input=forget_BH)
         _aten.tanh_backward.grad_input(d_candidate_BH, candidate_BH, grad_input=candidate_BH)
         _aten.sigmoid_backward.grad_input(d_out_BH, out_BH, grad_input=out_BH)
-        torch.mm(self._gates[t], self.weights_GP, out=self._d_inputs_BP)
+        with ROUNDING:
+            torch.mm(self._gates[t], self.weights_GP, out=self._d_inputs_BP)
 
     def gradients(self) -> tuple[Tensor, ...]:
         """Return those of the state at the start, of the weights, in one product over all steps, and of the bias."""
@@ -194,7 +197,8 @@ class _Unroll(torch.autograd.Function):
             torch.baddbmm(mask_BS.unsqueeze(1), hidden_BH.unsqueeze(1), keys_BSK.mT, alpha=scale, out=weights_B1S)
             torch.softmax(weights_B1S, dim=-1, out=weights_B1S)
             contexts_TB1A[t].copy_(torch.bmm(weights_B1S, annotations_BSA))
-            torch.mm(top.attended_TBX[t], swapped_XH, out=bottom.fed_rows[t + 1]).tanh_()
+            with ROUNDING:
+                torch.mm(top.attended_TBX[t], swapped_XH, out=bottom.fed_rows[t + 1]).tanh_()
         ctx.save_for_backward(words_TBE, from_word_GE, keys_BSK, annotations_BSA, combine_HX)
         ctx.masks, ctx.scale, ctx.layers, ctx.weights_TB1S = masks, scale, layers, weights_TB1S
         return bottom.inputs_TBP[1:, :, : bottom.fed]

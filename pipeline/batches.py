@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+ROWS = 8
+"""Pairs of a batch are a multiple of so many: few shapes, since some kernels are compiled for each shape they meet."""
+
 
 @dataclass(frozen=True)
 class Lengths:
@@ -45,7 +48,8 @@ def cut(order: Indices, lengths: Lengths, tokens: int, max_padding: float) -> li
     """Cut an order into batches of at most `tokens` padded tokens; a longer pair gets a batch of its own.
 
     A batch ends early, with no less than half of what would fit, at the last pair that keeps the share
-    of padding at `max_padding` or below; where no pair does, at the one with the least padding.
+    of padding at `max_padding` or below; where no pair does, at the one with the least padding; and then at a multiple
+    of `ROWS` pairs.
     """
     batches: list[Indices] = []
     start = 0
@@ -60,6 +64,7 @@ def cut(order: Indices, lengths: Lengths, tokens: int, max_padding: float) -> li
         least = fitting // 2
         tight = np.flatnonzero(padding[least:] <= max_padding)
         end = least + 1 + int(tight[-1] if tight.size else padding[least:].argmin())
+        end -= end % ROWS if end >= 2 * ROWS else 0
         batches.append(window[:end])
         start += end
     return batches

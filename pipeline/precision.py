@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
+from model.rounding import ROUNDING
 from pipeline.config import Precision
 
 
@@ -19,17 +19,12 @@ def has_bf16(device: torch.device) -> bool:
 
 @contextmanager
 def products_in(precision: Precision, device: torch.device) -> Iterator[bool]:
-    """Let products of float32 tensors round what they multiply to bf16, and add up in float32; say whether they do.
+    """Let the large products of a step round what they multiply to bf16; say whether they do.
 
     Weights, sums and all else stay in float32. On a GPU what is multiplied is rounded to TF32, which is more exact.
     """
-    if precision == "fp32" or not has_bf16(device):
-        yield False
-        return
-    backend: Any = torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = backend.fp32_precision
-    backend.fp32_precision = "tf32" if device.type == "cuda" else "bf16"
+    ROUNDING.enabled = precision == "bf16" and has_bf16(device)
     try:
-        yield True
+        yield ROUNDING.enabled
     finally:
-        backend.fp32_precision = before
+        ROUNDING.enabled = False

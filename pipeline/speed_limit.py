@@ -4,6 +4,7 @@ import torch
 
 from model.config import ModelConfig
 from model.decoder import plain_loop_because
+from model.rounding import ROUNDING
 from model.seq2seq import SPECIAL_TOKENS, Batch
 from pipeline.config import RunConfig
 from pipeline.products import Shape, limit, operations
@@ -31,10 +32,9 @@ class SpeedLimit:
         shape = shape_of(batch)
         count = operations(self._config, self._vocabulary, shape)
         if not self._rate:
+            dtype = torch.bfloat16 if ROUNDING.enabled else torch.float32
             device = batch.source_BS.device
-            self._rate = count / limit(
-                self._config, self._vocabulary, shape, torch.float32, device, window=MEASURED_SECONDS
-            )
+            self._rate = count / limit(self._config, self._vocabulary, shape, dtype, device, MEASURED_SECONDS)
         return count / self._rate
 
 

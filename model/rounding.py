@@ -1,0 +1,40 @@
+"""Matrix products that may round what they multiply: to bf16 on CPU, to TF32 on a GPU.
+
+Only those of few distinct shapes, in which most of the time goes: for each shape that it meets, oneDNN compiles a
+kernel, which takes longer than a product that is done once.
+"""
+
+from types import TracebackType
+from typing import Any
+
+import torch
+
+
+class Rounding:
+    """What is multiplied inside `with ROUNDING:` is rounded where `enabled`; sums, results and weights stay float32."""
+
+    def __init__(self) -> None:
+        self.enabled = False
+
+    def __enter__(self) -> None:
+        if self.enabled:
+            self._set("bf16", "tf32")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.enabled:
+            self._set("ieee", "ieee")
+
+    @staticmethod
+    def _set(cpu: str, gpu: str) -> None:
+        mkldnn: Any = torch.backends.mkldnn
+        mkldnn.matmul.fp32_precision = cpu
+        if torch.cuda.is_available():
+            torch.backends.cuda.matmul.fp32_precision = gpu
+
+    def rows(self, count: int) -> int:
+        """Return how many rows to compute for `count`: while rounding, one of few sizes."""
+        return -(-count // 64) * 64 if self.enabled else count
+
+
+ROUNDING = Rounding()
+"""Of this process; a training turns it on for its steps."""
