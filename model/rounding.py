@@ -4,7 +4,6 @@ Only those of few distinct shapes, in which most of the time goes: for each shap
 kernel, which takes longer than a product that is done once.
 """
 
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ class Rounding:
         if self.enabled:
             self._set("bf16", "tf32")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.enabled:
             self._set("ieee", "ieee")
 

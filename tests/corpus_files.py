@@ -54,7 +54,7 @@ def one_side(side: int) -> Callable[[Sequence[Pair]], bytes]:
 
 
 def packed(encode: Callable[[Sequence[Pair]], bytes]) -> Callable[[Sequence[Pair]], bytes]:
-    return lambda pairs: gzip.compress(encode(pairs))
+    return lambda pairs: gzip.compress(encode(pairs), mtime=0)
 
 
 def marked(pairs: Sequence[Pair]) -> bytes:

@@ -2,9 +2,9 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
+from pathlib import Path
 
 from model.config import ModelConfig
 from pipeline.worker import use_threads
@@ -14,16 +14,21 @@ SIZES = [(2048, 8000), (4096, 8000), (8192, 8000), (2048, 16_000), (2048, 32_000
 """Tokens of a batch, pieces of the vocabulary."""
 
 
+def resident() -> float:
+    """Return MiB of this process at its peak so far; `ru_maxrss` would begin with its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def peak(tokens: int, vocabulary: int) -> dict[str, float]:
     """Return MiB of this process at its peak after a few steps, of that at its start, and of a batch's logits."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = resident()
     shares = make_shares(tokens, vocabulary, batches=4)
     window = ours(ModelConfig(), shares, vocabulary=vocabulary)
     window()
     window()
     words = max(share.batch.target_BT[:, 1:].numel() for share in shares)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"at its start": before, "at its peak": after, "whole logits": words * vocabulary * 4 / 2**20}
+    return {"at its start": before, "at its peak": resident(), "whole logits": words * vocabulary * 4 / 2**20}
 
 
 def measure() -> dict[str, float]:
