@@ -107,7 +107,7 @@ class TrainingConfig(Section):
     keep_checkpoints: int = Field(3, ge=1, description="checkpoints kept, those with the best validation BLEU")
     log_every: int = Field(10, ge=1, description="steps between two reports")
     num_workers: int | None = Field(
-        None, ge=1, description="processes; null: one per GPU, without GPUs two (one on a single core)"
+        None, ge=1, description="processes; null: one per GPU, without GPUs one on all cores of a node"
     )
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPUs where the cluster has them")
     max_failures: int = Field(2, ge=0, description="restarts after a worker was lost, each from the last checkpoint")

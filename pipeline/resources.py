@@ -28,7 +28,8 @@ def allot(config: TrainingConfig, nodes: Sequence[Mapping[str, Any]], environmen
     gpus = [int(resources.get("GPU", 0)) for resources in alive]
     gpu = config.device == "gpu" or (config.device == "auto" and sum(gpus) > 0)
     workers = config.num_workers or (
-        max(1, sum(min(pair) for pair in zip(cpus, gpus, strict=True))) if gpu else min(2, max(1, sum(cpus)))
+        # On CPU one process: its threads share weights and gradients, which processes have to copy to each other.
+        max(1, sum(min(pair) for pair in zip(cpus, gpus, strict=True))) if gpu else 1
     )
     # A GPU worker takes a CPU as well, on the same node.
     slots = sum(min(pair) for pair in zip(cpus, gpus, strict=True))

@@ -12,13 +12,13 @@ def nodes(*resources: tuple[int, int]) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("config", "cluster", "expected"),
     [
-        ({}, nodes((2, 0)), Allotment(2, gpu=False, threads=1)),
+        ({}, nodes((2, 0)), Allotment(1, gpu=False, threads=2)),
         ({}, nodes((1, 0)), Allotment(1, gpu=False, threads=1)),
-        ({}, nodes((16, 0)), Allotment(2, gpu=False, threads=8)),
+        ({}, nodes((16, 0), (8, 0)), Allotment(1, gpu=False, threads=16)),
         ({}, nodes((16, 4)), Allotment(4, gpu=True, threads=1)),
         ({}, nodes((16, 4), (16, 4)), Allotment(8, gpu=True, threads=1)),
         ({"num_workers": 3}, nodes((16, 4)), Allotment(3, gpu=True, threads=1)),
-        ({"device": "cpu"}, nodes((16, 4)), Allotment(2, gpu=False, threads=8)),
+        ({"device": "cpu"}, nodes((16, 4)), Allotment(1, gpu=False, threads=16)),
         ({"num_workers": 4}, nodes((8, 0), (2, 0)), Allotment(4, gpu=False, threads=2)),
     ],
 )
@@ -58,7 +58,7 @@ def test_what_it_cannot_give_is_an_error_at_once(
 
 def test_dead_nodes_give_nothing() -> None:
     cluster = [*nodes((2, 0)), {"Alive": False, "Resources": {"CPU": 16, "GPU": 8}}]
-    assert allot(TrainingConfig(), cluster, {}) == Allotment(2, gpu=False, threads=1)
+    assert allot(TrainingConfig(), cluster, {}) == Allotment(1, gpu=False, threads=2)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_threads_never_exceed_the_cores_of_a_node(cpus: list[int], workers: int,
     assert threads_per_worker(cpus, workers) == threads
 
 
-@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("4,2", 4), ("99", 8), ("0", 8), ("", 8), ("many", 8)])
+@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("4,2", 4), ("99", 16), ("0", 16), ("", 16), ("many", 16)])
 def test_the_usual_variable_limits_threads(value: str, threads: int) -> None:
     assert allot(TrainingConfig(), nodes((16, 0)), {"OMP_NUM_THREADS": value}).threads == threads
