@@ -116,20 +116,20 @@ class _Layer:
         self._inputs, self._cells, self._gates = self.inputs_TBP.unbind(), self.cells_TBH.unbind(), gates_TBG.unbind()
         self.fed_rows = self.inputs_TBP[:, :, :fed].unbind()
         self._hidden_rows = self.inputs_TBP[:, :, fed:].unbind()
-        # Gates i and f lie side by side, and both are sigmoids.
-        self._two, self._third, self._fourth = (
-            gates_TBG[:, :, first * size : last * size].unbind() for first, last in ((0, 2), (2, 3), (3, 4))
+        # Gates i, f, g and o lie side by side; the first two are both sigmoids, taken at once.
+        self._in_forget, self._candidate, self._out, self._in, self._forget = (
+            gates_TBG[:, :, first * size : last * size].unbind()
+            for first, last in ((0, 2), (2, 3), (3, 4), (0, 1), (1, 2))
         )
-        self._first, self._second = (gates_TBG[:, :, n * size : (n + 1) * size].unbind() for n in (0, 1))
 
     def step(self, t: int) -> Tensor:
         """Take step t, for which the fed part of row t is there; return the hidden state (B, H)."""
         with ROUNDING:
             self._gates[t].addmm_(self._inputs[t], self.weights_GP.T)
-        self._two[t].sigmoid_()
-        candidate_BH, out_BH = self._third[t].tanh_(), self._fourth[t].sigmoid_()
-        cell_BH = torch.mul(self._second[t], self._cells[t], out=self._cells[t + 1])
-        cell_BH.addcmul_(self._first[t], candidate_BH)
+        self._in_forget[t].sigmoid_()
+        candidate_BH, out_BH = self._candidate[t].tanh_(), self._out[t].sigmoid_()
+        cell_BH = torch.mul(self._forget[t], self._cells[t], out=self._cells[t + 1])
+        cell_BH.addcmul_(self._in[t], candidate_BH)
         return torch.mul(out_BH, cell_BH.tanh(), out=self._hidden_rows[t + 1])
 
     def prepare_backward(self) -> None:
@@ -140,7 +140,7 @@ class _Layer:
 
     def back(self, t: int, d_hidden_BH: Tensor) -> None:
         """Go back over step t, with the gradient of its hidden state; the gates' own take their place."""
-        in_BH, forget_BH, candidate_BH, out_BH = self._first[t], self._second[t], self._third[t], self._fourth[t]
+        in_BH, forget_BH, candidate_BH, out_BH = self._in[t], self._forget[t], self._candidate[t], self._out[t]
         tanh_BH, d_cell_BH = self._cells[t + 1].tanh(), self.d_cell_BH
         d_cell_BH += _aten.tanh_backward(d_hidden_BH * out_BH, tanh_BH)
         d_in_BH, d_candidate_BH = d_cell_BH * candidate_BH, d_cell_BH * in_BH
