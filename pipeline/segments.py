@@ -32,7 +32,8 @@ def split_line(line: str, offsets: list[tuple[int, int]], most: int) -> list[str
         cut = _last_cut(line, begin, max(end, begin + 1))
         parts.append(line[begin:cut])
         begin = cut
-        while first < len(offsets) and offsets[first][0] < cut:
+        # A piece that the cut goes through is still to come, with what is left of it.
+        while first < len(offsets) and offsets[first][1] <= cut:
             first += 1
     return [part.strip() for part in [*parts, line[begin:]] if part.strip()]
 

@@ -29,6 +29,7 @@ def pieces_of(line: str, size: int = 3) -> list[tuple[int, int]]:
         ("abc def ghi jkl", 2, ["abc def", "ghi jkl"]),
         ("abcdefghijklmnop", 2, ["abcdef", "ghijkl", "mnop"]),
         ("是的。好的。", 1, ["是的。", "好的。"]),
+        ("?。????", 1, ["?。", "?", "???"]),  # The rest of a piece that was cut counts for what follows.
         ("", 3, []),
         ("   ", 3, []),
     ],
