@@ -111,23 +111,28 @@ class Attention(nn.Module):
         There may be several rows of queries to each one of the memory, side by side: the hypotheses of a sentence.
         """
         grouped_BTH = queries_BTH.reshape(memory.keys_BSK.shape[0], -1, queries_BTH.shape[-1])
-        weights_BTS = self._weights(grouped_BTH, memory.keys_BSK, memory)
-        contexts_BTA = torch.bmm(weights_BTS, memory.annotations_BSA)
-        shape = queries_BTH.shape[:2]
-        return contexts_BTA.reshape(*shape, -1), weights_BTS.reshape(*shape, -1), coverage_BS
+        weights_BTS = self._weights(grouped_BTH, memory.keys_BSK, memory.padding_BS, memory.lengths_B)
+        weights_BTS = weights_BTS.reshape(*queries_BTH.shape[:2], -1)
+        return self._contexts(weights_BTS, memory), weights_BTS, coverage_BS
 
-    def _weights(self, queries_BTH: Tensor, keys_BSK: Tensor, memory: Memory) -> Tensor:
-        scores_BTS = self.score(queries_BTH, keys_BSK) + memory.padding_BS.unsqueeze(1)
-        weights_BTS: Tensor = self.weigh(scores_BTS, queries_BTH, memory.lengths_B)
+    def _weights(self, queries_BTH: Tensor, keys_BSK: Tensor, padding_BS: Tensor, lengths_B: Tensor) -> Tensor:
+        scores_BTS = self.score(queries_BTH, keys_BSK) + padding_BS.unsqueeze(1)
+        weights_BTS: Tensor = self.weigh(scores_BTS, queries_BTH, lengths_B)
         return weights_BTS
+
+    @staticmethod
+    def _contexts(weights_BTS: Tensor, memory: Memory) -> Tensor:
+        """Return the weighted sums (B, T, A), of rows side by side that share one row of the memory."""
+        grouped_BTS = weights_BTS.reshape(memory.annotations_BSA.shape[0], -1, weights_BTS.shape[2])
+        return torch.bmm(grouped_BTS, memory.annotations_BSA).reshape(*weights_BTS.shape[:2], -1)
 
 
 class CoverageAttention(Attention):
     """Attention whose keys know the attention that their positions have had.
 
     key_s = key(a_s) + w c_s with c_s the sum of a_i(s) over the words before; with the concat score this is eq. 11 of
-    See et al. 2017, "Get To The Point". Each word's weights depend on those of all before: one query at a time, and a
-    memory of its own for each hypothesis.
+    See et al. 2017, "Get To The Point". Each word's weights depend on those of all before: one query at a time, and
+    keys of its own for each hypothesis.
     """
 
     def __init__(self, score: Score, weigh: Softmax | LocalWindow) -> None:
@@ -142,15 +147,16 @@ class CoverageAttention(Attention):
         """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them."""
         weights: list[Tensor] = []
         copies = queries_BTH.shape[0] // memory.keys_BSK.shape[0]
+        padding_BS, lengths_B = memory.padding_BS, memory.lengths_B
         if copies > 1:
-            each = torch.arange(memory.keys_BSK.shape[0], device=queries_BTH.device)
-            memory = memory.select(each.repeat_interleave(copies))
+            padding_BS, lengths_B = (each.repeat_interleave(copies, dim=0) for each in (padding_BS, lengths_B))
         for query_BH in queries_BTH.unbind(1):
-            keys_BSK = memory.keys_BSK + self.from_coverage(coverage_BS.unsqueeze(-1))
-            weights.append(self._weights(query_BH.unsqueeze(1), keys_BSK, memory))
+            covered_BCSK = self.from_coverage(coverage_BS.unsqueeze(-1)).unflatten(0, (-1, copies))
+            keys_BSK = (memory.keys_BSK.unsqueeze(1) + covered_BCSK).flatten(0, 1)
+            weights.append(self._weights(query_BH.unsqueeze(1), keys_BSK, padding_BS, lengths_B))
             coverage_BS = coverage_BS + weights[-1].squeeze(1)
         weights_BTS = torch.cat(weights, dim=1)
-        return torch.bmm(weights_BTS, memory.annotations_BSA), weights_BTS, coverage_BS
+        return self._contexts(weights_BTS, memory), weights_BTS, coverage_BS
 
 
 def make_attention(config: ModelConfig) -> Attention:

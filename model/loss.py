@@ -96,11 +96,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_smoothed: Tensor, _d_nll: Tensor) -> tuple[Tensor | None, ...]:
+        if not ctx.gradients:
+            raise RuntimeError("the loss can be gone back over once: its gradients have been given away")
+        gradients, ctx.gradients = ctx.gradients, ()
         # In place, and on CPU not at all where it would change nothing: they are as large as the weights.
         if d_smoothed.is_cuda or d_smoothed != 1:
-            for gradient in ctx.gradients:
+            for gradient in gradients:
                 gradient *= d_smoothed
-        d_states_NH, d_projection_VH, d_bias_V = ctx.gradients
+        d_states_NH, d_projection_VH, d_bias_V = gradients
         d_states_PH = d_states_NH.new_zeros(ctx.shape).index_copy_(0, ctx.words_N, d_states_NH)
         return d_states_PH, d_projection_VH, d_bias_V, None, None, None
 

@@ -80,10 +80,7 @@ def plan_ablation(preset: RunConfig) -> Plan:
                 f"model.{name}={str(value).lower()}: no system of the ablation has it; "
                 f"set model.{name}={'null' if neutral is None else str(neutral).lower()}, or compare it by `nmt train`"
             )
-    budget = {
-        "training.epochs": preset.ablation.epochs or preset.training.epochs,
-        "training.num_workers": preset.training.num_workers or preset.ablation.num_workers,
-    }
+    budget = {"training.epochs": preset.ablation.epochs or preset.training.epochs}
     steps = list(_ladder(preset))
     ladder = [_system(preset, name, changes | budget) for name, changes in steps]
     attentive = next(changes for name, changes in steps if name == "+ attention")

@@ -178,9 +178,6 @@ class AblationConfig(Section):
     epochs: int | None = Field(
         None, ge=1, description="passes over the corpus that every system gets at most; null: training.epochs"
     )
-    num_workers: int | None = Field(
-        None, ge=1, description="processes of a training where training.num_workers is null; null: as `nmt train`"
-    )
     seeds: int = Field(1, ge=1, description="trainings of every system, with training.seed and the seeds after it")
     bootstrap_samples: int = Field(
         1000, ge=100, description="resampled test sets of an interval and of a paired significance test"

@@ -19,6 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from flows.console import one_line_errors
 from model.config import ModelConfig
 from model.search import SearchConfig
 from pipeline.captions import generate_pairs
@@ -133,7 +134,13 @@ def trained() -> tuple[Translator, list[str], Figures]:
     return Translator(trainer.model.eval(), data.subwords, SearchConfig()), sentences, lost
 
 
-def measure(model: str | None, lines: Path | None) -> Iterator[tuple[str, Figures]]:
+def registered(model: str) -> Translator:
+    """Return a registered model's translator, on the code that is measured."""
+    description = next(pull_model(model, Store()).path.rglob("translator.json"))
+    return Translator.from_description(description.parent, json.loads(description.read_text("utf8")))
+
+
+def measure(model: Translator | None, lines: list[str] | None) -> Iterator[tuple[str, Figures]]:
     """Yield the parts of the table."""
     yield "training", training()
     yield "other networks", sizes()
@@ -142,12 +149,7 @@ def measure(model: str | None, lines: Path | None) -> Iterator[tuple[str, Figure
     yield "time lost", lost
     yield "processes", workers.measure()
     yield "memory", memory.measure()
-    if model:
-        description = next(pull_model(model, Store()).path.rglob("translator.json"))
-        translator = Translator.from_description(description.parent, json.loads(description.read_text("utf8")))
-    if lines:
-        sentences = lines.read_text("utf8").splitlines()
-    yield "search", decoding.measure(translator, sentences)
+    yield "search", decoding.measure(model or translator, lines or sentences)
 
 
 def main() -> None:
@@ -160,9 +162,12 @@ def main() -> None:
     parser.add_argument("--lines", type=Path, help="a file of sentences to translate, one a line")
     options = parser.parse_args()
     use_threads(os.cpu_count() or 1)
+    with one_line_errors():  # Before minutes of measuring.
+        model = registered(options.model) if options.model else None
+        lines = options.lines.read_text("utf8").splitlines() if options.lines else None
     figures: dict[str, Figures] = {}
     table = Table("figure", "value", title=machine(), title_justify="left")
-    for part, found in measure(options.model or None, options.lines):
+    for part, found in measure(model, lines):
         figures[part] = found
         table.add_section()
         for name, value in found.items():

@@ -2,7 +2,6 @@
 
 import os
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -41,7 +40,3 @@ def measure() -> dict[str, float]:
         f"{cores} processes of 1 thread, target tokens/s": several,
         "processes to threads": several / one,
     }
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{measure()}\n")

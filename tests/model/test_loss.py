@@ -1,8 +1,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from model.loss import summed_cross_entropy
+from tests.model.afresh import gradients_are_right
 
 
 def test_equals_torchs_cross_entropy_with_label_smoothing() -> None:
@@ -22,9 +24,11 @@ def test_gradient_in_double_precision() -> None:
     torch.manual_seed(5)
     inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((1, 3, 4), (6, 4), (6,))]
     target = torch.tensor([[5, 3, 0]])
-    assert torch.autograd.gradcheck(
-        lambda states, projection, bias: summed_cross_entropy(states, projection, bias, target, 0, 0.1).smoothed, inputs
-    )
+
+    def smoothed(states: Tensor, projection: Tensor, bias: Tensor) -> Tensor:
+        return summed_cross_entropy(states, projection, bias, target, 0, 0.1).smoothed
+
+    assert gradients_are_right(smoothed, inputs)
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +58,11 @@ def test_logits_never_stand_whole_in_memory(monkeypatch: pytest.MonkeyPatch) -> 
         summed_cross_entropy(states, projection, torch.zeros(5000), target, 0).smoothed.backward()  # type: ignore[no-untyped-call]
     largest = max(event.self_cpu_memory_usage / event.count for event in profile.key_averages())
     assert largest < 256 * 5000 * 4 / 8
+
+
+def test_a_second_backward_is_refused_and_not_wrong() -> None:
+    states = torch.randn(1, 3, 4, requires_grad=True)
+    loss = summed_cross_entropy(states, torch.randn(6, 4), torch.randn(6), torch.tensor([[5, 3, 1]]), 0).smoothed
+    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    with pytest.raises(RuntimeError, match="once"):
+        loss.backward()  # type: ignore[no-untyped-call]

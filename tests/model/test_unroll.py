@@ -1,6 +1,5 @@
 """The unrolled decoder against the plain loop, its reference: values, gradients, and what it does not cover."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from model.config import ModelConfig
 from model.decoder import DecoderState, InputFeedingDecoder, make_decoder, plain_loop_because
 from model.encoder import Encoding
 from model.unroll import AttendedSource, LayerStart, unroll
+from tests.model.afresh import gradients_are_right
 from tests.model.combinations import every_choice, go_together, sizes
 
 SENTENCES, SOURCE, TARGET, UNITS, WORD = 3, 4, 5, 6, 7
@@ -69,22 +69,6 @@ def test_equals_the_plain_loop_with_all_gradients(
         torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-class Afresh(torch.autograd.Function):
-    """Runs a function again for every backward: gradcheck goes back more than once, which `unroll` refuses."""
-
-    @staticmethod
-    def forward(ctx: Any, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-        ctx.function = function
-        ctx.save_for_backward(*tensors)
-        return function(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.enable_grad():
-            tensors = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
-            return None, *torch.autograd.grad(ctx.function(*tensors), tensors, gradient)
-
-
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_gradcheck_in_double_precision(scale: float, layers: int) -> None:
@@ -102,7 +86,7 @@ def test_gradcheck_in_double_precision(scale: float, layers: int) -> None:
     # T = 3, B = 2, E = 2, H = F = 2, S = 3, A = 3.
     shapes = [(3, 2, 2), (8, 2), (2, 3, 2), (2, 3, 3), (2, 2), (2, 5), *[(2, 2), (2, 2), (8, 4), (8,)] * layers]
     tensors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    assert torch.autograd.gradcheck(lambda *values: Afresh.apply(run, *values), tensors)  # type: ignore[no-untyped-call]
+    assert gradients_are_right(run, tensors)
 
 
 def test_a_second_backward_is_refused_and_not_wrong() -> None:
