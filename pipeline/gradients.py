@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model.loss import Loss
 from model.seq2seq import Seq2Seq
+from pipeline.shared_sums import SharedSums
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,16 @@ class Gradients:
     """Of a model's parameters, with the sums of the loss that they are of.
 
     Autograd gives the first gradient of a parameter its memory, without a copy, so none is kept from step to step; on
-    several workers all are laid side by side then, for one collective a step.
+    several workers all are laid side by side then, for one sum a step.
     """
 
     def __init__(self, model: Seq2Seq) -> None:
         self._parameters = list(model.parameters())
         self._totals = self._parameters[0].new_zeros(3)
+        self._shared: SharedSums | None = None
+        if dist.is_initialized() and not self._totals.is_cuda:
+            size = sum(parameter.numel() for parameter in self._parameters) + len(self._totals)
+            self._shared = SharedSums.share(size)
 
     def reset(self) -> None:
         """Begin a step."""
@@ -63,8 +68,12 @@ class Gradients:
 
     def _sum_over_workers(self) -> None:
         # A worker without a sentence of this step has none; a parameter that takes no part has none anywhere.
-        flat = torch.cat([*(self._flat(parameter) for parameter in self._parameters), self._totals])
-        dist.all_reduce(flat)
+        vectors = [*(self._flat(parameter) for parameter in self._parameters), self._totals]
+        if self._shared is None:
+            flat = torch.cat(vectors)
+            dist.all_reduce(flat)
+        else:
+            flat = self._shared.sum(vectors)
         self._totals.copy_(flat[-len(self._totals) :])
         first = 0
         for parameter in self._parameters:
