@@ -59,6 +59,7 @@ class Seq2Seq(nn.Module):
         tokens: SpecialTokens = SPECIAL_TOKENS,
     ) -> None:
         super().__init__()
+        _set_up_vector_functions()
         self.config = config
         self.tokens = tokens
         self.source_embedding = nn.Embedding(source_vocabulary, config.embedding_size)
@@ -144,6 +145,17 @@ class Seq2Seq(nn.Module):
             readouts.append(readout_B1R * mask_R)
             token_B = self.output(readouts[-1].detach().squeeze(1)).argmax(dim=-1)
         return torch.cat(readouts, dim=1)
+
+
+def _set_up_vector_functions() -> None:
+    """Have a single thread make the first call of MKL's vector functions, which sets them up.
+
+    When two threads made it at once, one of them sometimes computed half of a tanh with errors of 4e-6, once, in one
+    process of thirty: the same training then ended with other weights.
+    """
+    one = torch.ones(1, device="cpu")
+    for function in (torch.tanh, torch.exp, torch.log):
+        function(one)
 
 
 def _initialise(model: Seq2Seq, config: ModelConfig) -> None:
