@@ -142,7 +142,7 @@ class _Sums:
             torch.mm(values_CV, self.projection_VH, out=self.d_states_NH[rows])
             states_CH, before = self.states_NH[rows], int(rows.start > 0)
             torch.addmm(self.d_projection_VH, values_CV.T, states_CH, beta=before, out=self.d_projection_VH)
-            self.d_bias_V += values_CV.sum(0)
+            self.d_bias_V.addmv_(values_CV.T, values_CV.new_ones(len(values_CV)))
 
     def _log_probability(self, values_CV: Tensor, states_CH: Tensor, target_C1: Tensor, own_C1: Tensor) -> Tensor:
         logp_C1 = values_CV.gather(1, target_C1).log()
