@@ -2,6 +2,8 @@
 
 import sys
 
+import pipeline.garbage  # noqa: F401 (first)
+
 
 def main() -> None:
     """Run the command line and end the process."""

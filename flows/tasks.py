@@ -59,22 +59,22 @@ def current_view() -> View:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=world_failed,
 )
-def corpus_task(config: RunConfig) -> Corpus:
+def corpus_task(config: RunConfig, store: Store | None = None) -> Corpus:
     """Download or read the corpus."""
     view = current_view()
     view.began("corpus")
-    corpus = prepare_corpus(config.corpus, Store())
+    corpus = prepare_corpus(config.corpus, store or Store())
     pairs = corpus.figures["pairs"]
     view.ended(" + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SPLITS)) + " pairs", corpus.reused)
     return corpus
 
 
 @task(task_run_name="tokenizer {config.tokenizer.kind} {config.tokenizer.vocabulary_size}", cache_policy=NO_CACHE)
-def tokenizer_task(config: RunConfig, corpus: Corpus) -> Tokenizer:
+def tokenizer_task(config: RunConfig, corpus: Corpus, store: Store | None = None) -> Tokenizer:
     """Train the tokenizer."""
     view = current_view()
     view.began("tokenizer")
-    tokenizer = train_tokenizer(corpus, config.tokenizer, Store())
+    tokenizer = train_tokenizer(corpus, config.tokenizer, store or Store())
     kind = f"{config.tokenizer.kind}, {'joint' if config.tokenizer.joint else 'one of each language'}"
     view.ended(f"{tokenizer.figures['target_pieces']:,} pieces, {kind}", tokenizer.reused)
     return tokenizer

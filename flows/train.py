@@ -19,10 +19,12 @@ from flows.tasks import (
     tokenizer_task,
     training_task,
 )
+from pipeline.cluster import EarlyStart
 from pipeline.corpus import Corpus
 from pipeline.encoding import EncodedCorpus
 from pipeline.evaluation import Evaluation
 from pipeline.runs import tracking_uri
+from pipeline.store import Store
 from pipeline.tables import run_report
 from pipeline.tokenizer import Tokenizer
 from pipeline.trained import TrainedModel
@@ -37,18 +39,23 @@ def train(preset: str = "captions", overrides: dict[str, Any] | None = None) -> 
     are taken from the store; a training that was stopped goes on from its last checkpoint.
     """
     config = load_config(preset, overrides or {})
-    corpus = corpus_task(config)
-    tokenizer = tokenizer_task(config, corpus)
-    encoded = batches_task(config, corpus, tokenizer)
-    fingerprints = stage_fingerprints(config, encoded)
-    trained = training_task(config, encoded, fingerprints)
-    evaluation = evaluation_task(config, trained, corpus)
-    version = registration_task(config, trained, evaluation, corpus, fingerprints)
-    create_markdown_artifact(
-        run_report(evaluation.figures, list(islice(evaluation.translations("test"), 3)), version.uri, version.decision),
-        key=re.sub("[^a-z0-9]+", "-", f"train-{config.name}".lower()).strip("-"),
-        description=f"{version.uri}: test BLEU {evaluation.figures['test']['bleu']:.2f}",
-    )
+    with EarlyStart() as cluster:
+        store = Store(building=cluster.begin)  # What has to be made anew will have to be trained on.
+        corpus = corpus_task(config, store)
+        tokenizer = tokenizer_task(config, corpus, store)
+        encoded = batches_task(config, corpus, tokenizer)
+        fingerprints = stage_fingerprints(config, encoded)
+        trained = training_task(config, encoded, fingerprints)
+        cluster.end()
+        evaluation = evaluation_task(config, trained, corpus)
+        version = registration_task(config, trained, evaluation, corpus, fingerprints)
+        create_markdown_artifact(
+            run_report(
+                evaluation.figures, list(islice(evaluation.translations("test"), 3)), version.uri, version.decision
+            ),
+            key=re.sub("[^a-z0-9]+", "-", f"train-{config.name}".lower()).strip("-"),
+            description=f"{version.uri}: test BLEU {evaluation.figures['test']['bleu']:.2f}",
+        )
     stages: dict[str, Corpus | Tokenizer | EncodedCorpus | TrainedModel | Evaluation] = {
         "corpus": corpus,
         "tokenizer": tokenizer,

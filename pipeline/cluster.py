@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ import ray
 from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.services import get_node_ip_address
+from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 
 from pipeline.errors import WorldError
 from pipeline.storage import Folder
@@ -25,11 +27,15 @@ from pipeline.worker import WORKER_ENVIRONMENT
 OBJECT_STORE_BYTES = 128 * 2**20
 """Nothing but small values passes through it."""
 
+HOLD_SECONDS = 0.5
+"""Before an early start: most mistakes in a corpus are found by then, and are told without waiting for Ray to end."""
+
 OWN_CLUSTER = {
     # Nobody takes back the machine that we started a cluster on: a process less for every training.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # How often a training looks after its workers, also when they have ended: each run waits for it.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_preload_python_modules": "pipeline.garbage",
 }
 
 
@@ -54,12 +60,69 @@ class DriverStore:
         return node_store(self.shared) if self.shared and elsewhere else Store(Path(self.root), self.shared)
 
 
+class EarlyStart:
+    """Starts this machine's cluster in the background, while a run does what comes before its training.
+
+    It takes as long as making a corpus. Within, `ray_cluster` waits for it and uses it; it ends with this, or before.
+    """
+
+    _started: "Future[None] | None" = None
+    """Of this process: Ray knows one connection a process."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Start the cluster, unless that has begun, or none of its own is needed."""
+        if EarlyStart._started is None and not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+            EarlyStart._started = Future()
+            self._thread = threading.Thread(target=self._run, args=(EarlyStart._started,), name="ray-cluster")
+            self._thread.start()
+
+    def _run(self, started: "Future[None]") -> None:
+        """Start the cluster and stay: its processes die with the thread that they were started by."""
+        if self._ended.wait(HOLD_SECONDS):
+            return
+        try:
+            _connect(None)
+        except BaseException as error:  # for the thread that needs the cluster
+            started.set_exception(error)
+        else:
+            started.set_result(None)
+            self._ended.wait()
+            ray.shutdown()
+
+    @classmethod
+    def wait(cls) -> None:
+        """Wait until the cluster is there, if it is on its way; raise what has kept it from starting."""
+        if cls._started is not None:
+            cls._started.result()
+
+    def __enter__(self) -> "EarlyStart":
+        """Start nothing yet."""
+        return self
+
+    def end(self) -> None:
+        """Begin to end the cluster, in the background too."""
+        self._ended.set()
+
+    def __exit__(self, *error: object) -> None:
+        """End the cluster."""
+        self.end()
+        if self._thread is not None:
+            self._thread.join()
+            EarlyStart._started = None
+
+
 @contextmanager
 def ray_cluster() -> Iterator[None]:
     """Connect to the cluster that RAY_ADDRESS names, or start one on this machine; end it after.
 
     A program that is connected already stays so.
     """
+    EarlyStart.wait()
     if ray.is_initialized():
         yield
         return
@@ -91,6 +154,8 @@ def _connect(address: str | None) -> None:
             # can then be taken, where each would be a process started anew.
             with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER):
                 ray.init("local", object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **options)
+            # Every training asks this actor, and would wait for its process to start.
+            get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]
     except OSError as error:
         raise WorldError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset it"

@@ -150,7 +150,7 @@ class EvaluationConfig(Section):
     )
     sampling_top_k: int | None = Field(None, ge=1, description="draw from so many of the most probable tokens")
     sampling_seed: int = Field(1, ge=0, description="seed of the draws")
-    batch_sentences: int = Field(64, ge=1, description="sentences searched at once; changes speed only")
+    batch_sentences: int = Field(128, ge=1, description="sentences searched at once; changes speed only")
     samples: int = Field(20, ge=1, description="translations of the test set to show in the registry")
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ TRANSLATIONS = "{split}.jsonl"
 
 
 def teacher_forced_nll(
-    model: Seq2Seq, source: Ragged, target: Ragged, rows: Sequence[int], batch_sentences: int = 64
+    model: Seq2Seq, source: Ragged, target: Ragged, rows: Sequence[int], batch_sentences: int = 128
 ) -> tuple[float, int]:
     """Return the summed negative log-likelihood of the pairs `rows`, in nats, and their target tokens."""
     device = next(model.parameters()).device

@@ -105,11 +105,16 @@ class Store:
     `$NMT_STORAGE` mix, the check against the manifest finds it.
     """
 
-    def __init__(self, root: Path | None = None, shared: Folder | None = None) -> None:
+    def __init__(
+        self, root: Path | None = None, shared: Folder | None = None, building: Callable[[], None] = lambda: None
+    ) -> None:
         """Open the store in `root`, in front of `shared`; by default those of `$NMT_HOME` and, if set, `$NMT_STORAGE`.
+
+        `building` is called whenever something is not there and has to be built.
 
         Raises InputError if `$NMT_STORAGE` is no place for one.
         """
+        self._building = building
         self.root = root or home() / "store"
         self.shared = shared if root else shared_folder("store")
 
@@ -145,6 +150,7 @@ class Store:
             found = self.find(stage)
             if found is not None:
                 return found
+            self._building()
             with temporary_folder(place) as temporary:
                 figures = build(temporary)
                 manifest = self._write_manifest(temporary, stage, figures)

@@ -63,7 +63,7 @@ class Translator:
         model: Seq2Seq,
         subwords: Subwords,
         config: SearchConfig,
-        batch_sentences: int = 64,
+        batch_sentences: int = 128,
         handling: Handling | None = None,
     ) -> None:
         """Take a model (set to evaluation by the caller), its tokenizer, how to search, and what to do with lines.

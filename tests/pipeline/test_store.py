@@ -27,6 +27,14 @@ def test_a_second_run_reuses_what_the_first_made(tmp_path: Path) -> None:
     assert manifest["versions"]["torch"].startswith("2.")
 
 
+def test_what_has_to_be_built_is_told_before(tmp_path: Path) -> None:
+    told: list[bool] = []
+    place = tmp_path / STAGE.address
+    for _ in range(2):
+        Store(tmp_path, building=lambda: told.append(place.exists())).produce(STAGE, write)
+    assert told == [False]
+
+
 @pytest.mark.parametrize(
     "other",
     [
