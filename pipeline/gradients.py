@@ -32,8 +32,10 @@ class Gradients:
     def __init__(self, model: Seq2Seq) -> None:
         self._parameters = list(model.parameters())
         self._totals = self._parameters[0].new_zeros(3)
+        # Ray makes a group of a single worker too: nothing is to be summed, let alone copied, there.
+        self._several = dist.is_initialized() and dist.get_world_size() > 1
         self._shared: SharedSums | None = None
-        if dist.is_initialized() and not self._totals.is_cuda:
+        if self._several and not self._totals.is_cuda:
             size = sum(parameter.numel() for parameter in self._parameters) + len(self._totals)
             self._shared = SharedSums.share(size)
 
@@ -49,7 +51,7 @@ class Gradients:
 
     def average(self) -> StepLoss:
         """Sum over all workers; return the mean loss of the words of all, which `clip` divides the gradients by."""
-        if dist.is_initialized():
+        if self._several:
             self._sum_over_workers()
         smoothed, nll, words = self._totals.tolist()
         return StepLoss(smoothed / words, nll / words, round(words))
