@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import one_line_errors
+from flows.console import one_line_errors, quieten_libraries
 from model.config import ModelConfig
 from model.search import SearchConfig
 from pipeline.captions import generate_pairs
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--model", help="a registered model to search with, such as captions or models:/captions/3")
     parser.add_argument("--lines", type=Path, help="a file of sentences to translate, one a line")
     options = parser.parse_args()
+    quieten_libraries()
     use_threads(os.cpu_count() or 1)
     with one_line_errors():  # Before minutes of measuring.
         model = registered(options.model) if options.model else None
