@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.translator import Translator
 
-BATCHES = (1, 64, 256)
+BATCHES = (1, 128, 256)
 PASSES = 3
 
 
