@@ -16,23 +16,23 @@ from flows.tasks import (
     current_view,
     data_fingerprints,
     evaluation_task,
+    failed_externally,
     flow_run_name,
     stage_fingerprints,
     tokenizer_task,
     training_task,
-    world_failed,
 )
-from pipeline.ablation import Plan, plan_ablation
-from pipeline.ablation_report import AblationReport, report_ablation
-from pipeline.ablation_runs import AblationRun, complete_child
-from pipeline.cluster import ray_cluster
-from pipeline.comparison import Outcome
-from pipeline.corpus import Corpus
-from pipeline.distributed import train_stage
-from pipeline.encoding import EncodedCorpus
-from pipeline.evaluation import evaluation_stage
-from pipeline.runs import Child, tracking_uri
-from pipeline.store import Store, fingerprint
+from pipeline.ablation.comparison import Outcome
+from pipeline.ablation.report import AblationReport, report_ablation
+from pipeline.ablation.systems import AblationPlan, plan_ablation
+from pipeline.batches.encoding import EncodedCorpus
+from pipeline.cluster.connection import ray_cluster
+from pipeline.cluster.training import train_stage
+from pipeline.corpus.corpus import Corpus
+from pipeline.evaluation.evaluation import evaluation_stage
+from pipeline.registry.ablation_runs import AblationRun, complete_child
+from pipeline.registry.runs import ChildRun, tracking_uri
+from pipeline.store.store import Store, fingerprint
 
 
 @task(
@@ -40,9 +40,9 @@ from pipeline.store import Store, fingerprint
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=world_failed,
+    retry_condition_fn=failed_externally,
 )
-def report_task(plan: Plan, outcomes: Sequence[Outcome], corpus: Corpus, run: AblationRun) -> AblationReport:
+def report_task(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus, run: AblationRun) -> AblationReport:
     """Compare the systems: tables and pictures, in the store, in MLflow and as an artifact of this run."""
     view = current_view()
     view.began("report")
@@ -84,7 +84,7 @@ def ablation(preset: str = "captions", overrides: dict[str, Any] | None = None) 
     }
 
 
-def _fingerprint(plan: Plan, corpus: Corpus, encoded: EncodedCorpus) -> str:
+def _fingerprint(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus) -> str:
     """Return what tells one ablation from another: all of its evaluations."""
     stages = (
         evaluation_stage(train_stage(encoded, system.config).fingerprint, corpus, system.config.evaluation)
@@ -93,19 +93,19 @@ def _fingerprint(plan: Plan, corpus: Corpus, encoded: EncodedCorpus) -> str:
     return fingerprint({"evaluations": [stage.fingerprint for stage in stages]})
 
 
-def _cluster(plan: Plan, encoded: EncodedCorpus) -> AbstractContextManager[None]:
+def _cluster(plan: AblationPlan, encoded: EncodedCorpus) -> AbstractContextManager[None]:
     """Return one Ray cluster for all trainings, or nothing where all are done: starting one takes seconds."""
     stages = [train_stage(encoded, system.config) for system in plan.trainings()]
     return nullcontext() if all(Store().find(stage) for stage in stages) else ray_cluster()
 
 
-def _train_systems(plan: Plan, corpus: Corpus, encoded: EncodedCorpus, run: AblationRun) -> list[Outcome]:
+def _train_systems(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus, run: AblationRun) -> list[Outcome]:
     trainings = list(plan.trainings())
     outcomes = []
     for number, system in enumerate(trainings, start=1):
         seed = system.config.training.seed
         name = f"{system.name}, seed {seed}" if system.config.ablation.seeds > 1 else system.name
-        shown, child = f"{number}/{len(trainings)} {name}", Child(run.id, name)
+        shown, child = f"{number}/{len(trainings)} {name}", ChildRun(run.id, name)
         fingerprints = stage_fingerprints(system.config, encoded)
         trained = training_task(system.config, encoded, fingerprints, shown, child)
         evaluation = evaluation_task(system.config, trained, corpus, shown)

@@ -8,16 +8,16 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.presets import load_config
-from flows.tasks import RETRY_DELAYS, current_view, model_task, world_failed
+from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
 from pipeline.config import RunConfig
+from pipeline.corpus.splits import Split, find_split
 from pipeline.errors import InputError
-from pipeline.evaluation_set import EvaluationSet, prepare_evaluation_set
-from pipeline.local_files import Split, find_split
-from pipeline.pulled import Pulled
-from pipeline.runs import tracking_uri
-from pipeline.scored_runs import record_scores
-from pipeline.scoring import Scores, Translated, score_translations, translate_set
-from pipeline.store import Store
+from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_evaluation_set
+from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
+from pipeline.registry.pulled import Pulled
+from pipeline.registry.runs import tracking_uri
+from pipeline.registry.scored_runs import record_scores
+from pipeline.store.store import Store
 
 
 @task(
@@ -25,7 +25,7 @@ from pipeline.store import Store
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=world_failed,
+    retry_condition_fn=failed_externally,
 )
 def pairs_task(config: RunConfig, split: Split) -> EvaluationSet:
     """Download or read the pairs to score on."""
@@ -51,14 +51,16 @@ def translation_task(model: Pulled, pairs: EvaluationSet) -> Translated:
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=world_failed,
+    retry_condition_fn=failed_externally,
 )
-def scores_task(systems: list[Translated], pairs: EvaluationSet, config: RunConfig) -> tuple[Scores, str]:
+def scores_task(
+    systems: list[Translated], models: list[Pulled], pairs: EvaluationSet, config: RunConfig
+) -> tuple[Scores, str]:
     """Score the translations, and tell MLflow."""
     view = current_view()
     view.began("scores")
     scores = score_translations(systems, pairs, config.ablation.bootstrap_samples, Store())
-    run = record_scores(scores, [system.model for system in systems], pairs, config.registry.experiment)
+    run = record_scores(scores, models, pairs, config.registry.experiment)
     found = scores.figures["systems"][-1]["scores"]
     summary = ", ".join(f"{metric} {score['score']:.2f}" for metric, score in found.items())
     view.ended(scores.figures.get("verdict", summary), scores.reused)
@@ -92,7 +94,7 @@ def evaluate(
         raise InputError(f"--against {against}: that is {models[0].uri} itself; name another version")
     pairs = pairs_task(config, wanted)
     systems = [translation_task(found, pairs) for found in models]
-    scores, run = scores_task(systems, pairs, config)
+    scores, run = scores_task(systems, models, pairs, config)
     create_markdown_artifact(
         scores.report,
         key=re.sub("[^a-z0-9]+", "-", f"evaluate-{models[-1].name}".lower()).strip("-"),

@@ -18,7 +18,7 @@ from prefect.settings import (
 
 from infra.processes import free_port
 from infra.services import answers
-from pipeline.errors import WorldError
+from pipeline.errors import ExternalError
 
 
 def start_temporary_server() -> Callable[[], None]:
@@ -66,7 +66,7 @@ class _Server:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def wait(self) -> None:
-        """Return when it answers; raise WorldError if it does not."""
+        """Return when it answers; raise ExternalError if it does not."""
         seconds = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
         end = time.monotonic() + seconds
         while self._process.poll() is None and time.monotonic() < end:
@@ -75,7 +75,7 @@ class _Server:
             time.sleep(0.1)
         ended = self._process.returncode
         what = f"did not answer within {seconds} seconds" if ended is None else f"ended with exit code {ended}"
-        raise WorldError(f"Prefect's temporary server {what}; give the same command again, or set PREFECT_API_URL")
+        raise ExternalError(f"Prefect's temporary server {what}; give the same command again, or set PREFECT_API_URL")
 
     def stop(self) -> None:
         """End it."""

@@ -8,20 +8,20 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from flows.view import CURRENT_VIEW, LogView, View
+from flows.progress import CURRENT_VIEW, LogView, View
+from pipeline.batches.encoding import EncodedCorpus, encode_corpus
+from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
+from pipeline.cluster.training import train_model, train_stage
 from pipeline.config import RunConfig, corpus_name
-from pipeline.corpus import Corpus, prepare_corpus
-from pipeline.distributed import train_model, train_stage
-from pipeline.encoding import EncodedCorpus, encode_corpus
-from pipeline.errors import WorldError
-from pipeline.evaluation import SPLITS, Evaluation, evaluate_model
-from pipeline.pulled import Pulled, pull_model
-from pipeline.registry import ModelVersion, register_model
-from pipeline.runs import Child, TrainingRun
-from pipeline.speed_limit import step_by_step_because
-from pipeline.store import Store
-from pipeline.tokenizer import Tokenizer, train_tokenizer
-from pipeline.trained import TrainedModel
+from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.errors import ExternalError
+from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_model
+from pipeline.registry.pulled import Pulled, pull_model
+from pipeline.registry.runs import ChildRun, TrainingRun
+from pipeline.registry.versions import ModelVersion, register_model
+from pipeline.store.store import Store
+from pipeline.training.speed_limit import step_by_step_because
+from pipeline.training.trained import TrainedModel
 
 NAMED_OVERRIDES = 3
 RETRY_DELAYS: list[float] = [1, 4]
@@ -35,11 +35,11 @@ def flow_run_name() -> str:
     return " ".join([str(parameters["preset"]), *overrides[:NAMED_OVERRIDES], *([f"and {more} more"] * (more > 0))])
 
 
-def world_failed(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+def failed_externally(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Retry what may be better in a moment; a mistake in the configuration is not."""
     try:
         state.result()
-    except WorldError:
+    except ExternalError:
         return True
     except Exception:
         return False
@@ -57,7 +57,7 @@ def current_view() -> View:
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=world_failed,
+    retry_condition_fn=failed_externally,
 )
 def corpus_task(config: RunConfig, store: Store | None = None) -> Corpus:
     """Download or read the corpus."""
@@ -65,7 +65,7 @@ def corpus_task(config: RunConfig, store: Store | None = None) -> Corpus:
     view.began("corpus")
     corpus = prepare_corpus(config.corpus, store or Store())
     pairs = corpus.figures["pairs"]
-    view.ended(" + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SPLITS)) + " pairs", corpus.reused)
+    view.ended(" + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS)) + " pairs", corpus.reused)
     return corpus
 
 
@@ -109,7 +109,7 @@ def training_task(
     encoded: EncodedCorpus,
     fingerprints: Mapping[str, str],
     system: str = "",
-    child: Child | None = None,
+    child: ChildRun | None = None,
 ) -> TrainedModel:
     """Train on Ray, and tell MLflow as it goes; of several, `system` says which, `child` under which MLflow run."""
     view = current_view()
@@ -147,10 +147,10 @@ def training_task(
 def evaluation_task(config: RunConfig, trained: TrainedModel, corpus: Corpus, system: str = "") -> Evaluation:
     """Score the best checkpoint."""
     view = current_view()
-    view.began("evaluation", sum(corpus.figures["pairs"][split] for split in SPLITS), system=system)
+    view.began("evaluation", sum(corpus.figures["pairs"][split] for split in SCORED_SPLITS), system=system)
     evaluation = evaluate_model(trained, corpus, config.evaluation, Store(), view.advanced)
     view.ended(
-        ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SPLITS), evaluation.reused
+        ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SCORED_SPLITS), evaluation.reused
     )
     return evaluation
 
@@ -160,7 +160,7 @@ def evaluation_task(config: RunConfig, trained: TrainedModel, corpus: Corpus, sy
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=world_failed,
+    retry_condition_fn=failed_externally,
 )
 def registration_task(
     config: RunConfig,
@@ -182,7 +182,7 @@ def registration_task(
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=world_failed,
+    retry_condition_fn=failed_externally,
 )
 def model_task(model: str, option: str = "--model") -> Pulled:
     """Pull a registered model into the store."""

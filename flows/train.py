@@ -19,15 +19,15 @@ from flows.tasks import (
     tokenizer_task,
     training_task,
 )
-from pipeline.cluster import EarlyStart
-from pipeline.corpus import Corpus
-from pipeline.encoding import EncodedCorpus
-from pipeline.evaluation import Evaluation
-from pipeline.runs import tracking_uri
-from pipeline.store import Store
-from pipeline.tables import run_report
-from pipeline.tokenizer import Tokenizer
-from pipeline.trained import TrainedModel
+from pipeline.batches.encoding import EncodedCorpus
+from pipeline.batches.tokenizer import Tokenizer
+from pipeline.cluster.connection import EarlyStart
+from pipeline.corpus.corpus import Corpus
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.tables import run_report
+from pipeline.registry.runs import tracking_uri
+from pipeline.store.store import Store
+from pipeline.training.trained import TrainedModel
 
 
 @flow(name="train", flow_run_name=flow_run_name)

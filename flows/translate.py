@@ -5,23 +5,25 @@ from typing import Any
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.lines import check_parameters, named
-from flows.tasks import RETRY_DELAYS, current_view, model_task, world_failed
-from pipeline.bulk_translation import Plan, answers_folder, plan_translation, write_translation
+from flows.refusals import check_parameters, in_option_names
+from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
+from pipeline.cluster.translation import translate_chunks
 from pipeline.errors import InputError
-from pipeline.pulled import Pulled, PulledModel
-from pipeline.ray_translation import translate_chunks
-from pipeline.storage import folder_and_name
-from pipeline.store import Store
-from pipeline.text_files import TextFile, check_output, find_files
+from pipeline.registry.pulled import Pulled, PulledModel
+from pipeline.rows.answers import check_output
+from pipeline.rows.columns import Column
+from pipeline.rows.files import RowFile, find_files
+from pipeline.serving.bulk_translation import TranslationPlan, answers_folder, plan_translation, write_translation
+from pipeline.store.storage import folder_and_name
+from pipeline.store.store import Store
 
 
 @task(task_run_name="texts {source}", cache_policy=NO_CACHE)
-def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, Any]) -> Plan:
+def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, Any]) -> TranslationPlan:
     """Read the files, and see what is not translated yet."""
     view = current_view()
     view.began("texts")
-    plan = plan_translation(find_files(source), column, answers_folder(model, parameters))
+    plan = plan_translation(find_files(source), Column("--column", column), answers_folder(model, parameters))
     waiting = sum(chunk.texts for chunk in plan.missing)
     view.ended(f"{plan.texts:,} in {len(plan.chunks):,} chunks, {waiting:,} to translate", not plan.missing)
     return plan
@@ -32,9 +34,9 @@ def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, An
     cache_policy=NO_CACHE,
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=world_failed,
+    retry_condition_fn=failed_externally,
 )
-def chunks_task(plan: Plan, model: Pulled, parameters: dict[str, Any], workers: int | None) -> int:
+def chunks_task(plan: TranslationPlan, model: Pulled, parameters: dict[str, Any], workers: int | None) -> int:
     """Translate what is not translated yet."""
     view = current_view()
     waiting = sum(chunk.texts for chunk in plan.missing)
@@ -42,17 +44,17 @@ def chunks_task(plan: Plan, model: Pulled, parameters: dict[str, Any], workers: 
     try:
         used = translate_chunks(plan, model, parameters, workers, Store(), view.advanced)
     except InputError as error:
-        raise InputError(named(str(error), parameters)) from None
+        raise InputError(in_option_names(str(error), parameters)) from None
     view.ended(f"{waiting:,} texts on {used} workers" if waiting else f"{plan.texts:,} texts", not waiting)
     return waiting
 
 
 @task(task_run_name="output {target.given}", cache_policy=NO_CACHE)
-def output_task(plan: Plan, source: str, column: str, target: TextFile) -> None:
+def output_task(plan: TranslationPlan, source: str, column: str, target: RowFile) -> None:
     """Put the translations together, in order."""
     view = current_view()
     view.began("output")
-    write_translation(plan, find_files(source), column, target)
+    write_translation(plan, find_files(source), Column("--column", column), target)
     view.ended(target.given, reused=False)
 
 
@@ -81,7 +83,7 @@ def translate(
     given = parameters or {}
     files = find_files(source)
     folder, name = folder_and_name(output)
-    target = TextFile(folder, name, output)
+    target = RowFile(folder, name, output)
     if folder.local is not None and not folder.local.is_dir():
         raise InputError(f"--output {output}: there is no folder {folder.local}")
     check_output(files, target, bool(given.get("scores")) or given.get("n_best", 1) > 1, bool(given.get("attention")))

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import InputError
-from pipeline.storage import check_storage
+from pipeline.store.storage import check_storage
 
 SECRETS = {
     "PREFECT_SERVER_API_AUTH_STRING": "user:password of Prefect's server",

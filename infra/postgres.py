@@ -5,7 +5,7 @@ from psycopg import sql
 
 from infra.options import without_password
 from infra.services import SCHEMAS
-from pipeline.errors import WorldError
+from pipeline.errors import ExternalError
 
 
 def prepare_database(url: str) -> None:
@@ -13,7 +13,7 @@ def prepare_database(url: str) -> None:
 
     Both servers keep the number of their last migration in a table `alembic_version`, so they cannot share a schema.
 
-    Raises WorldError if the database does not answer, or its user may not create a schema.
+    Raises ExternalError if the database does not answer, or its user may not create a schema.
     """
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
@@ -21,4 +21,4 @@ def prepare_database(url: str) -> None:
                 connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
-        raise WorldError(f"--database-url {without_password(url)}: {reason}") from None
+        raise ExternalError(f"--database-url {without_password(url)}: {reason}") from None

@@ -13,8 +13,7 @@ import httpx
 
 from infra.options import EVERYWHERE, StackOptions
 from infra.processes import free_port, own_names
-from pipeline.storage import artifacts_uri
-from pipeline.store import home
+from pipeline.store.storage import artifacts_uri, home
 
 PREFECT, MLFLOW, RAY, WORKER = "prefect", "mlflow", "ray", "worker"
 SCHEMAS = {PREFECT: "prefect", MLFLOW: "mlflow"}

@@ -22,8 +22,8 @@ from infra.options import StackOptions
 from infra.postgres import prepare_database
 from infra.processes import MARK, Handle, busy, last_lines, start, stop, stop_members
 from infra.services import NO_TELEMETRY, RAY_ON_LOOPBACK, WORKER, Service, client_environment, services, write_files
-from pipeline.errors import InputError, WorldError
-from pipeline.store import home
+from pipeline.errors import ExternalError, InputError
+from pipeline.store.storage import home
 
 READY_SECONDS = 240
 """Prefect's first start migrates its database, which takes over a minute on a slow machine."""
@@ -109,8 +109,8 @@ def bring_up(options: StackOptions, say: Say) -> Stack:
 
     `say(name, text)` is told what happens. What this call has started is ended again where it fails.
 
-    Raises InputError for options that do not go together, or not with a stack that runs, WorldError for a server that
-    does not start.
+    Raises InputError for options that do not go together, or not with a stack that runs, ExternalError for a server
+    that does not start.
     """
     options.check()
     with _locked():
@@ -163,19 +163,19 @@ def _start(stack: Stack, service: Service) -> Stack:
 
 
 def _wait(stack: Stack, wanted: Mapping[str, Service], say: Say) -> None:
-    """Wait until the servers answer. Raises WorldError for one that ends, or does not answer in time."""
+    """Wait until the servers answer. Raises ExternalError for one that ends, or does not answer in time."""
     waiting = dict(wanted)
     end = time.monotonic() + READY_SECONDS
     while waiting:
         for name, service in list(waiting.items()):
             server = stack.running[name]
             if server.handle.process() is None:
-                raise WorldError(f"{name} has ended: {last_lines(server.log)}\nits log is {server.log}")
+                raise ExternalError(f"{name} has ended: {last_lines(server.log)}\nits log is {server.log}")
             if service.ready():
                 say(name, f"ready at {service.address}")
                 del waiting[name]
             elif time.monotonic() > end:
-                raise WorldError(f"{name} does not answer after {READY_SECONDS} seconds; its log is {server.log}")
+                raise ExternalError(f"{name} does not answer after {READY_SECONDS} seconds; its log is {server.log}")
         time.sleep(0.2 if waiting else 0)
 
 
@@ -193,7 +193,7 @@ def _prepare_pool(options: StackOptions) -> None:
     environment = os.environ | NO_TELEMETRY | client_environment(options)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise WorldError(f"the work pool could not be made: {done.stderr.strip().removeprefix('nmt: ')}")
+        raise ExternalError(f"the work pool could not be made: {done.stderr.strip().removeprefix('nmt: ')}")
 
 
 def _refuse_busy_ports(options: StackOptions, wanted: Mapping[str, Service]) -> None:
@@ -222,7 +222,7 @@ def _locked() -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise WorldError(f"another `nmt up` or `nmt down` works on {folder()}; wait for it") from None
+        raise ExternalError(f"another `nmt up` or `nmt down` works on {folder()}; wait for it") from None
     try:
         yield
     finally:

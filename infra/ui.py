@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from pipeline.errors import InputError
-from pipeline.runs import tracking_uri
+from pipeline.registry.runs import tracking_uri
 
 
 def serve_ui(host: str, port: int) -> NoReturn:

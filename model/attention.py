@@ -14,36 +14,36 @@ from .scores import SCORES, Score
 
 
 @dataclass(frozen=True)
-class Memory:
+class SourceMemory:
     """What the decoder reads at every step, computed once a sentence."""
 
     annotations_BSA: Tensor
     """Without attention there are none to see: S is 0 here and below."""
     keys_BSK: Tensor
-    padding_BS: Tensor
+    padding_bias_BS: Tensor
     """Added to the scores: 0 at a word, minus infinity at padding."""
     lengths_B: Tensor
     summary_BA: Tensor
     """The fixed context vector."""
-    between: tuple[Tensor, ...] = ()
+    layer_masks: tuple[Tensor, ...] = ()
     """Dropout masks (B, 1, H) of what each decoder layer but the first reads; none where nothing is dropped."""
 
-    def select(self, rows: Tensor) -> "Memory":
+    def select(self, rows: Tensor) -> "SourceMemory":
         """Return the memory of the sentences `rows`, int64 (B',), in that order."""
         annotations_BSA = self.annotations_BSA.index_select(0, rows)
         # With the dot scores the keys are the annotations: one copy then, as before.
         shared = self.keys_BSK is self.annotations_BSA
-        return Memory(
+        return SourceMemory(
             annotations_BSA,
             annotations_BSA if shared else self.keys_BSK.index_select(0, rows),
-            self.padding_BS.index_select(0, rows),
+            self.padding_bias_BS.index_select(0, rows),
             self.lengths_B.index_select(0, rows),
             self.summary_BA.index_select(0, rows),
-            tuple(mask.index_select(0, rows) for mask in self.between),
+            tuple(mask.index_select(0, rows) for mask in self.layer_masks),
         )
 
 
-def padding_mask(annotations_BSA: Tensor, lengths_B: Tensor) -> Tensor:
+def padding_bias(annotations_BSA: Tensor, lengths_B: Tensor) -> Tensor:
     """Return (B, S): 0 at a word, minus infinity at padding."""
     is_padding_BS = torch.arange(annotations_BSA.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
     return torch.zeros_like(is_padding_BS, dtype=annotations_BSA.dtype).masked_fill(is_padding_BS, -torch.inf)
@@ -89,39 +89,39 @@ class Attention(nn.Module):
         self.score = score
         self.weigh = weigh
 
-    def memory(self, encoding: Encoding, lengths_B: Tensor, between: tuple[Tensor, ...] = ()) -> Memory:
+    def memory(self, encoding: Encoding, lengths_B: Tensor, layer_masks: tuple[Tensor, ...] = ()) -> SourceMemory:
         """Compute the keys and the padding mask, both once a sentence."""
         annotations_BSA = encoding.annotations_BSA
-        return Memory(
+        return SourceMemory(
             annotations_BSA,
             self.score.keys(annotations_BSA),
-            padding_mask(annotations_BSA, lengths_B),
+            padding_bias(annotations_BSA, lengths_B),
             lengths_B,
             encoding.summary,
-            between,
+            layer_masks,
         )
 
-    def nothing_covered(self, memory: Memory) -> Tensor:
+    def nothing_covered(self, memory: SourceMemory) -> Tensor:
         """Return the coverage before the first word: (B, S), or (B, 0) where none is kept."""
-        return memory.padding_BS[:, :0]
+        return memory.padding_bias_BS[:, :0]
 
-    def forward(self, queries_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, queries_BTH: Tensor, memory: SourceMemory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them.
 
         There may be several rows of queries to each one of the memory, side by side: the hypotheses of a sentence.
         """
         grouped_BTH = queries_BTH.reshape(memory.keys_BSK.shape[0], -1, queries_BTH.shape[-1])
-        weights_BTS = self._weights(grouped_BTH, memory.keys_BSK, memory.padding_BS, memory.lengths_B)
+        weights_BTS = self._weights(grouped_BTH, memory.keys_BSK, memory.padding_bias_BS, memory.lengths_B)
         weights_BTS = weights_BTS.reshape(*queries_BTH.shape[:2], -1)
         return self._contexts(weights_BTS, memory), weights_BTS, coverage_BS
 
-    def _weights(self, queries_BTH: Tensor, keys_BSK: Tensor, padding_BS: Tensor, lengths_B: Tensor) -> Tensor:
-        scores_BTS = self.score(queries_BTH, keys_BSK) + padding_BS.unsqueeze(1)
+    def _weights(self, queries_BTH: Tensor, keys_BSK: Tensor, padding_bias_BS: Tensor, lengths_B: Tensor) -> Tensor:
+        scores_BTS = self.score(queries_BTH, keys_BSK) + padding_bias_BS.unsqueeze(1)
         weights_BTS: Tensor = self.weigh(scores_BTS, queries_BTH, lengths_B)
         return weights_BTS
 
     @staticmethod
-    def _contexts(weights_BTS: Tensor, memory: Memory) -> Tensor:
+    def _contexts(weights_BTS: Tensor, memory: SourceMemory) -> Tensor:
         """Return the weighted sums (B, T, A), of rows side by side that share one row of the memory."""
         grouped_BTS = weights_BTS.reshape(memory.annotations_BSA.shape[0], -1, weights_BTS.shape[2])
         return torch.bmm(grouped_BTS, memory.annotations_BSA).reshape(*weights_BTS.shape[:2], -1)
@@ -139,21 +139,23 @@ class CoverageAttention(Attention):
         super().__init__(score, weigh)
         self.from_coverage = nn.Linear(1, score.key_size, bias=False)
 
-    def nothing_covered(self, memory: Memory) -> Tensor:
+    def nothing_covered(self, memory: SourceMemory) -> Tensor:
         """Return zeros (B, S)."""
-        return torch.zeros_like(memory.padding_BS)
+        return torch.zeros_like(memory.padding_bias_BS)
 
-    def forward(self, queries_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, queries_BTH: Tensor, memory: SourceMemory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the contexts (B, T, A), the weights (B, T, S), exactly 0 at padding, and the coverage after them."""
         weights: list[Tensor] = []
         copies = queries_BTH.shape[0] // memory.keys_BSK.shape[0]
-        padding_BS, lengths_B = memory.padding_BS, memory.lengths_B
+        padding_bias_BS, lengths_B = memory.padding_bias_BS, memory.lengths_B
         if copies > 1:
-            padding_BS, lengths_B = (each.repeat_interleave(copies, dim=0) for each in (padding_BS, lengths_B))
+            padding_bias_BS, lengths_B = (
+                each.repeat_interleave(copies, dim=0) for each in (padding_bias_BS, lengths_B)
+            )
         for query_BH in queries_BTH.unbind(1):
             covered_BCSK = self.from_coverage(coverage_BS.unsqueeze(-1)).unflatten(0, (-1, copies))
             keys_BSK = (memory.keys_BSK.unsqueeze(1) + covered_BCSK).flatten(0, 1)
-            weights.append(self._weights(query_BH.unsqueeze(1), keys_BSK, padding_BS, lengths_B))
+            weights.append(self._weights(query_BH.unsqueeze(1), keys_BSK, padding_bias_BS, lengths_B))
             coverage_BS = coverage_BS + weights[-1].squeeze(1)
         weights_BTS = torch.cat(weights, dim=1)
         return self._contexts(weights_BTS, memory), weights_BTS, coverage_BS

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import Memory, make_attention
+from .attention import SourceMemory, make_attention
 from .config import ModelConfig
 from .encoder import Encoding
 from .recurrent import CellStack, CellState, LayerStack, LstmCell
@@ -44,7 +44,7 @@ Decoded = tuple[DecoderState, Tensor, Tensor]
 class Decoder(nn.Module):
     """What all decoders have in common."""
 
-    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Tensor:
+    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
         """Return the readouts (B, T, R) of T words, and nothing else: all that training wants."""
         readouts_BTR: Tensor = self(embedded_BTE, state, memory)[1]
         return readouts_BTR
@@ -61,18 +61,18 @@ class FixedContextDecoder(Decoder):
         super().__init__()
         self.layers = LayerStack(config.cell, inputs or config.embedding_size, config.decoder_size, config.layers)
 
-    def remember(self, encoding: Encoding, lengths_B: Tensor, between: tuple[Tensor, ...]) -> Memory:
+    def remember(self, encoding: Encoding, lengths_B: Tensor, layer_masks: tuple[Tensor, ...]) -> SourceMemory:
         """Keep the fixed context vector; there is no position to attend to."""
         nothing_B0A = encoding.annotations_BSA[:, :0]
-        return Memory(nothing_B0A, nothing_B0A, nothing_B0A[:, :, 0], lengths_B, encoding.summary, between)
+        return SourceMemory(nothing_B0A, nothing_B0A, nothing_B0A[:, :, 0], lengths_B, encoding.summary, layer_masks)
 
-    def start(self, layers: tuple[CellState, ...], memory: Memory) -> DecoderState:
+    def start(self, layers: tuple[CellState, ...], memory: SourceMemory) -> DecoderState:
         """Return the state before the first target word."""
-        return DecoderState(layers, layers[0][0][:, :0], memory.padding_BS)
+        return DecoderState(layers, layers[0][0][:, :0], memory.padding_bias_BS)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
         """Read the embeddings of T words."""
-        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.between)
+        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.layer_masks)
         return DecoderState(layers, state.fed_BH, state.coverage_BS), hidden_BTH, hidden_BTH[:, :, :0]
 
 
@@ -85,7 +85,7 @@ class PeekyDecoder(FixedContextDecoder):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.embedding_size + config.annotation_size)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
         """Read the embeddings of T words."""
         copies = embedded_BTE.shape[0] // memory.summary_BA.shape[0]  # Of each sentence, in a beam.
         summary_BA = memory.summary_BA if copies == 1 else memory.summary_BA.repeat_interleave(copies, dim=0)
@@ -102,11 +102,11 @@ class AttentiveDecoder(Decoder):
         self.layers: LayerStack | CellStack = layers
         self.attention = make_attention(config)
 
-    def remember(self, encoding: Encoding, lengths_B: Tensor, between: tuple[Tensor, ...]) -> Memory:
+    def remember(self, encoding: Encoding, lengths_B: Tensor, layer_masks: tuple[Tensor, ...]) -> SourceMemory:
         """Compute what attention needs once a sentence."""
-        return self.attention.memory(encoding, lengths_B, between)
+        return self.attention.memory(encoding, lengths_B, layer_masks)
 
-    def start(self, layers: tuple[CellState, ...], memory: Memory) -> DecoderState:
+    def start(self, layers: tuple[CellState, ...], memory: SourceMemory) -> DecoderState:
         """Return the state before the first target word."""
         return DecoderState(layers, layers[0][0][:, :0], self.attention.nothing_covered(memory))
 
@@ -125,13 +125,13 @@ class LuongDecoder(AttentiveDecoder):
     def _make_layers(config: ModelConfig) -> LayerStack | CellStack:
         return LayerStack(config.cell, config.embedding_size, config.decoder_size, config.layers)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
         """Read the embeddings of T words."""
-        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.between)
+        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.layer_masks)
         readouts_BTH, weights_BTS, coverage_BS = self._attend(hidden_BTH, memory, state.coverage_BS)
         return DecoderState(layers, state.fed_BH, coverage_BS), readouts_BTH, weights_BTS
 
-    def _attend(self, hidden_BTH: Tensor, memory: Memory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _attend(self, hidden_BTH: Tensor, memory: SourceMemory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the attentional vectors (B, T, H), the weights (B, T, S) and the coverage after them."""
         context_BTA, weights_BTS, coverage_BS = self.attention(hidden_BTH, memory, coverage_BS)
         return torch.tanh(self.combine(torch.cat([context_BTA, hidden_BTH], dim=-1))), weights_BTS, coverage_BS
@@ -153,35 +153,35 @@ class InputFeedingDecoder(LuongDecoder):
     def _make_layers(config: ModelConfig) -> CellStack:
         return CellStack(config.cell, config.embedding_size, config.decoder_size, config.decoder_size, config.layers)
 
-    def start(self, layers: tuple[CellState, ...], memory: Memory) -> DecoderState:
+    def start(self, layers: tuple[CellState, ...], memory: SourceMemory) -> DecoderState:
         """Return the state before the first target word, with nothing to feed."""
         return DecoderState(layers, torch.zeros_like(layers[0][0]), self.attention.nothing_covered(memory))
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
         """Read the embeddings of T words, one after the other."""
         readouts, weights = [], []
         layers, fed_BH, coverage_BS = state.layers, state.fed_BH, state.coverage_BS
         for gates_BG in self.layers.gates(embedded_BTE):
-            layers = self.layers(gates_BG, fed_BH, layers, memory.between)
+            layers = self.layers(gates_BG, fed_BH, layers, memory.layer_masks)
             fed_B1H, weights_B1S, coverage_BS = self._attend(layers[-1][0].unsqueeze(1), memory, coverage_BS)
             fed_BH = fed_B1H.squeeze(1)
             readouts.append(fed_B1H)
             weights.append(weights_B1S)
         return DecoderState(layers, fed_BH, coverage_BS), torch.cat(readouts, dim=1), torch.cat(weights, dim=1)
 
-    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Tensor:
+    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
         """Return the readouts (B, T, H): by unroll.py where it covers the options, else by the loop above."""
         score = self.attention.score
         if not self.unrolls or not isinstance(score, ProductScore):
             return super().read_out(embedded_BTE, state, memory)
         from_word = self.layers.from_embedding
-        masks = (None, *(memory.between or (None,) * len(self.layers.biases)))
+        masks = (None, *(memory.layer_masks or (None,) * len(self.layers.biases)))
         weights = [cell.from_state.weight for cell in self.layers.cells if isinstance(cell, LstmCell)]
         biases = (from_word.bias, *self.layers.biases)
         starts = [LayerStart(*parts) for parts in zip(state.layers, weights, biases, masks, strict=True)]
-        source = AttendedSource(memory.keys_BSK, memory.annotations_BSA, memory.padding_BS, score.scale)
-        words_TBE = embedded_BTE.transpose(0, 1).contiguous()
-        return unroll(words_TBE, from_word.weight, starts, source, state.fed_BH, self.combine.weight)
+        source = AttendedSource(memory.keys_BSK, memory.annotations_BSA, memory.padding_bias_BS, score.scale)
+        embedded_TBE = embedded_BTE.transpose(0, 1).contiguous()
+        return unroll(embedded_TBE, from_word.weight, starts, source, state.fed_BH, self.combine.weight)
 
 
 def plain_loop_because(config: ModelConfig) -> str | None:
@@ -216,14 +216,14 @@ class BahdanauDecoder(AttentiveDecoder):
         self.from_word = nn.Linear(config.embedding_size, 2 * size, bias=False)
         self.from_context = nn.Linear(annotation_size, 2 * size, bias=False)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: Memory) -> Decoded:
+    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
         """Read the embeddings of T words, one after the other."""
         hidden, contexts, weights = [], [], []
         layers, coverage_BS = state.layers, state.coverage_BS
         for gates_BG in self.layers.gates(embedded_BTE):
             query_B1H = layers[-1][0].unsqueeze(1)
             context_B1A, weights_B1S, coverage_BS = self.attention(query_B1H, memory, coverage_BS)
-            layers = self.layers(gates_BG, context_B1A.squeeze(1), layers, memory.between)
+            layers = self.layers(gates_BG, context_B1A.squeeze(1), layers, memory.layer_masks)
             hidden.append(layers[-1][0])
             contexts.append(context_B1A)
             weights.append(weights_B1S)

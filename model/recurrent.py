@@ -147,17 +147,17 @@ class LayerStack(nn.Module):
         self.layers = nn.ModuleList(layer(size if number else input_size, size) for number in range(layers))
 
     def forward(
-        self, inputs_BTI: Tensor, states: tuple[CellState, ...], between: tuple[Tensor, ...]
+        self, inputs_BTI: Tensor, states: tuple[CellState, ...], layer_masks: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[CellState, ...]]:
         """Return the top layer's hidden states (B, T, H) and the state of every layer after the last position.
 
-        between: dropout masks (B, 1, H) of what each layer but the first reads; none, where nothing is dropped.
+        layer_masks: dropout masks (B, 1, H) of what each layer but the first reads; none, where nothing is dropped.
         """
         after: list[CellState] = []
         for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
             outputs_BTH, last = layer(inputs_BTI, state)
             after.append(last)
-            inputs_BTI = outputs_BTH * between[number] if number < len(between) else outputs_BTH
+            inputs_BTI = outputs_BTH * layer_masks[number] if number < len(layer_masks) else outputs_BTH
         return outputs_BTH, tuple(after)
 
 
@@ -178,16 +178,16 @@ class CellStack(nn.Module):
         return gates_BTG.unbind(1)
 
     def forward(
-        self, gates_BG: Tensor, fed_BF: Tensor, states: tuple[CellState, ...], between: tuple[Tensor, ...]
+        self, gates_BG: Tensor, fed_BF: Tensor, states: tuple[CellState, ...], layer_masks: tuple[Tensor, ...]
     ) -> tuple[CellState, ...]:
         """Return the next state of every layer, the top one last.
 
         gates_BG: one of `gates`. fed_BF: what the first layer is fed beside it.
-        between: dropout masks (B, 1, H) of what each layer but the first reads; none, where nothing is dropped.
+        layer_masks: dropout masks (B, 1, H) of what each layer but the first reads; none, where nothing is dropped.
         """
         after = [self.cells[0](gates_BG, fed_BF, states[0])]
         for number, bias_G in enumerate(self.biases):
             below_BH = after[-1][0]
-            fed_BF = below_BH * between[number].squeeze(1) if between else below_BH
+            fed_BF = below_BH * layer_masks[number].squeeze(1) if layer_masks else below_BH
             after.append(self.cells[number + 1](bias_G, fed_BF, states[number + 1]))
         return tuple(after)

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import Memory
+from .attention import SourceMemory
 from .bridge import make_bridge
 from .config import ModelConfig
 from .decoder import DecoderState, make_decoder
 from .dropout import DropoutNoise, drop
+from .embeddings import look_up
 from .encoder import Encoder
 from .forcing import TeacherForcing
 from .loss import Loss, summed_cross_entropy
-from .tables import look_up
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,20 @@ class Seq2Seq(nn.Module):
 
     def encode(
         self, source_BS: Tensor, lengths_B: Tensor, noise: DropoutNoise | None = None
-    ) -> tuple[Memory, DecoderState]:
+    ) -> tuple[SourceMemory, DecoderState]:
         """Read the source; return what the decoder reads at every step and its first state."""
         return self._read(self.source_embedding(source_BS), lengths_B, noise)
 
-    def _read(self, embedded_BSE: Tensor, lengths_B: Tensor, noise: DropoutNoise | None) -> tuple[Memory, DecoderState]:
+    def _read(
+        self, embedded_BSE: Tensor, lengths_B: Tensor, noise: DropoutNoise | None
+    ) -> tuple[SourceMemory, DecoderState]:
         encoding = self.encoder(drop(embedded_BSE, noise), lengths_B, noise)
         layers = self.bridge(encoding.last)
-        between = () if noise is None else tuple(noise.mask(state[0].unsqueeze(1)) for state in layers[1:])
-        memory: Memory = self.decoder.remember(encoding, lengths_B, between)
+        layer_masks = () if noise is None else tuple(noise.mask(state[0].unsqueeze(1)) for state in layers[1:])
+        memory: SourceMemory = self.decoder.remember(encoding, lengths_B, layer_masks)
         return memory, self.decoder.start(layers, memory)
 
-    def step(self, token_B: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState, Tensor]:
+    def step(self, token_B: Tensor, state: DecoderState, memory: SourceMemory) -> tuple[Tensor, DecoderState, Tensor]:
         """Feed one target token; return log-probabilities (B, V), the next state, attention weights (B, S).
 
         Without attention there are no positions to attend to: the weights are (B, 0).
@@ -128,7 +130,7 @@ class Seq2Seq(nn.Module):
         self,
         target_BT: Tensor,
         state: DecoderState,
-        memory: Memory,
+        memory: SourceMemory,
         noise: DropoutNoise | None,
         forcing: TeacherForcing,
     ) -> Tensor:

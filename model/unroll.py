@@ -66,7 +66,7 @@ class LayerStart:
 
 
 def unroll(
-    words_TBE: Tensor,
+    embedded_TBE: Tensor,
     from_word_GE: Tensor,
     layers: list[LayerStart],
     source: AttendedSource,
@@ -84,7 +84,7 @@ def unroll(
         masks,
         source.scale,
         source.mask_BS,
-        words_TBE,
+        embedded_TBE,
         from_word_GE,
         source.keys_BSK,
         source.annotations_BSA,
@@ -167,7 +167,7 @@ class _Unroll(torch.autograd.Function):
         masks: list[Tensor | None],
         scale: float,
         mask_BS: Tensor,
-        words_TBE: Tensor,
+        embedded_TBE: Tensor,
         from_word_GE: Tensor,
         keys_BSK: Tensor,
         annotations_BSA: Tensor,
@@ -175,12 +175,14 @@ class _Unroll(torch.autograd.Function):
         combine_HX: Tensor,
         *tensors: Tensor,
     ) -> Tensor:
-        (steps, rows), size, context = words_TBE.shape[:2], tensors[0].shape[1], annotations_BSA.shape[2]
+        (steps, rows), size, context = embedded_TBE.shape[:2], tensors[0].shape[1], annotations_BSA.shape[2]
         layers: list[_Layer] = []
         for first in range(0, len(tensors), 4):
             bias_G = tensors[first + 3]
             # What the gates begin with: the words' share, with the bias, or the bias alone.
-            gates_TBG = bias_G.expand(steps, rows, -1).clone() if first else F.linear(words_TBE, from_word_GE, bias_G)
+            gates_TBG = (
+                bias_G.expand(steps, rows, -1).clone() if first else F.linear(embedded_TBE, from_word_GE, bias_G)
+            )
             tail = context if first + 4 == len(tensors) else 0
             layers.append(_Layer(gates_TBG, size if first else fed_BF.shape[1], tail, tensors[first : first + 4]))
         bottom, top = layers[0], layers[-1]
@@ -199,14 +201,14 @@ class _Unroll(torch.autograd.Function):
             contexts_TB1A[t].copy_(torch.bmm(weights_B1S, annotations_BSA))
             with ROUNDING:
                 torch.mm(top.attended_TBX[t], swapped_XH, out=bottom.fed_rows[t + 1]).tanh_()
-        ctx.save_for_backward(words_TBE, from_word_GE, keys_BSK, annotations_BSA, combine_HX)
+        ctx.save_for_backward(embedded_TBE, from_word_GE, keys_BSK, annotations_BSA, combine_HX)
         ctx.masks, ctx.scale, ctx.layers, ctx.weights_TB1S = masks, scale, layers, weights_TB1S
         return bottom.inputs_TBP[1:, :, : bottom.fed]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_readouts_TBH: Tensor) -> tuple[Tensor | None, ...]:
-        words_TBE, from_word_GE, keys_BSK, annotations_BSA, combine_HX = ctx.saved_tensors
+        embedded_TBE, from_word_GE, keys_BSK, annotations_BSA, combine_HX = ctx.saved_tensors
         layers: list[_Layer] = ctx.layers
         if not layers:
             raise RuntimeError("unroll can be gone back over once: the gates became gradients")
@@ -233,7 +235,7 @@ class _Unroll(torch.autograd.Function):
             for above, below, mask_BH in zip(layers[:0:-1], layers[-2::-1], ctx.masks[:0:-1], strict=True):
                 d_below_BH = above.d_fed_BF if mask_BH is None else above.d_fed_BF * mask_BH
                 below.back(t, below.d_hidden_BH + d_below_BH)
-        d_words_TBE, d_from_word_GE = bottom.gates_TBG @ from_word_GE, _product(bottom.gates_TBG, words_TBE)
+        d_words_TBE, d_from_word_GE = bottom.gates_TBG @ from_word_GE, _product(bottom.gates_TBG, embedded_TBE)
         # Of keys and annotations, a product a sentence over all steps; of W, with its columns in their order again.
         hidden_TBH = top.attended_TBX[:, :, : top.hidden]
         d_keys_BSK = torch.bmm(d_scores_TB1S.squeeze(2).permute(1, 2, 0), hidden_TBH.transpose(0, 1)) * ctx.scale

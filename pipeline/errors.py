@@ -3,7 +3,7 @@
 ValueError
 └── InputError        something the user said or supplied: names the field or file, the value, the remedy
 RuntimeError
-└── WorldError        the Hub is away, a worker was killed, a resource is missing; the run can be continued
+└── ExternalError        the Hub is away, a worker was killed, a resource is missing; the run can be continued
 """
 
 
@@ -11,5 +11,5 @@ class InputError(ValueError):
     """The user's configuration or data is wrong; the message names the field or file, the value and the remedy."""
 
 
-class WorldError(RuntimeError):
+class ExternalError(RuntimeError):
     """Something outside this program failed; the message says what, and how to go on."""

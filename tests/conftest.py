@@ -35,8 +35,9 @@ TINY = {
     "evaluation.beam": 2,
 }
 LONGEST = (
-    *("test_distributed.py", "test_stack.py", "test_ablation.py", "test_interruption.py", "test_serve.py"),
-    *("test_architectures.py", "test_train.py", "test_security.py", "test_translate_files.py", "test_cli.py"),
+    *("cluster/test_training.py", "infra/test_stack.py", "flows/test_ablation.py", "flows/test_interruption.py"),
+    *("commands/test_serve.py", "flows/test_architectures.py", "flows/test_train.py", "infra/test_security.py"),
+    *("flows/test_translate_files.py", "commands/test_app.py"),
 )
 # Ray's workers give way to all else on a machine: among other tests they would stand still.
 os.environ.setdefault("RAY_worker_niceness", "0")
@@ -51,7 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The longest first: the last to start would run alone, when the others have ended.
     """
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get("/".join(item.path.parts[-2:]), len(order)))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(str(item.path)))
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import CorpusConfig
-from pipeline.corpus import Corpus, prepare_corpus
-from pipeline.store import Store
+from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.store.store import Store
 
 Pair = tuple[str, str]
 TRICKY = [

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 
 from model.seq2seq import Seq2Seq
-from pipeline.ablation import Plan, System, Table
-from pipeline.comparison import Outcome
-from pipeline.corpus import Corpus
-from pipeline.evaluation import Evaluation
-from pipeline.metrics import corpus_bleu, corpus_chrf
-from pipeline.store import fingerprint
-from pipeline.tokenizer import Tokenizer
-from pipeline.trained import TrainedModel
-from pipeline.weights import save_weights
+from pipeline.ablation.comparison import Outcome
+from pipeline.ablation.systems import AblationPlan, System, Table
+from pipeline.batches.tokenizer import Tokenizer
+from pipeline.corpus.corpus import Corpus
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.inference.weights import save_weights
+from pipeline.metrics.metrics import corpus_bleu, corpus_chrf
+from pipeline.store.store import fingerprint
+from pipeline.training.trained import TrainedModel
 
 Translate = Callable[[str, str], str]
 """Of a source and its reference."""
@@ -54,7 +54,7 @@ def make_outcome(system: System, corpus: Corpus, tokenizer: Tokenizer, folder: P
     return Outcome(system.name, seed, trained, evaluation)
 
 
-def smaller(plan: Plan, *kept: str) -> Plan:
+def smaller(plan: AblationPlan, *kept: str) -> AblationPlan:
     """Return a plan with fewer systems, each tested against the one that is left before it."""
 
     def cut(table: Table) -> Table:
@@ -64,4 +64,4 @@ def smaller(plan: Plan, *kept: str) -> Plan:
         return replace(table, rows=tuple(tested))
 
     systems = tuple(system for system in plan.systems if system.name in kept)
-    return Plan(systems, cut(plan.ladder), cut(plan.scores))
+    return AblationPlan(systems, cut(plan.ladder), cut(plan.scores))

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from pipeline.config import CorpusConfig
-from pipeline.corpus import prepare_corpus
-from pipeline.errors import InputError, WorldError
-from pipeline.store import Store
+from pipeline.corpus.corpus import prepare_corpus
+from pipeline.errors import ExternalError, InputError
+from pipeline.store.store import Store
 
 for line in sys.stdin:
     request = json.loads(line)
@@ -22,7 +22,7 @@ for line in sys.stdin:
             "reused": corpus.reused,
             "path": str(corpus.path),
         }
-    except (InputError, WorldError) as error:
+    except (InputError, ExternalError) as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The direction flows -> pipeline -> model, and one third-party system a file."""
+"""The layout: rooms in one order, each third-party system known to one of them, and none of them too large."""
 
 import ast
 from collections.abc import Iterator
@@ -7,78 +7,150 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MAY_IMPORT = {
-    "model": {"model"},
-    "pipeline": {"pipeline", "model"},
-    "infra": {"infra", "pipeline"},
-    "flows": {"flows", "pipeline", "infra"},
+ORDER = (
+    "model",
+    "model.search",
+    "pipeline.errors",
+    "pipeline.gc_tuning",
+    "pipeline.config",
+    "pipeline.overrides",
+    "pipeline.store",
+    "pipeline.rows",
+    "pipeline.corpus.captions",
+    "pipeline.corpus",
+    "pipeline.inference",
+    "pipeline.batches",
+    "pipeline.metrics",
+    "pipeline.training",
+    "pipeline.evaluation",
+    "pipeline.ablation",
+    "pipeline.registry",
+    "pipeline.serving",
+    "pipeline.cluster",
+    "infra",
+    "flows",
+    "flows.commands",
+)
+"""The rooms from the ground up: each imports those before it, and no other."""
+ROOM_OF_SYSTEM = {
+    "pyarrow.fs": {"pipeline.store"},
+    "pyarrow.parquet": {"pipeline.rows"},
+    "pyarrow.ipc": {"pipeline.batches"},
+    "pyarrow": {"pipeline.store", "pipeline.rows", "pipeline.batches"},  # Its arrays: these three alone.
+    "datasets": {"pipeline.corpus"},
+    "huggingface_hub": {"pipeline.corpus"},
+    "sentencepiece": {"pipeline.inference"},
+    "sacrebleu": {"pipeline.metrics"},
+    "matplotlib": {"pipeline.ablation"},
+    "mlflow": {"pipeline.registry"},
+    "ray": {"pipeline.cluster"},
+    "starlette": {"pipeline.cluster"},
+    "psycopg": {"infra"},
+    "psutil": {"infra"},
+    "httpx": {"infra"},
+    "prefect": {"flows", "infra"},
+    "typer": {"flows.commands"},
+    "rich": {"flows.commands"},
 }
-FILES_OF_SYSTEMS = {
-    "ray": {
-        "pipeline/cluster.py",
-        "pipeline/distributed.py",
-        "pipeline/ray_run.py",
-        "pipeline/ray_translation.py",
-        "pipeline/ray_worker.py",
-        "pipeline/serving.py",
-    },
-    "mlflow": {
-        "pipeline/runs.py",
-        "pipeline/ablation_runs.py",
-        "pipeline/registry.py",
-        "pipeline/pulled.py",
-        "pipeline/pyfunc.py",
-        "pipeline/scored_runs.py",
-    },
-    "prefect": {
-        "flows/tasks.py",
-        "flows/train.py",
-        "flows/ablation.py",
-        "flows/evaluate.py",
-        "flows/translate.py",
-        "flows/server.py",
-        "infra/pool.py",
-        "infra/profile.py",
-    },
-    "psycopg": {"infra/postgres.py"},
-    "psutil": {"infra/processes.py"},
-    "httpx": {"infra/services.py"},
-    "datasets": {"pipeline/sources.py"},
-    "huggingface_hub": {"pipeline/hub.py"},
-    "sentencepiece": {"pipeline/subwords.py"},
-    "sacrebleu": {"pipeline/metrics.py"},
-    "matplotlib": {"pipeline/report.py"},
-    "pyarrow": {"pipeline/encoding.py", "pipeline/storage.py", "pipeline/text_files.py"},
-}
-FILES_OF_PACKAGES = [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
+FILES_WITH_PREFECT = {"infra/orchestrator.py"}
+"""Beside `flows/`."""
+CAPTIONS = "pipeline.corpus.captions"
+MOST_LINES, MOST_FILES = 300, 12
+FILES = [path for package in ("model", "pipeline", "infra", "flows") for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def name_of(path: Path) -> str:
+    """Return a file's name as a module."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str | None:
+    """Return the room that a module is in: the longest that its name begins with."""
+    fitting = [room for room in ORDER if f"{module}.".startswith(f"{room}.")]
+    return max(fitting, key=len, default=None)
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield the top-level packages that a file imports anywhere; relative imports stay within its own."""
+    """Yield the full names that a file imports anywhere, relative ones too."""
+    here = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text("utf8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module.partition(".")[0]
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(here.split(".")[: len(here.split(".")) - node.level + 1]) if node.level else ""
+            source = ".".join(part for part in (base, node.module) if part)
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+ids = [str(path.relative_to(ROOT)) for path in FILES]
 
 
 def test_there_are_files_to_look_at() -> None:
-    assert len(FILES_OF_PACKAGES) > 30
+    assert len(FILES) > 100
+    assert "pipeline.store.storage.Folder" in set(imports(ROOT / "pipeline/store/store.py"))
+    assert "model.attention.SourceMemory" in set(imports(ROOT / "model/search/beam.py"))
 
 
-@pytest.mark.parametrize("path", FILES_OF_PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    assert set(imports(path)) & set(MAY_IMPORT) <= MAY_IMPORT[package]
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
+    room = room_of(name_of(path))
+    if path == ROOT / "pipeline/__init__.py":
+        assert not list(imports(path))
+        return
+    assert room is not None, f"{path} is in no room; add it to ORDER"
+    above = {name for name in imports(path) if (other := room_of(name)) and ORDER.index(other) > ORDER.index(room)}
+    assert not above
 
 
-@pytest.mark.parametrize(("system", "files"), FILES_OF_SYSTEMS.items())
-def test_a_third_party_system_is_known_to_few_files_and_a_file_to_one_system(system: str, files: set[str]) -> None:
-    assert {str(path.relative_to(ROOT)) for path in FILES_OF_PACKAGES if system in imports(path)} == files
+def test_only_the_pool_and_the_door_know_what_is_theirs() -> None:
+    """The captions have one door; `inference` runs without the rest of the pipeline."""
+    for path in FILES:
+        inside = room_of(name_of(path)) == CAPTIONS
+        entered = {name for name in imports(path) if name.startswith(CAPTIONS)}
+        assert inside or entered <= {f"{CAPTIONS}.generate_pairs"}, path
+    for path in (ROOT / "pipeline/inference").glob("*.py"):
+        ours = {name for name in imports(path) if name.startswith("pipeline.")}
+        assert all(name.startswith(("pipeline.inference.", "pipeline.errors.")) for name in ours), path
+
+
+@pytest.mark.parametrize(("system", "rooms"), ROOM_OF_SYSTEM.items())
+def test_a_third_party_system_is_known_to_one_room(system: str, rooms: set[str]) -> None:
+    knowing = {path for path in FILES if any(f"{name}.".startswith(f"{system}.") for name in imports(path))}
+    assert {room_of(name_of(path)) for path in knowing} == rooms
+    if system == "prefect":
+        outside = {str(path.relative_to(ROOT)) for path in knowing if room_of(name_of(path)) == "infra"}
+        assert outside == FILES_WITH_PREFECT
 
 
 def test_the_model_is_pure_torch() -> None:
     standard = {"typing", "dataclasses", "collections", "math", "random"}
-    for path in (ROOT / "model").glob("*.py"):
-        foreign = set(imports(path)) - standard - {"torch", "pydantic", "model"}
+    for path in (ROOT / "model").rglob("*.py"):
+        foreign = {name.partition(".")[0] for name in imports(path)} - standard - {"torch", "pydantic", "model"}
         assert foreign == set(), path
+
+
+def test_no_file_and_no_room_is_too_large() -> None:
+    long = {name: lines for name, path in zip(ids, FILES, strict=True) if (lines := line_count(path)) > MOST_LINES}
+    assert set(long) <= {"pipeline/corpus/captions/frames.py"}, long
+    sizes = {folder: len(list(folder.glob("*.py"))) for folder in {path.parent for path in FILES}}
+    rooms = {str(folder.relative_to(ROOT)): size for folder, size in sizes.items() if folder.parts[-1] in ROOM_NAMES}
+    assert all(size <= MOST_FILES for room, size in rooms.items() if "captions" not in room), rooms
+
+
+ROOM_NAMES = {room.rpartition(".")[2] for room in ORDER if room.startswith("pipeline.")}
+
+
+def line_count(path: Path) -> int:
+    """Return the lines of a file."""
+    return path.read_text("utf8").count("\n")
+
+
+def test_every_room_says_what_it_is() -> None:
+    map_of_rooms = (ROOT / "pipeline/__init__.py").read_text("utf8")
+    for folder in sorted(
+        path for path in (ROOT / "pipeline").iterdir() if path.is_dir() and path.name != "__pycache__"
+    ):
+        tree = ast.parse((folder / "__init__.py").read_text("utf8"))
+        assert ast.get_docstring(tree), folder
+        assert len(tree.body) == 1, f"{folder}: nothing is re-exported"
+        assert f"    {folder.name} " in map_of_rooms, f"{folder} is not in the list of rooms"

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.captions import generate_pairs
+from pipeline.corpus.captions import generate_pairs
 
 NMT = str(Path(sys.executable).with_name("nmt"))
 

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from pipeline.translator import Translator
+from pipeline.inference.translator import Translator
 
 BATCHES = (1, 128, 256)
 PASSES = 3

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from model.config import ModelConfig
-from pipeline.worker import use_threads
+from pipeline.training.worker import use_threads
 from tests.benchmarks.training import make_shares, ours
 
 SIZES = [(2048, 8000), (4096, 8000), (8192, 8000), (2048, 16_000), (2048, 32_000)]
@@ -27,8 +27,8 @@ def peak(tokens: int, vocabulary: int) -> dict[str, float]:
     window = ours(ModelConfig(), shares, vocabulary=vocabulary)
     window()
     window()
-    words = max(share.batch.target_BT[:, 1:].numel() for share in shares)
-    return {"at its start": before, "at its peak": resident(), "whole logits": words * vocabulary * 4 / 2**20}
+    tokens = max(share.batch.target_BT[:, 1:].numel() for share in shares)
+    return {"at its start": before, "at its peak": resident(), "whole logits": tokens * vocabulary * 4 / 2**20}
 
 
 def measure() -> dict[str, float]:

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.captions import generate_pairs
-from pipeline.pulled import PulledModel, pull_model
-from pipeline.runs import tracking_uri
-from pipeline.store import Store
-from pipeline.tables import markdown_table
+from pipeline.corpus.captions import generate_pairs
+from pipeline.evaluation.tables import markdown_table
+from pipeline.registry.pulled import PulledModel, pull_model
+from pipeline.registry.runs import tracking_uri
+from pipeline.store.store import Store
 from tests.conftest import free_port, server
 
 BIN = Path(sys.executable).parent

@@ -19,19 +19,19 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import one_line_errors, quieten_libraries
+from flows.commands.console import one_line_errors, quieten_libraries
 from model.config import ModelConfig
-from model.search import SearchConfig
-from pipeline.captions import generate_pairs
-from pipeline.collate import Ragged
+from model.search.config import SearchConfig
+from pipeline.batches.collate import Ragged
+from pipeline.corpus.captions import generate_pairs
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
+from pipeline.inference.translator import Translator
 from pipeline.overrides import build_config
-from pipeline.precision import has_bf16
-from pipeline.pulled import pull_model
-from pipeline.store import Store
-from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
-from pipeline.training import Hooks
-from pipeline.translator import Translator
-from pipeline.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
+from pipeline.registry.pulled import pull_model
+from pipeline.store.store import Store
+from pipeline.training.precision import has_bf16
+from pipeline.training.trainer import Hooks
+from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
 from tests.benchmarks import decoding, memory, workers
 from tests.benchmarks.training import DEVICE, EnoughError, make_shares, ours, plain, products_rate, rates
 

@@ -15,13 +15,13 @@ import torch
 from model.config import ModelConfig
 from model.decoder import InputFeedingDecoder
 from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
-from pipeline.batches import Lengths, plan_epoch, share_rows
-from pipeline.collate import Ragged, collate
+from pipeline.batches.collate import Ragged, collate
+from pipeline.batches.plan import Lengths, plan_epoch, share_rows
 from pipeline.config import Precision, TrainingConfig
-from pipeline.precision import products_in
-from pipeline.products import limit
-from pipeline.speed_limit import shape_of
-from pipeline.training import Epochs, Hooks, Share, Trainer
+from pipeline.training.matmul import limit
+from pipeline.training.precision import products_in
+from pipeline.training.speed_limit import shape_of
+from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 from tests.benchmarks.plain import PlainSeq2Seq
 
 VOCABULARY, TOKENS, BATCHES, WINDOWS = 8000, 2048, 12, 5
@@ -34,7 +34,7 @@ Window = Callable[[], float]
 def make_shares(
     tokens: int = TOKENS, vocabulary: int = VOCABULARY, rank: int = 0, workers: int = 1, batches: int = BATCHES
 ) -> list[Share]:
-    """Return a worker's shares of batches of sentences as long as those of Multi30k, of any words."""
+    """Return a worker's shares of batches of sentences as long as those of Multi30k, of any tokens."""
     generator = np.random.default_rng(1)
     source = np.clip(generator.normal(15.0, 4.5, 20_000).round(), 5, 40).astype(np.int64)
     target = np.clip(source + generator.normal(0.0, 2.0, source.size).round(), 5, 40).astype(np.int64)
@@ -51,8 +51,8 @@ def make_shares(
 
 
 def words_of(shares: Sequence[Share]) -> int:
-    """Return the target words of all, padding not counted."""
-    return sum(shape_of(share.batch).words for share in shares)
+    """Return the target tokens of all, padding not counted."""
+    return sum(shape_of(share.batch).tokens for share in shares)
 
 
 class EnoughError(Exception):
@@ -98,13 +98,13 @@ def plain(config: ModelConfig, shares: Sequence[Share]) -> Window:
     torch.manual_seed(1)
     network = PlainSeq2Seq(config, VOCABULARY).to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    batches: list[tuple[Batch, int]] = [(share.batch, shape_of(share.batch).words) for share in shares]
+    batches: list[tuple[Batch, int]] = [(share.batch, shape_of(share.batch).tokens) for share in shares]
 
     def window() -> float:
         began = time.perf_counter()
-        for batch, words in batches:
+        for batch, tokens in batches:
             optimizer.zero_grad()
-            loss = network(batch) / words
+            loss = network(batch) / tokens
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
@@ -115,7 +115,7 @@ def plain(config: ModelConfig, shares: Sequence[Share]) -> Window:
 
 
 def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, float]:
-    """Return the target words a second of each, by windows that alternate."""
+    """Return the target tokens a second of each, by windows that alternate."""
     taken: dict[str, list[float]] = {name: [] for name in windows}
     for window in windows.values():
         window()  # warms up
@@ -126,7 +126,7 @@ def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, f
 
 
 def products_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
-    """Return the target words a second of the matrix products alone, of tensors of that type."""
+    """Return the target tokens a second of the matrix products alone, of tensors of that type."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     with products_in(precision, DEVICE):
         seconds = [limit(config, VOCABULARY, shape_of(share.batch), dtype, DEVICE, 0.1) for share in shares[::3]]

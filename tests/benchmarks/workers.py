@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from model.config import ModelConfig
-from pipeline.worker import use_threads
+from pipeline.training.worker import use_threads
 from tests.benchmarks.training import WINDOWS, make_shares, ours, words_of
 
 

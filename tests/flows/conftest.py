@@ -15,8 +15,8 @@ from mlflow.tracking import MlflowClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from safetensors.torch import load_file, save_file
 
-from pipeline.bundle import PYFUNC
-from pipeline.cluster import ray_cluster
+from pipeline.cluster.connection import ray_cluster
+from pipeline.registry.bundle import PYFUNC
 from tests.conftest import SERVERS, CommandLine, command_line
 
 

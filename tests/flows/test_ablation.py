@@ -11,8 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows.ablation import ablation
-from flows.view import CURRENT_VIEW, LogView
-from pipeline.ablation import Plan, plan_ablation
+from flows.progress import CURRENT_VIEW, LogView
+from pipeline.ablation.systems import AblationPlan, plan_ablation
 from pipeline.config import RunConfig
 from tests.conftest import TINY, command_line
 from tests.outcomes import smaller
@@ -30,7 +30,7 @@ OVERRIDES = TINY | {
 }
 
 
-def two_systems(preset: RunConfig) -> Plan:
+def two_systems(preset: RunConfig) -> AblationPlan:
     return smaller(plan_ablation(preset), *SYSTEMS)
 
 

@@ -8,9 +8,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.presets import load_config
 from flows.train import train
-from pipeline.cluster import ray_cluster
-from pipeline.pulled import PulledModel, pull_model
-from pipeline.store import Store
+from pipeline.cluster.connection import ray_cluster
+from pipeline.registry.pulled import PulledModel, pull_model
+from pipeline.store.store import Store
 from tests.conftest import TINY
 
 SYSTEMS = (

@@ -10,7 +10,7 @@ import sacrebleu
 from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from flows.evaluate import evaluate
 from pipeline.errors import InputError
 from tests.flows.conftest import FinishedRun

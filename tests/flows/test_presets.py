@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from flows.presets import load_config, preset_names
-from pipeline.corpus import prepare_corpus
+from pipeline.batches.tokenizer import train_tokenizer
+from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import InputError
-from pipeline.store import Store
-from pipeline.tokenizer import train_tokenizer
+from pipeline.store.store import Store
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -9,7 +9,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from tests.conftest import SERVERS
 from tests.flows.conftest import FinishedRun
 

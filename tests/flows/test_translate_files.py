@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.translate import translate
-from pipeline.bulk_translation import CHUNK_TEXTS
-from pipeline.captions import generate_pairs
+from pipeline.cluster.serving import Serving, serving
+from pipeline.corpus.captions import generate_pairs
 from pipeline.errors import InputError
-from pipeline.model_process import ModelProcess
-from pipeline.pulled import PulledModel, pull_model
-from pipeline.requests import Ask
-from pipeline.serving import Serving, serving
-from pipeline.store import Store
+from pipeline.registry.pulled import PulledModel, pull_model
+from pipeline.serving.bulk_translation import CHUNK_TEXTS
+from pipeline.serving.model_process import ModelProcess
+from pipeline.serving.protocol import Ask
+from pipeline.store.store import Store
 from tests.flows.conftest import FinishedRun
 
 SENTENCES = [source for source, _ in generate_pairs(3 * CHUNK_TEXTS + 10, seed=8)]

@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from flows.cli import app
+from flows.commands.app import app
 from infra.services import HEARTBEAT_SECONDS, NO_TELEMETRY
 from tests.infra.manifests import (
     EVERYWHERE,

@@ -93,7 +93,7 @@ def test_every_server_refuses_who_has_no_secret(machine: Machine) -> None:
 def test_the_cluster_that_a_training_starts_itself_listens_on_loopback_only(tmp_path: Path) -> None:
     program = """
 import flows, psutil
-from pipeline.cluster import ray_cluster
+from pipeline.cluster.connection import ray_cluster
 with ray_cluster():
     pids = {process.pid for process in psutil.Process().children(recursive=True)}
     found = {c.laddr.ip for c in psutil.net_connections("inet") if c.pid in pids and c.status == "LISTEN"}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from model.search import Hypothesis, SearchConfig, search
+from model.search.config import SearchConfig
+from model.search.hypotheses import Hypothesis
+from model.search.search import search
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
 
 SOURCES = [[5, 6, 7, 8, 3], [9, 3], [10, 11, 12, 3], [13, 5, 13, 3], [6, 3]]

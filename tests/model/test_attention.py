@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.attention import Attention, Memory, make_attention
+from model.attention import Attention, SourceMemory, make_attention
 from model.config import AttentionKind, ModelConfig
 from model.encoder import Encoding
 from tests.model.combinations import SCORES
@@ -12,7 +12,7 @@ from tests.model.combinations import SCORES
 LENGTHS = torch.tensor([5, 1, 3])
 
 
-def make(score: AttentionKind, window: int | None, coverage: bool) -> tuple[Attention, Memory, Tensor]:
+def make(score: AttentionKind, window: int | None, coverage: bool) -> tuple[Attention, SourceMemory, Tensor]:
     """Return attention, the memory of three padded sentences whose padding is not zero, and queries."""
     torch.manual_seed(1)
     config = ModelConfig(

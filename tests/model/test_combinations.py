@@ -9,11 +9,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from model.beam import beam_search
 from model.config import ModelConfig
 from model.forcing import TeacherForcing
-from model.hypotheses import Task
-from model.search import SearchConfig, search
+from model.search.beam import beam_search
+from model.search.config import SearchConfig
+from model.search.hypotheses import SearchRequest
+from model.search.search import search
 from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
 from tests.model.combinations import (
     COMBINATIONS,
@@ -91,8 +92,8 @@ def test_a_beam_of_one_is_greedy(model: Seq2Seq) -> None:
     batch = make_batch(extra=1)
     greedy = search(model, batch.source_BS, batch.source_lengths_B, LIMIT)
     memory, state = model.encode(batch.source_BS, batch.source_lengths_B)
-    task = Task(model, LIMIT, batch.source_lengths_B, torch.full((len(SOURCES),), 5), attention=False)
-    beam = beam_search(task, memory, state)
+    request = SearchRequest(model, LIMIT, batch.source_lengths_B, torch.full((len(SOURCES),), 5), attention=False)
+    beam = beam_search(request, memory, state)
     expected = greedy_words(model, batch, 5)
     assert [found[0].tokens for found in greedy] == [found[0].tokens for found in beam] == expected
     assert [found[0].score for found in greedy] == pytest.approx([found[0].score for found in beam])

@@ -57,10 +57,13 @@ def test_a_network_with_dropout_equals_its_equations_with_the_same_masks(config:
     def draw(drawn: DropoutNoise, size: int, times: int = 1) -> list[torch.Tensor]:
         return [drawn.mask(torch.ones(3, 1, size).double())[:, 0] for _ in range(times)]
 
-    drawn, between = noise(), config.layers - 1
+    drawn, layer_masks = noise(), config.layers - 1
     (source_word,) = draw(drawn, config.embedding_size)
-    encoder_layers, (annotation,) = draw(drawn, config.annotation_size, between), draw(drawn, config.annotation_size)
-    decoder_layers = draw(drawn, config.decoder_size, between)
+    encoder_layers, (annotation,) = (
+        draw(drawn, config.annotation_size, layer_masks),
+        draw(drawn, config.annotation_size),
+    )
+    decoder_layers = draw(drawn, config.decoder_size, layer_masks)
     (target_word,), (readout,) = draw(drawn, config.embedding_size), draw(drawn, config.readout_size)
     expected = torch.zeros((), dtype=torch.float64)
     for row, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):

@@ -17,7 +17,7 @@ def test_equals_torchs_cross_entropy_with_label_smoothing() -> None:
         expected = F.cross_entropy(logits, target.flatten(), ignore_index=0, reduction="sum", label_smoothing=smoothing)
         torch.testing.assert_close(loss.smoothed, expected)
         torch.testing.assert_close(loss.nll, F.cross_entropy(logits, target.flatten(), ignore_index=0, reduction="sum"))
-        assert loss.words == 5
+        assert loss.tokens == 5
 
 
 def test_gradient_in_double_precision() -> None:
@@ -37,8 +37,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = [values.requires_grad_() for values in (states, projection, bias)]
     target = torch.randint(0, 6, (4, 5))
     results = []
-    for words in (1, 3, 1000):
-        monkeypatch.setattr("model.loss.CHUNK_WORDS", words)
+    for tokens in (1, 3, 1000):
+        monkeypatch.setattr("model.loss.CHUNK_TOKENS", tokens)
         loss = summed_cross_entropy(states, projection, bias, target, 0, 0.2)
         results.append([loss.smoothed, loss.nll, *torch.autograd.grad(3 * loss.smoothed, inputs)])
     for other in results[1:]:
@@ -51,7 +51,7 @@ def test_of_a_word_whose_probability_is_rounded_to_zero_the_loss_is_still_a_numb
 
 
 def test_logits_never_stand_whole_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.loss.CHUNK_WORDS", 8)
+    monkeypatch.setattr("model.loss.CHUNK_TOKENS", 8)
     states, projection = torch.randn(16, 16, 4, requires_grad=True), torch.randn(5000, 4, requires_grad=True)
     target = torch.randint(1, 5000, (16, 16))
     with torch.profiler.profile(profile_memory=True) as profile:

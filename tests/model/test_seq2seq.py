@@ -27,7 +27,7 @@ def test_a_batch_is_the_sum_of_its_sentences(model: Seq2Seq) -> None:
     singles = [model(make_batch([s], [t]), label_smoothing=0.1) for s, t in zip(SOURCES, TARGETS, strict=True)]
     batch = model(make_batch(extra=2), label_smoothing=0.1)
     torch.testing.assert_close(batch.smoothed, sum(loss.smoothed for loss in singles))
-    assert batch.words == sum(loss.words for loss in singles) == 9
+    assert batch.tokens == sum(loss.tokens for loss in singles) == 9
 
 
 def test_shares_with_dropout_add_up_to_the_whole(model: Seq2Seq) -> None:

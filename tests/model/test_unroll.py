@@ -37,7 +37,7 @@ def read(decoder: InputFeedingDecoder, inputs: list[Tensor], *, unrolled: bool) 
     encoding = Encoding(annotations, (((annotations[:, 0],),),))
     memory = decoder.remember(encoding, torch.tensor([SOURCE, 1, 2]), tuple(masks))
     pairs = tuple(zip(states[::2], states[1::2], strict=True))
-    state = DecoderState(pairs, fed, memory.padding_BS[:, :0])
+    state = DecoderState(pairs, fed, memory.padding_bias_BS[:, :0])
     return decoder.read_out(embedded, state, memory) if unrolled else decoder(embedded, state, memory)[1]
 
 

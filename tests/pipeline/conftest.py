@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from model.config import ModelConfig
-from model.search import SearchConfig
+from model.search.config import SearchConfig
 from model.seq2seq import Seq2Seq
-from pipeline.captions import generate_pairs
-from pipeline.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
-from pipeline.translator import Translator
+from pipeline.corpus.captions import generate_pairs
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
+from pipeline.inference.translator import Translator
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ import torch
 
 from model.config import ModelConfig
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
-from pipeline.batches import Lengths, plan_epoch, share_rows, split_share
-from pipeline.collate import Ragged, collate
+from pipeline.batches.collate import Ragged, collate
+from pipeline.batches.plan import Lengths, plan_epoch, share_rows, split_share
 from pipeline.config import TrainingConfig
-from pipeline.training import Epochs, Hooks, Share, Trainer
+from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 
 VOCABULARY = 14
 Figures = dict[str, float]

@@ -1,0 +1,104 @@
+"""What every command needs around it: errors in one line, progress on standard error, libraries that keep quiet."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
+from typing import Any
+
+from rich.console import Console
+
+from flows.commands.terminal_view import TerminalView
+from flows.progress import CURRENT_VIEW, LogView
+from pipeline.errors import ExternalError, InputError
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with one line for what is no bug; let a bug have its traceback.
+
+    Around each command, and not around all: Typer ends the process for Ctrl-C in its own way, without a word.
+    """
+    try:
+        yield
+    except (InputError, ExternalError) as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does: not worth a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}; nothing half-written was kept: mend it and give the command again")
+    except KeyboardInterrupt:
+        print("nmt: stopped; give the same command again to go on", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    print(f"nmt: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
+
+
+@contextmanager
+def _display() -> Iterator[None]:
+    """Show a run on standard error: live on a terminal, one line an event elsewhere."""
+    console = Console(stderr=True)
+    view: LogView
+    shown: AbstractContextManager[None]
+    if console.is_terminal:
+        view = terminal = TerminalView(console)
+        shown = terminal.shown()
+    else:
+        view, shown = LogView(lambda line: print(line, file=sys.stderr, flush=True)), nullcontext()  # noqa: T201
+    token = CURRENT_VIEW.set(view)
+    try:
+        with shown:
+            yield
+    finally:
+        CURRENT_VIEW.reset(token)
+
+
+@contextmanager
+def reachable_prefect() -> Iterator[None]:
+    """Turn a Prefect server that does not answer into a ExternalError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to reach API"):
+            raise
+        raise ExternalError(f"PREFECT_API_URL: {error}; start that server or unset the variable") from None
+
+
+def quieten_libraries() -> None:
+    """Keep the libraries' own logs off the console: errors arrive as exceptions, progress by our view."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("alembic", "ray", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+@contextmanager
+def running_flow(module: str) -> Iterator[Any]:
+    """Yield the module of a flow, with its Prefect server up, where none is named; and show what it does.
+
+    Prefect is imported in here: what is refused before a flow runs is refused at once.
+    """
+    quieten_libraries()
+    from infra.stack import use_running_stack
+    from pipeline.store.storage import check_storage
+
+    check_storage()
+    use_running_stack()
+    from flows.server import start_temporary_server
+
+    with _display(), reachable_prefect():
+        until_it_answers = start_temporary_server()
+        found = import_module(module)
+        until_it_answers()
+        yield found

@@ -1,0 +1,168 @@
+"""The commands that use registered models: score, translate, serve."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import flows.commands.search_options as opt
+from flows.commands.console import one_line_errors, quieten_libraries, running_flow
+from flows.commands.serve import serve_until_stopped
+from flows.presets import load_config
+from pipeline.corpus.splits import find_split
+from pipeline.errors import InputError
+from pipeline.overrides import parse_overrides
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="registered model (its champion) or URI such as models:/captions/3")
+]
+SMALL_BYTES = 2**20
+"""A text of so many bytes is translated here and now; starting workers for it would take longer."""
+
+
+@one_line_errors()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="registered model (its champion) or URI such as models:/captions/3")],
+    against: Annotated[
+        str | None, typer.Option("--against", "-a", help="another, to compare on the same sentences")
+    ] = None,
+    preset: Annotated[str, typer.Option("--preset", "-p", help="whose corpus to score on")] = "captions",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="FIELD=VALUE", help="such as corpus.path=news.tsv; repeatable"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test; a single file is scored whole")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
+) -> None:
+    """Score a registered model on a corpus, or compare it with another: BLEU, chrF and TER, with intervals and a test.
+
+    The corpus is that of a preset; --set corpus.path=news.tsv replaces it by your own.
+    """
+    values, wanted = parse_overrides(overrides or []), find_split(split)
+    load_config(preset, values)
+    with running_flow("flows.evaluate") as flow:
+        result = flow.evaluate(model, against, preset, values, wanted)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))  # noqa: T201
+        return
+    print(result["markdown"])  # noqa: T201
+    print(f"translations {' '.join(result['translations'])}")  # noqa: T201
+    print(f"MLflow run {result['run_id']} in {result['tracking_uri']}")  # noqa: T201
+
+
+@one_line_errors()
+def translate(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="what to translate: a path or s3:// address; else stdin")
+    ] = None,
+    model: Model = "captions",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="file to write, a path or s3:// address; else standard output")
+    ] = None,
+    column: Annotated[str, typer.Option(help="column of the text in .jsonl and .parquet files")] = "source",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes on Ray, with a model each; else one a CPU for large files")
+    ] = None,
+    beam: opt.Beam = None,
+    length_penalty: opt.LengthPenalty = None,
+    coverage_penalty: opt.CoveragePenalty = None,
+    n_best: opt.NBest = None,
+    min_length: opt.MinLength = None,
+    max_length: opt.MaxLength = None,
+    sample: opt.Sample = False,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    seed: opt.Seed = None,
+    replace_unknown: opt.ReplaceUnknown = None,
+    max_source_length: opt.MaxSourceLength = None,
+    long_lines: opt.LongLines = None,
+    as_json: opt.AsJson = False,
+    attention: opt.Attention = False,
+) -> None:
+    """Translate lines with a registered model: as many lines out as in, in order.
+
+    Large files, packed ones (.gz), .jsonl and .parquet, and those in S3 are translated by workers on Ray into --output;
+    such a run, when it was stopped, goes on where it was. What is not said of the search is as the model was scored.
+    """
+    options = opt.SearchOptions(
+        beam=beam,
+        length_penalty=length_penalty,
+        coverage_penalty=coverage_penalty,
+        n_best=n_best,
+        min_length=min_length,
+        max_length=max_length,
+        sample=sample,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        replace_unknown=replace_unknown,
+        max_source_length=max_source_length,
+        long_lines=long_lines,
+        as_json=as_json,
+        attention=attention,
+    )
+    options.check()
+    if source is not None and (workers is not None or _needs_workers(source, output)):
+        _translate_with_workers(source, output, model, column, workers, options)
+        return
+    if workers is not None:
+        raise InputError(f"--workers {workers}: they take a file, and there is standard input alone; name a FILE")
+    if source is not None and not Path(source).is_file():
+        raise InputError(f"{source}: there is no such file")
+    if output is not None and not Path(output).absolute().parent.is_dir():
+        raise InputError(f"--output {output}: there is no folder {Path(output).absolute().parent}")
+    quieten_libraries()
+    from flows.commands.lines import translate_lines_of
+    from infra.stack import use_running_stack
+
+    use_running_stack()
+    translate_lines_of(model, Path(source) if source else None, Path(output) if output else None, options)
+
+
+def _needs_workers(source: str, output: str | None) -> bool:
+    """Whether it takes more than this process: a large file, or one that is no plain text of this machine."""
+    from pipeline.rows.files import is_plain
+
+    if not is_plain(source) or (output is not None and not is_plain(output)):
+        return True
+    path = Path(source)
+    return path.is_dir() or (output is not None and path.is_file() and path.stat().st_size > SMALL_BYTES)
+
+
+def _translate_with_workers(
+    source: str, output: str | None, model: str, column: str, workers: int | None, options: opt.SearchOptions
+) -> None:
+    if output is None:
+        raise InputError(f"{source}: is translated by workers into a file; name one with --output")
+    with running_flow("flows.translate") as flow:
+        result = flow.translate(source, output, model, column, options.parameters(), workers)
+    print(f"{result['texts']:,} translations in {result['output']}", file=sys.stderr)  # noqa: T201
+
+
+@one_line_errors()
+def serve(
+    model: Model = "captions",
+    host: Annotated[str, typer.Option(help="address to listen on; other than loopback needs a token")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 8000,
+    min_replicas: Annotated[int, typer.Option(min=1, help="processes with a model each, at least")] = 1,
+    max_replicas: Annotated[int | None, typer.Option(min=1, help="at most; else as many as there are CPUs")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPUs of a replica")] = 1,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="requests that are translated together, at most")] = 64,
+) -> None:
+    """Answer requests with a registered model on Ray Serve, until Ctrl-C.
+
+    The protocol is MLflow's: POST /invocations, GET /ping, /health and /version. With NMT_SERVE_TOKEN in the
+    environment requests must bring it as a bearer token.
+    """
+    quieten_libraries()
+    serve_until_stopped(
+        model, host, port, min_replicas=min_replicas, max_replicas=max_replicas, threads=threads, batch=batch
+    )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    for command in (evaluate, translate, serve):
+        app.command()(command)

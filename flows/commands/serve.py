@@ -1,0 +1,47 @@
+"""`nmt serve`: a registered model answers requests until it is told to stop."""
+
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from infra.options import is_loopback
+from infra.processes import busy
+from pipeline.errors import InputError
+
+TOKEN = "NMT_SERVE_TOKEN"  # noqa: S105 - its name
+
+
+def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> None:
+    """Serve a model until Ctrl-C or SIGTERM, with the options of `pipeline.cluster.serving.Serving`.
+
+    Raises InputError for an address other than loopback without a token, a busy port, an unknown model or replicas
+    that the cluster does not have.
+    """
+    token = os.environ.get(TOKEN) or None
+    if token is None and not is_loopback(host):
+        raise InputError(f"--host {host}: others can reach it; set {TOKEN} in the environment to what they must know")
+    reason = busy(host, port)
+    if reason:
+        raise InputError(f"--port {port}: {reason}; choose another")
+    # After what is refused at once: these take seconds.
+    from infra.stack import use_running_stack
+    from pipeline.cluster.serving import Serving, serving
+    from pipeline.registry.pulled import pull_model
+    from pipeline.store.store import Store
+
+    use_running_stack()
+    stopped = threading.Event()
+    pulled = pull_model(model, Store())
+    _say(f"starting {pulled.uri}")
+    with serving(pulled, Serving(host, port, token=token, **options), Store()) as address:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        _say(f"{pulled.uri} answers at {address}/invocations; Ctrl-C ends it")
+        stopped.wait()
+        _say("stopping")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201

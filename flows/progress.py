@@ -1,0 +1,69 @@
+"""How a run shows its progress: one line an event, in a log."""
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Protocol
+
+from pipeline.training.history import Record, is_epoch
+
+STAGE_WIDTH = 12
+
+
+class View(Protocol):
+    """What a flow tells of its progress."""
+
+    def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
+        """Begin a stage; `total` is its work, in what `advanced` counts, where that is known; `state` is shown.
+
+        `system` says which of several systems the stage is of.
+        """
+
+    def advanced(self, amount: float) -> None:
+        """Count work of the current stage as done."""
+
+    def record(self, record: Record) -> None:
+        """Take the figures of a training step or epoch; a stage of training has its epochs as total."""
+
+    def ended(self, summary: str, reused: bool) -> None:
+        """End the current stage."""
+
+
+def epoch_line(record: Record) -> str:
+    """Return what one line says of an epoch."""
+    return (
+        f"epoch {record['epoch']:.0f}: BLEU {record['bleu']:.2f}, perplexity {record['validation_perplexity']:.2f}, "
+        f"training loss {record['train_loss']:.3f}, {record['train_target_tokens_per_second']:,.0f} target tokens/s "
+        f"({record['train_matmul_share']:.0%} of its {'bf16' if record['train_bf16'] else 'fp32'} products' rate)"
+    )
+
+
+class LogView:
+    """One line an event and an epoch."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        """Take where the lines go."""
+        self._write = write
+        self._title, self._began = "", 0.0
+
+    def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
+        """Note the time; a line follows when the stage ends."""
+        self._title = f"{stage:<{STAGE_WIDTH}} " + (f"{system}: " if system else "")
+        self._began = time.monotonic()
+
+    def advanced(self, amount: float) -> None:
+        """Say nothing."""
+
+    def record(self, record: Record) -> None:
+        """Write a line for an epoch."""
+        if is_epoch(record):
+            self._write(f"{self._title}{epoch_line(record)}")
+
+    def ended(self, summary: str, reused: bool) -> None:
+        """Write what the stage made."""
+        took = "reused" if reused else f"{time.monotonic() - self._began:.1f} s"
+        self._write(f"{self._title}{summary} ({took})")
+
+
+CURRENT_VIEW: ContextVar[View | None] = ContextVar("CURRENT_VIEW", default=None)
+"""Set by the command line; a flow that a worker runs finds none and writes to Prefect's log."""

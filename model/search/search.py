@@ -1,0 +1,39 @@
+"""Search, batched over sentences: greedy, with a beam, or sampling.
+
+Shapes: B sentences, S source positions.
+
+A sentence's translation does not depend on what else is in the batch: its limit comes from its own length, its random
+numbers from its own tokens, a hypothesis that ended keeps its score, and a sentence leaves the batch when it is done.
+"""
+
+import torch
+from torch import Tensor
+
+from ..seq2seq import Seq2Seq
+from .beam import beam_search
+from .config import SearchConfig
+from .greedy import greedy_search, sample
+from .hypotheses import Hypothesis, SearchRequest
+
+
+@torch.inference_mode()
+def search(
+    model: Seq2Seq, source_BS: Tensor, lengths_B: Tensor, config: SearchConfig, attention: bool = False
+) -> list[list[Hypothesis]]:
+    """Translate a padded batch; return up to `n_best` hypotheses of each sentence, the best first.
+
+    `attention`: with the weights of every step. Raises ValueError for a coverage penalty without attention.
+    """
+    memory, state = model.encode(source_BS, lengths_B)
+    if config.coverage_penalty and not memory.padding_bias_BS.shape[1]:
+        raise ValueError(
+            f"coverage_penalty={config.coverage_penalty} is made of attention weights, which this model has not; "
+            "set coverage_penalty=0"
+        )
+    request = SearchRequest(model, config, lengths_B, config.limits(lengths_B), attention)
+    if config.temperature is not None:
+        rows = zip(source_BS.tolist(), lengths_B.tolist(), strict=True)
+        return sample(request, memory, state, [row[:length] for row, length in rows])
+    if config.beam == 1:
+        return [[hypothesis] for hypothesis in greedy_search(request, memory, state)]
+    return beam_search(request, memory, state)

@@ -1,0 +1,142 @@
+"""What an ablation measures of its systems: means over seeds, significance, and BLEU by the source's length."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from pipeline.ablation.systems import Row, Table
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.metrics.lengths import Bucket, words
+from pipeline.metrics.metrics import Score, bootstrap, corpus_bleu
+from pipeline.training.trained import TrainedModel
+
+LONGEST_DRAWN = 25
+"""Words of a sentence whose attention is drawn: a longer one makes a picture that nobody can read."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one training of a system came to."""
+
+    system: str
+    seed: int
+    trained: TrainedModel
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds; with one seed there is no deviation."""
+
+    mean: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row of a table with its figures, all of the test set."""
+
+    label: str
+    system: str
+    parameters: int
+    perplexity: Spread
+    bleu: Spread
+    interval: tuple[float, float]
+    """The 95 % bootstrap interval; over several seeds the mean of their bounds."""
+    difference: float | None
+    """BLEU above the row that this one is tested against."""
+    p: float | None
+    """The paired test's; over several seeds the largest."""
+    chrf: Spread
+    epochs: Spread
+    training_seconds: Spread
+    target_tokens_per_second: Spread
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return the mean of values and, of two or more, their sample deviation.
+
+    >>> spread([1.0, 3.0])
+    Spread(mean=2.0, deviation=1.4142135623730951)
+    """
+    return Spread(mean(values), stdev(values) if len(values) > 1 else None)
+
+
+def measure(table: Table, outcomes: Sequence[Outcome], samples: int) -> list[Measured]:
+    """Return a table's rows with their figures; `samples` is of the bootstrap."""
+    by_label = {row.label: row for row in table.rows}
+    return [_measure(row, by_label.get(row.against or ""), outcomes, samples) for row in table.rows]
+
+
+def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples: int) -> Measured:
+    own = of_system(row.system, outcomes)
+    others = of_system(against.system, outcomes) if against else []
+    tests = [_tested(outcome, others[number] if others else None, samples) for number, outcome in enumerate(own)]
+    bleu = spread([_score(outcome, "bleu") for outcome in own])
+    return Measured(
+        label=row.label,
+        system=row.system,
+        parameters=own[0].trained.figures["parameters"],
+        perplexity=spread([_score(outcome, "perplexity") for outcome in own]),
+        bleu=bleu,
+        interval=(mean(test.low for test in tests), mean(test.high for test in tests)),
+        difference=bleu.mean - mean(_score(outcome, "bleu") for outcome in others) if others else None,
+        p=max((test.p for test in tests if test.p is not None), default=None),
+        chrf=spread([_score(outcome, "chrf") for outcome in own]),
+        epochs=spread([float(outcome.trained.figures["epochs"]) for outcome in own]),
+        training_seconds=spread([outcome.trained.figures["training_seconds"] for outcome in own]),
+        target_tokens_per_second=spread([outcome.trained.figures["target_tokens_per_second"] for outcome in own]),
+    )
+
+
+def _tested(outcome: Outcome, against: Outcome | None, samples: int) -> Score:
+    translations, references = test_set(outcome)
+    before = [test_set(against)[0]] if against else []
+    return bootstrap([*before, translations], references, samples)[-1]["BLEU"]
+
+
+def of_system(system: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes of a system in the order of their seeds."""
+    return sorted((outcome for outcome in outcomes if outcome.system == system), key=lambda outcome: outcome.seed)
+
+
+def test_set(outcome: Outcome) -> tuple[list[str], list[str]]:
+    """Return the translations of the test set, and its references."""
+    rows = list(outcome.evaluation.translations("test"))
+    return [row["translation"] for row in rows], [row["reference"] for row in rows]
+
+
+def _score(outcome: Outcome, name: str) -> float:
+    return float(outcome.evaluation.figures["test"][name])
+
+
+def bleu_by_length(system: str, outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> list[float]:
+    """Return a system's BLEU of each bucket of source words, the mean over its seeds."""
+    return [mean(scores) for scores in zip(*_bucket_scores(of_system(system, outcomes), buckets), strict=True)]
+
+
+def _bucket_scores(outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> Iterator[list[float]]:
+    for outcome in outcomes:
+        rows = [(words(row["source"]), row) for row in outcome.evaluation.translations("test")]
+        inside = [[row for length, row in rows if bucket.first <= length <= bucket.last] for bucket in buckets]
+        yield [
+            corpus_bleu([row["translation"] for row in share], [row["reference"] for row in share]) for share in inside
+        ]
+
+
+def choose_sentences(sentences: Sequence[str], number: int) -> list[int]:
+    """Return the places of `number` sentences from short to long (of one: the median), the same on every call.
+
+    The shortest and longest twentieth are left out, and those over 25 words; equal sentences count once.
+
+    >>> choose_sentences(["a b c", "a", "a b", "a"], 2)
+    [1, 0]
+    """
+    places = list({sentence: place for place, sentence in reversed(list(enumerate(sentences)))}.values())
+    drawn = [place for place in places if words(sentences[place]) <= LONGEST_DRAWN] or places
+    drawn.sort(key=lambda place: (words(sentences[place]), place))
+    usual = drawn[len(drawn) // 20 : len(drawn) - len(drawn) // 20]
+    if number == 1:
+        return [usual[len(usual) // 2]]
+    ranks = [round(step * (len(usual) - 1) / (number - 1)) for step in range(number)]
+    return [usual[rank] for rank in dict.fromkeys(ranks)]

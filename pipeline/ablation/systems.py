@@ -1,0 +1,162 @@
+"""Which systems an ablation compares: the ladder from the bare network to attention, and the scores of attention."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import RunConfig
+from pipeline.errors import InputError
+from pipeline.overrides import build_config, dump_fields
+
+SCORES = ("dot", "scaled-dot", "general", "concat", "mlp")
+DEFAULT_DROPOUT = 0.2
+"""Of the step `+ dropout` where the preset has none."""
+NO_STEP = {"decoder": "luong", "coverage": False, "local_window": None, "peeky": False, "reversed_source": False}
+"""Fields of the model that the ladder would have to drop in silence where a preset has another value."""
+BASE: Mapping[str, Any] = {"bidirectional": False, "dropout": 0.0, "attention": "none", "input_feeding": False}
+
+
+@dataclass(frozen=True)
+class System:
+    """A model to train, and the name that it goes by."""
+
+    name: str
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: what it is called there, the system, and the row that it is tested against."""
+
+    label: str
+    system: str
+    against: str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to compare, and what a reader must know of them."""
+
+    title: str
+    rows: tuple[Row, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class AblationPlan:
+    """The systems, each trained once a seed, and the tables that show them."""
+
+    systems: tuple[System, ...]
+    ladder: Table
+    scores: Table
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The tables by a short name."""
+        return {"ladder": self.ladder, "scores": self.scores}
+
+    def trainings(self) -> Iterator[System]:
+        """Yield each system with each of its seeds; all have the first before any has the second."""
+        for number in range(self.systems[0].config.ablation.seeds):
+            for system in self.systems:
+                training = system.config.training
+                seeded = training.model_copy(update={"seed": training.seed + number})
+                yield System(system.name, system.config.model_copy(update={"training": seeded}))
+
+
+def plan_ablation(preset: RunConfig) -> AblationPlan:
+    """Return the systems that a preset's ablation trains and compares.
+
+    The ladder goes from the bare network up, a step at a time, and ends at the preset's own model where that has all
+    its steps. The scores are those of the ladder's attentive model without input feeding. A system that both
+    need is one system. What is no step (sizes, cell, layers, bridge, optimizer) is the preset's in all of them.
+
+    Raises InputError for a preset with options that no step has, or whose sizes do not fit a system.
+    """
+    for name, neutral in NO_STEP.items():
+        value = getattr(preset.model, name)
+        if value != neutral:
+            raise InputError(
+                f"model.{name}={str(value).lower()}: no system of the ablation has it; "
+                f"set model.{name}={'null' if neutral is None else str(neutral).lower()}, or compare it by `nmt train`"
+            )
+    budget = {"training.epochs": preset.ablation.epochs or preset.training.epochs}
+    steps = list(_ladder(preset))
+    ladder = [_system(preset, name, changes | budget) for name, changes in steps]
+    attentive = next(changes for name, changes in steps if name == "+ attention")
+    sizes = _size_for_scores(preset)
+    known = {system.config: system for system in ladder}
+    by_score = {}
+    for score in SCORES:
+        system = _system(preset, f"score {score}", attentive | budget | sizes | {"model.attention": score})
+        by_score[score] = known.get(system.config, system)
+    return AblationPlan(
+        tuple(dict.fromkeys([*ladder, *by_score.values()])),
+        _ladder_table(preset, ladder),
+        _scores_table(preset, by_score, sizes),
+    )
+
+
+def _ladder(preset: RunConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each step with the fields that it and those before it set."""
+    attention = "general" if preset.model.attention == "none" else preset.model.attention
+    changes = {f"model.{name}": value for name, value in BASE.items()}
+    yield "base", dict(changes)
+    for name, step in (
+        ("+ bidirectional", {"model.bidirectional": True}),
+        ("+ dropout", {"model.dropout": preset.model.dropout or DEFAULT_DROPOUT}),
+        ("+ attention", {"model.attention": attention}),
+        ("+ input feeding", {"model.input_feeding": True}),
+    ):
+        changes |= step
+        yield name, dict(changes)
+
+
+def _system(preset: RunConfig, name: str, changes: Mapping[str, Any]) -> System:
+    try:
+        return System(name, build_config(dump_fields(preset), changes))
+    except InputError as error:
+        raise InputError(f"ablation, system {name!r}: {error}") from None
+
+
+def _size_for_scores(preset: RunConfig) -> dict[str, Any]:
+    """Return the encoder's size for all scores: dot products need annotations of the decoder's size."""
+    size, rest = divmod(preset.model.decoder_size, 2)
+    if rest:
+        raise InputError(
+            f"model.decoder_size={preset.model.decoder_size}: the scores dot and scaled-dot need annotations of the "
+            "same size, from two directions; set an even model.decoder_size"
+        )
+    return {} if preset.model.encoder_size == size else {"model.encoder_size": size}
+
+
+def _ladder_table(preset: RunConfig, ladder: list[System]) -> Table:
+    rows = [
+        Row(system.name, system.name, before.name if before else None)
+        for before, system in zip([None, *ladder], ladder, strict=False)
+    ]
+    first = ladder[0].config.model
+    caption = (
+        f"Each system is the one before it and one step more. Base: {first.layers} layer(s) of {first.cell.upper()}, "
+        f"an encoder of {first.encoder_size} units that reads in one direction, a decoder of {first.decoder_size} "
+        "units that starts from its last state and has no other view of the source, no dropout. "
+        f"Dropout: {ladder[2].config.model.dropout}. Attention: Luong's, score {ladder[3].config.model.attention}. "
+        "Δ and p: against the row before."
+    )
+    return Table(f"{preset.name}: the ladder", tuple(rows), caption)
+
+
+def _scores_table(preset: RunConfig, by_score: Mapping[str, System], sizes: Mapping[str, Any]) -> Table:
+    rows = [Row(score, by_score[score].name, None if score == "general" else "general") for score in SCORES]
+    size = by_score["dot"].config.model.encoder_size
+    shared = [f"{score} is the ladder's `{s.name}`" for score, s in by_score.items() if not s.name.startswith("score ")]
+    if sizes:
+        note = (
+            f"All have an encoder of 2 x {size} units, not the preset's 2 x {preset.model.encoder_size}: dot and "
+            f"scaled-dot need annotations of the decoder's {preset.model.decoder_size} units, and the same for all is "
+            "fair. So none is a row of the ladder."
+        )
+    else:
+        note = "; ".join(shared) + "." if shared else ""
+    caption = f"The ladder's `+ attention` with each score, without input feeding. {note} Δ and p: against general."
+    return Table(f"{preset.name}: the scores of attention", tuple(rows), " ".join(caption.split()))

@@ -1,0 +1,86 @@
+"""The tables of an ablation as Markdown, and how its figures were measured."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pipeline.ablation.comparison import Measured, Outcome, Spread
+from pipeline.ablation.systems import AblationPlan, Table
+from pipeline.config import RunConfig, corpus_name
+from pipeline.corpus.corpus import Corpus
+from pipeline.evaluation.tables import NOTHING, SIGNIFICANT, markdown_table
+from pipeline.metrics.metrics import bootstrap_signatures, signatures
+from pipeline.store.store import versions
+
+HEADINGS = (
+    "system",
+    "parameters",
+    "perplexity",
+    "BLEU",
+    "95 % interval",
+    "Δ BLEU",
+    "p",
+    "chrF",
+    "epochs",
+    "training",
+    "tokens/s",
+)
+
+
+def comparison_table(table: Table, measured: Sequence[Measured]) -> str:
+    """Return a table of an ablation as Markdown, with its title and caption."""
+    rows = [_cells(row) for row in measured]
+    return f"## {table.title}\n\n{markdown_table(HEADINGS, rows)}\n\n{table.caption}\n"
+
+
+def _cells(row: Measured) -> list[str]:
+    star = "*" if row.p is not None and row.p < SIGNIFICANT else ""
+    return [
+        row.label,
+        f"{row.parameters:,}",
+        _spread(row.perplexity),
+        _spread(row.bleu),
+        f"{row.interval[0]:.2f} – {row.interval[1]:.2f}",
+        NOTHING if row.difference is None else f"{row.difference:+.2f}{star}",
+        NOTHING if row.p is None else f"{row.p:.3f}",
+        _spread(row.chrf),
+        f"{row.epochs.mean:g}" if row.epochs.mean.is_integer() else f"{row.epochs.mean:.1f}",
+        str(timedelta(seconds=round(row.training_seconds.mean))),
+        f"{row.target_tokens_per_second.mean:,.0f}",
+    ]
+
+
+def _spread(value: Spread) -> str:
+    return f"{value.mean:.2f}" + ("" if value.deviation is None else f" ± {value.deviation:.2f}")
+
+
+def conditions(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus) -> str:
+    """Return what a reader needs to judge the tables and to make them again, as a Markdown list."""
+    config = plan.systems[0].config
+    machines = sorted({outcome.trained.machine for outcome in outcomes})
+    tokenizer = outcomes[0].trained.tokenizer
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return "\n".join(
+        [
+            f"- Data: {corpus_name(config.corpus)}, test set of {corpus.figures['pairs']['test']:,} sentences; corpus "
+            f"`{corpus.fingerprint[:16]}`, tokenizer `{tokenizer.fingerprint[:16]}` "
+            f"({tokenizer.figures['target_pieces']:,} pieces).",
+            f"- Budget: at most {config.training.epochs} epochs, ended by {config.training.patience} without a better "
+            "validation BLEU; the best epoch on validation is what is scored, with beam "
+            f"{config.evaluation.beam}. {_seeds(config)}",
+            f"- BLEU: `{signatures()['bleu']}`. Interval and p: sacreBLEU's (paired) bootstrap, "
+            f"`{bootstrap_signatures(config.ablation.bootstrap_samples)['BLEU']}`; * marks p < {SIGNIFICANT}.",
+            f"- chrF: `{signatures()['chrf']}`. Perplexity: of the references' pieces under teacher forcing.",
+            f"- Training: time in optimizer steps, and target tokens a second, with {' or '.join(machines)}.",
+            f"- Versions: {packages}.",
+        ]
+    )
+
+
+def _seeds(config: RunConfig) -> str:
+    first, number = config.training.seed, config.ablation.seeds
+    if number == 1:
+        return f"Seed {first}."
+    return (
+        f"Seeds {first} to {first + number - 1}: mean ± sample deviation. Each seed's translations are tested by "
+        "themselves: the interval's bounds are the seeds' mean, p is the largest of the seeds'."
+    )

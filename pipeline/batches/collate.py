@@ -1,0 +1,62 @@
+"""Ragged token rows to padded tensors.
+
+Shapes: B sentences, S source positions, T target positions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.seq2seq import Batch, SpecialTokens
+from pipeline.batches.plan import Indices
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of tokens, one after the other, as Arrow lays out a list column; `values` may be memory-mapped."""
+
+    values: NDArray[np.int32]
+    offsets: Indices
+    """int64 (rows + 1,): row i is values[offsets[i]:offsets[i + 1]]."""
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Sequence[int]]) -> "Ragged":
+        """Lay out lists of tokens."""
+        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        return cls(np.fromiter((token for row in rows for token in row), np.int32, int(offsets[-1])), offsets)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Ragged"]) -> "Ragged":
+        """Lay out the rows of several, one after the other."""
+        values = np.concatenate([part.values for part in parts]) if parts else np.array([], dtype=np.int32)
+        lengths = np.concatenate([part.lengths for part in parts]) if parts else np.array([], dtype=np.int64)
+        return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    @cached_property
+    def lengths(self) -> Indices:
+        """Tokens of each row."""
+        return np.diff(self.offsets)
+
+    def pad(self, rows: Indices, padding: int) -> NDArray[np.int64]:
+        """Return the rows side by side, (B, longest), filled with `padding` at the end."""
+        starts, lengths = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        positions = np.arange(int(lengths.max(initial=0)))
+        inside = positions < lengths[:, None]
+        padded = np.full(inside.shape, padding, dtype=np.int64)
+        padded[inside] = self.values[(starts[:, None] + positions)[inside]]
+        return padded
+
+
+def collate(source: Ragged, target: Ragged, rows: Indices, tokens: SpecialTokens, device: torch.device) -> Batch:
+    """Return the batch of the pairs `rows`; rows end with `end`, and `start` is put before each target."""
+    target_BT = target.pad(rows, tokens.padding)
+    start_B1 = np.full((rows.size, 1), tokens.start, dtype=np.int64)
+    return Batch(
+        source_BS=torch.from_numpy(source.pad(rows, tokens.padding)).to(device),
+        source_lengths_B=torch.from_numpy(source.lengths[rows]).to(device),
+        target_BT=torch.from_numpy(np.concatenate([start_B1, target_BT], axis=1)).to(device),
+    )

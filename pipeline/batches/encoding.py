@@ -1,0 +1,119 @@
+"""The stage that turns sentences into token rows, in Arrow files that workers map into memory."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from model.seq2seq import SPECIAL_TOKENS
+from pipeline.batches.collate import Ragged
+from pipeline.batches.plan import Lengths, padding_share, plan_epoch
+from pipeline.batches.tokenizer import Tokenizer
+from pipeline.config import BatchingConfig
+from pipeline.corpus.corpus import Corpus
+from pipeline.errors import InputError
+from pipeline.inference.subwords import Subwords
+from pipeline.store.store import Figures, Stage, Store
+
+PAIRS_AT_ONCE = 10_000
+EncodedSplit = Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """The encoded training and validation pairs in the store, and what they were made from."""
+
+    path: Path
+    fingerprint: str
+    figures: Figures
+    reused: bool
+    corpus: Corpus
+    tokenizer: Tokenizer
+
+    def open(self, split: EncodedSplit) -> tuple[Ragged, Ragged]:
+        """Map a split's source and target rows into memory."""
+        return open_rows(self.path / f"{split}.arrow")
+
+
+def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, store: Store) -> EncodedCorpus:
+    """Encode the training and the validation pairs.
+
+    Reads both splits of the corpus. Leaves train.arrow and validation.arrow: one record batch each, with
+    the list columns `source` and `target` of int32 tokens, `end` last. Training pairs with a side of more than
+    `config.max_length` tokens are left out and counted; validation pairs are all kept.
+    Its figures say so, with tokens per split, unknown tokens, and the padding of the first epoch's plan.
+
+    Raises InputError if no training pair is short enough.
+    """
+    stage = Stage(
+        "encoded",
+        1,
+        config.model_dump(exclude={"worker_tokens"}),
+        {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint},
+    )
+
+    def build(folder: Path) -> Figures:
+        subwords = tokenizer.load()
+        train, left_out = _encode(corpus, "train", subwords, config.max_length)
+        validation, _ = _encode(corpus, "validation", subwords, None)
+        if not len(train[0].lengths):
+            raise InputError(
+                f"batching.max_length={config.max_length}: all {left_out} training pairs are longer; raise it"
+            )
+        _write(folder / "train.arrow", *train)
+        _write(folder / "validation.arrow", *validation)
+        lengths = Lengths(train[0].lengths, train[1].lengths)
+        plan = plan_epoch(lengths, config.tokens, config.max_padding, seed=0, epoch=0)
+        return {
+            "train_pairs": int(lengths.source.size),
+            "train_source_tokens": int(lengths.source.sum()),
+            "train_target_tokens": int(lengths.target.sum()),
+            "train_unknown_tokens": int(sum((side.values == SPECIAL_TOKENS.unknown).sum() for side in train)),
+            "train_pairs_over_max_length": left_out,
+            "validation_pairs": int(validation[0].lengths.size),
+            "steps_per_epoch": len(plan),
+            "padding_share": round(padding_share(plan, lengths), 5),
+        }
+
+    artifact = store.produce(stage, build)
+    return EncodedCorpus(artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, corpus, tokenizer)
+
+
+def _encode(
+    corpus: Corpus, split: EncodedSplit, subwords: Subwords, limit: int | None
+) -> tuple[tuple[Ragged, Ragged], int]:
+    """Return the rows of both sides, and how many pairs were over the limit."""
+    chunks: list[tuple[Ragged, Ragged]] = []
+    left_out = 0
+    remaining = corpus.pairs(split)
+    while pairs := list(islice(remaining, PAIRS_AT_ONCE)):
+        encoded = zip(
+            subwords.encode_source([source for source, _ in pairs]),
+            subwords.encode_target([target for _, target in pairs]),
+            strict=True,
+        )
+        kept = [rows for rows in encoded if limit is None or max(map(len, rows)) <= limit]
+        left_out += len(pairs) - len(kept)
+        chunks.append((Ragged.of_rows([source for source, _ in kept]), Ragged.of_rows([target for _, target in kept])))
+    return (Ragged.joined([chunk[0] for chunk in chunks]), Ragged.joined([chunk[1] for chunk in chunks])), left_out
+
+
+def _write(path: Path, source: Ragged, target: Ragged) -> None:
+    columns = [
+        pa.LargeListArray.from_arrays(pa.array(side.offsets), pa.array(side.values)) for side in (source, target)
+    ]
+    # One record batch: a reader then sees each column as one stretch of mapped memory.
+    batch = pa.record_batch(columns, names=["source", "target"])
+    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def open_rows(path: Path) -> tuple[Ragged, Ragged]:
+    """Map the columns `source` and `target` of an Arrow file into memory, without copying them."""
+    batch = ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    columns = (batch.column("source"), batch.column("target"))
+    source, target = (Ragged(column.values.to_numpy(), column.offsets.to_numpy()) for column in columns)
+    return source, target

@@ -1,0 +1,62 @@
+"""The stage that trains the tokenizer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import TokenizerConfig
+from pipeline.corpus.corpus import Corpus
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
+from pipeline.store.store import Artifact, Figures, Stage, Store
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A trained tokenizer in the store."""
+
+    path: Path
+    fingerprint: str
+    figures: Figures
+    reused: bool
+
+    def load(self) -> Subwords:
+        """Open its models."""
+        return Subwords(self.path)
+
+
+def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> Tokenizer:
+    """Learn pieces from the training pairs.
+
+    Reads the corpus's training split. Leaves source.model and target.model (SentencePiece), which
+    are the same file twice where `config.joint` is true. Padding 0, unknown 1, start 2, end 3.
+
+    Raises InputError where the vocabulary is larger than the corpus can fill; it names the largest that fits.
+
+    >>> tokenizer = train_tokenizer(corpus, TokenizerConfig(vocabulary_size=4000), Store())
+    >>> tokenizer.load().encode_source(["Zwei Hunde spielen."])
+    [[213, 57, 120, 4, 3]]
+    """
+    stage = Stage("tokenizer", 1, config.model_dump(), {"corpus": corpus.fingerprint})
+
+    def learn(sentences: Iterator[str]) -> bytes:
+        return learn_pieces(
+            sentences, config.vocabulary_size, config.kind, config.byte_fallback, config.character_coverage
+        )
+
+    def build(folder: Path) -> Figures:
+        pairs = corpus.pairs("train")
+        if config.joint:
+            source = target = learn(sentence for pair in pairs for sentence in pair)
+        else:
+            source = learn(source for source, _ in pairs)
+            target = learn(target for _, target in corpus.pairs("train"))
+        (folder / SOURCE_MODEL).write_bytes(source)
+        (folder / TARGET_MODEL).write_bytes(target)
+        subwords = Subwords(folder)
+        return {"source_pieces": subwords.source_size, "target_pieces": subwords.target_size}
+
+    return _tokenizer(store.produce(stage, build))
+
+
+def _tokenizer(artifact: Artifact) -> Tokenizer:
+    return Tokenizer(artifact.path, artifact.fingerprint, artifact.figures, artifact.reused)

@@ -1,0 +1,107 @@
+"""What Ray Train keeps of a run, on a disk or in S3: checkpoints to go on from, and among them the best."""
+
+import json
+import logging
+import uuid
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from pipeline.errors import ExternalError
+from pipeline.inference.weights import WEIGHTS
+from pipeline.store.storage import Folder
+from pipeline.training.checkpoint import MOMENTS, PROGRESS
+from pipeline.training.history import Record
+from pipeline.training.trained import CHECKPOINTS
+
+FIGURES = "figures.json"
+"""In every checkpoint: the figures of its epoch."""
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+
+
+def best_checkpoints(storage: Folder, name: str) -> list[tuple[Folder, Record]]:
+    """Return a run's checkpoints and their figures, the best first: Ray's, and those of runs that were set aside.
+
+    Ray keeps the latest as well, to resume from, which need not be among the best.
+    """
+    found = {}
+    for checkpoint in _checkpoints(storage, name):
+        if is_whole(checkpoint):
+            figures = json.loads(checkpoint.read(FIGURES))
+            found[figures["epoch"]] = (checkpoint, figures)
+    return sorted(found.values(), key=lambda pair: -pair[1]["rank"])
+
+
+def _checkpoints(storage: Folder, name: str) -> list[Folder]:
+    """Return the checkpoints of all runs whose names begin so."""
+    runs = [run for run in storage.folders() if run.name.startswith(name)]
+    return [folder for run in runs for folder in run.folders() if folder.name.startswith("checkpoint_")]
+
+
+def is_whole(checkpoint: Folder) -> bool:
+    """Whether all files of a checkpoint can be read: a worker that is killed may leave one half-copied."""
+    path = checkpoint.local
+    if path is None:
+        return {FIGURES, PROGRESS, WEIGHTS, MOMENTS} <= {*checkpoint.names()}  # S3 shows no half of a file.
+    try:
+        for name in (FIGURES, PROGRESS):
+            json.loads((path / name).read_text("utf8"))
+        for name in (WEIGHTS, MOMENTS):
+            with safe_open(path / name, framework="pt"):  # Compares the file's size with its header.
+                pass
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return True
+
+
+def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
+    """Move a run aside whose snapshot cannot be read; return the last whole checkpoint of all that are aside.
+
+    Ray does not write snapshots atomically, and one cut short by a crash blocks every later start under that name.
+    """
+    run = storage / name
+    try:
+        if run.has(SNAPSHOT):
+            json.loads(run.read(SNAPSHOT))
+    except ValueError:
+        storage.rename(name, f"{name}.damaged-{uuid.uuid4().hex[:8]}")
+    # Ray names checkpoints by their time.
+    aside = sorted(_checkpoints(storage, f"{name}.damaged-"), key=lambda folder: folder.name, reverse=True)
+    return next(filter(is_whole, aside), None)
+
+
+def keep_weights(checkpoint: Folder, figures: Record, folder: Path) -> dict[str, Any]:
+    """Copy a checkpoint's weights into the stage's folder; its optimizer state has served."""
+    name = f"epoch-{int(figures['epoch']):03d}"
+    checkpoint.download(WEIGHTS, folder / CHECKPOINTS / name / WEIGHTS)
+    return {"name": name, "epoch": int(figures["epoch"]), "step": int(figures["step"]), "bleu": figures["bleu"]}
+
+
+def bring_records(storage: Folder, records: Path) -> None:
+    """Take a run's records from the storage, where another machine has left more of them than are here."""
+    if storage.local != records.parent and storage.has(records.name):
+        theirs = storage.read(records.name)
+        if theirs.count(b"\n") > (records.read_bytes().count(b"\n") if records.exists() else 0):
+            records.parent.mkdir(parents=True, exist_ok=True)
+            records.write_bytes(theirs)
+
+
+def leave_records(storage: Folder, records: Path) -> None:
+    """Put a run's records into the storage, for another machine to go on with; it is not worth stopping a training."""
+    if storage.local != records.parent:
+        try:
+            storage.upload(records, records.name)
+        except (ExternalError, OSError) as error:
+            logging.getLogger(__name__).warning("the records of the run stay on this machine for now: %s", error)
+
+
+def clear(storage: Folder, name: str, records: Path) -> None:
+    """Delete all that a run has left, once its stage is whole: until then it is what a run goes on from."""
+    records.unlink(missing_ok=True)
+    try:
+        for entry in storage.names():
+            if entry.startswith(name):
+                storage.remove(entry)
+    except (ExternalError, OSError) as error:
+        logging.getLogger(__name__).warning("what served to resume could not be deleted: %s", error)

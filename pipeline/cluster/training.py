@@ -1,0 +1,190 @@
+"""Runs the training loop with Ray Train: one process per GPU, or several on CPU, on one machine or a cluster."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray.train.torch import TorchConfig
+from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.batches.encoding import EncodedCorpus
+from pipeline.cluster.connection import DriverStore, ray_cluster
+from pipeline.cluster.follow import AnnounceController, RayTrainer, follow
+from pipeline.cluster.resources import Allotment, allot
+from pipeline.cluster.run_folder import (
+    best_checkpoints,
+    bring_records,
+    clear,
+    keep_weights,
+    leave_records,
+    set_damaged_aside,
+)
+from pipeline.cluster.training_worker import TrainingJob, work
+from pipeline.config import RunConfig
+from pipeline.errors import ExternalError
+from pipeline.inference.weights import WEIGHTS, count_parameters
+from pipeline.store.storage import Folder, home, local_folder, shared_folder
+from pipeline.store.store import Figures, Stage, Store
+from pipeline.training.history import History, Observe, Record, is_epoch, read_history
+from pipeline.training.trained import CHECKPOINTS, HISTORY, TrainedModel
+
+# Fields that change where and how a run computes, not what: a run may be resumed with others.
+RUNTIME_FIELDS = {"num_workers", "device", "max_failures", "collective_timeout", "log_every"}
+
+CONTROLLER_FAILURES = 3
+
+
+def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
+    """Return the stage of a training: what its result depends on (the number of workers is not part of it)."""
+    config = {
+        "model": run.model.model_dump(),
+        "training": run.training.model_dump(exclude=RUNTIME_FIELDS),
+    }
+    return Stage("training", 1, config, {"encoded": encoded.fingerprint})
+
+
+def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: Observe) -> TrainedModel:
+    """Train on `training.num_workers` processes and keep the checkpoints with the best validation BLEU.
+
+    Reads the encoded corpus, the tokenizer and the raw validation pairs. Leaves checkpoints/<name>/model.safetensors
+    of the best epochs and history.jsonl. A run that was stopped goes on from its last checkpoint, which
+    Ray keeps in `$NMT_HOME/ray`, on any number of workers. `observe` gets every record once.
+    Where `$NMT_STORAGE` is set, Ray keeps it there, workers on other nodes copy what they read from there, and a run
+    can go on on another machine, though not on two at once.
+
+    Raises InputError if the cluster cannot give the workers or training diverges, ExternalError if workers are lost
+    more than `training.max_failures` times, or the storage fails.
+    """
+    stage = train_stage(encoded, run)
+    name = f"training-{stage.fingerprint[:16]}"
+    storage = shared_folder("ray") or local_folder(home() / "ray")
+    records = home() / "ray" / f"{name}.jsonl"
+
+    def told(record: Record) -> None:
+        if is_epoch(record):
+            leave_records(storage, records)
+        observe(record)
+
+    def build(folder: Path) -> Figures:
+        bring_records(storage, records)
+        history = History(records, told)
+        with ray_cluster():
+            allotment = allot(run.training, ray.nodes(), os.environ)  # type: ignore[no-untyped-call]
+            job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
+            checkpoints = _fit(job, run, name, storage, allotment, history)
+        kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]
+        shutil.copy2(records, folder / HISTORY)
+        return _figures(folder, kept, allotment)
+
+    artifact = store.produce(stage, build)
+    clear(storage, name, records)
+    return TrainedModel(
+        artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, run.model, encoded.tokenizer
+    )
+
+
+def _job(
+    encoded: EncodedCorpus, run: RunConfig, store: Store, allotment: Allotment, resume_from: Folder | None
+) -> TrainingJob:
+    node = ray.get_runtime_context().get_node_id()
+    # Beside this process: a lost node must not take it along.
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    return TrainingJob(
+        run.model_dump(mode="json"),
+        DriverStore.of(store),
+        store.address(encoded.path),
+        store.address(encoded.tokenizer.path),
+        list(encoded.corpus.pairs("validation")),
+        allotment.threads,
+        Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
+        ray.train.Checkpoint(resume_from.path, resume_from.filesystem) if resume_from else None,
+    )
+
+
+def _fit(
+    job: TrainingJob, run: RunConfig, name: str, storage: Folder, allotment: Allotment, history: History
+) -> list[tuple[Folder, Record]]:
+    """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
+    trainer = RayTrainer(
+        work,
+        train_loop_config={"job": job},
+        torch_config=TorchConfig(
+            backend="nccl" if allotment.gpu else "gloo", timeout_s=run.training.collective_timeout
+        ),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=allotment.workers,
+            use_gpu=allotment.gpu,
+            resources_per_worker={"CPU": allotment.threads, **({"GPU": 1} if allotment.gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=storage.path,
+            storage_filesystem=storage.filesystem,
+            callbacks=[AnnounceController(job.records)],  # type: ignore[list-item]
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
+                max_failures=run.training.max_failures,
+                # Workers that cannot be started, on a cluster that others use too, are not tried for without end.
+                controller_failure_limit=CONTROLLER_FAILURES,
+            ),
+            checkpoint_config=ray.train.CheckpointConfig(
+                num_to_keep=run.training.keep_checkpoints,
+                checkpoint_score_attribute="rank",
+                checkpoint_score_order="max",
+            ),
+        ),
+    )
+    stopped_by = follow(trainer, job.records, history.add)
+    if stopped_by is not None:
+        raise _explain(stopped_by, storage) from stopped_by
+    return best_checkpoints(storage, name)[: run.training.keep_checkpoints]
+
+
+def _explain(error: BaseException, storage: Folder) -> BaseException:
+    """Find what stopped the training: lost workers and failing disks are the world's doing, the rest is a bug."""
+    failures: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
+    causes = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(failures.items())}
+    controller = getattr(error, "controller_failure", None)
+    for cause in (controller, *causes.values()):
+        if isinstance(cause, OSError):
+            return storage.explained(cause)
+        if isinstance(cause, ExternalError):
+            return cause
+    if type(controller).__name__.startswith("WorkerGroupStartup"):
+        return ExternalError(
+            "the Ray cluster did not start the workers: what they need is there, but in use; try again when it is free"
+        )
+    if not causes or not all(_is_loss(cause) for cause in causes.values()):
+        return error
+    reasons = "; ".join(f"worker {rank}: {str(cause).strip().splitlines()[0]}" for rank, cause in causes.items())
+    return ExternalError(
+        f"training stopped: workers were lost ({reasons}); give the same command again to go on from the last epoch"
+    )
+
+
+def _is_loss(cause: BaseException) -> bool:
+    """Whether a worker died, or failed because another one did."""
+    rays_own = type(cause).__module__.partition(".")[0] == "ray"
+    return rays_own or isinstance(cause, torch.distributed.DistError) or "gloo" in str(cause) or "NCCL" in str(cause)
+
+
+def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> Figures:
+    epochs = [record for record in read_history(folder / HISTORY) if is_epoch(record)]
+    return {
+        "checkpoints": kept,
+        "best_epoch": kept[0]["epoch"],
+        "best_bleu": kept[0]["bleu"],
+        "epochs": int(epochs[-1]["epoch"]),
+        "steps": int(epochs[-1]["step"]),
+        "parameters": count_parameters(folder / CHECKPOINTS / kept[0]["name"] / WEIGHTS),
+        "training_seconds": sum(epoch["train_seconds"] for epoch in epochs),
+        "target_tokens_per_second": sum(e["train_target_tokens_per_second"] for e in epochs) / len(epochs),
+        "workers": allotment.workers,
+        "threads_per_worker": allotment.threads,
+        "device": "gpu" if allotment.gpu else "cpu",
+    }

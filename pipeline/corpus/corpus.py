@@ -1,0 +1,166 @@
+"""Stage `prepare_corpus`: sentence pairs from the Hub, from local files or the embedded captions, pinned and split."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import CorpusConfig
+from pipeline.corpus import hub
+from pipeline.corpus.local_files import Parts, find_parts
+from pipeline.corpus.pairs import Pair, PairColumns
+from pipeline.corpus.splits import SPLITS, Split, split_path, write_splits
+from pipeline.errors import InputError
+from pipeline.store.artifact_folder import file_hash
+from pipeline.store.store import Artifact, Stage, Store, fingerprint
+
+STAGE = "corpus"
+VERSION = 1
+"""Raised when a change of the code makes other pairs of the same source; a change of the caption grammar is one."""
+CAPTIONS = "captions"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A parallel corpus in three splits, ready to be read again and again."""
+
+    path: Path
+    """The store's folder: train.jsonl, validation.jsonl, test.jsonl; an object with source and target a line, UTF-8."""
+    fingerprint: str
+    """SHA-256 over the three files' bytes: the same pairs are the same corpus, wherever they came from."""
+    figures: Mapping[str, Any]
+    """Pairs, dropped, leaked and SHA-256 by split, and the origin: what a reader needs to get the same again."""
+    reused: bool
+    """Whether the store had it already."""
+
+    def pairs(self, split: Split) -> Iterator[Pair]:
+        """Yield the split's (source, target) pairs in order, one at a time."""
+        with split_path(self.path, split).open(encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                row = json.loads(line)
+                yield row["source"], row["target"]
+
+    def split_fingerprint(self, split: Split) -> str:
+        """Return the SHA-256 of one split's file: models are comparable on a split only where it is the same."""
+        return str(self.figures["sha256"][split])
+
+
+def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
+    """Load a parallel corpus, pin what it came from, and write it in three splits.
+
+    Reads `config.path` (and `target_path`) where it is set, else the Hub data set `config.dataset` at the commit that
+    `config.revision` means now, else the embedded corpus `captions`. Leaves train.jsonl, validation.jsonl and
+    test.jsonl. Splits that the source lacks are held out from train, once duplicates are gone. Pairs with an empty
+    side are dropped and counted, line breaks and tabs inside a sentence become spaces; all else stays as it is.
+
+    The store's address is made of the source's identity (the commit, the files' SHA-256, or the captions' seed and
+    sizes) and of the fields that matter to that kind of source. A commit that the store holds needs no network.
+
+    Raises InputError for what the user named or supplied, ExternalError where the Hub is away or not to be trusted,
+    OSError for a full disk; nothing half-written is left.
+
+    >>> corpus = prepare_corpus(CorpusConfig(dataset="bentrevett/multi30k"), Store())
+    >>> next(corpus.pairs("train"))
+    ('Ein Hund läuft durch den Park.', 'A dog is running through the park.')
+    """
+    if config.path is not None:
+        artifact = _from_files(config, store)
+    elif config.dataset == CAPTIONS:
+        artifact = _from_captions(config, store)
+    else:
+        artifact = _from_hub(config, store)
+    return Corpus(artifact.path, artifact.figures["fingerprint"], artifact.figures, artifact.reused)
+
+
+def _from_captions(config: CorpusConfig, store: Store) -> Artifact:
+    stage = _stage(config, ["dataset", "captions_pairs", "validation_size", "test_size", "seed"], {})
+
+    def build(folder: Path) -> dict[str, Any]:
+        # Imported where it is needed: `datasets` takes seconds, and a corpus that is reused needs none of it.
+        from pipeline.corpus.sources import caption_splits
+
+        return _write(folder, caption_splits(config), config, {"dataset": CAPTIONS, "seed": config.seed})
+
+    return store.produce(stage, build)
+
+
+def _from_files(config: CorpusConfig, store: Store) -> Artifact:
+    parts = find_parts(config)
+    hashes = hash_parts(parts)
+    missing = [split for split in SPLITS if split not in parts]
+    sizes = [*(f"{split}_size" for split in missing), "seed"] if missing else []
+    stage = _stage(config, ["source_column", "target_column", *sizes], hashes)
+
+    def build(folder: Path) -> dict[str, Any]:
+        from pipeline.corpus.sources import local_splits
+
+        splits = local_splits(parts, PairColumns.of(config))
+        if hash_parts(parts) != hashes:
+            raise InputError(f"corpus.path={config.path}: the files changed while they were read; start again")
+        files = {str(file): file_hash(file) for file in _files(parts)}
+        return _write(folder, splits, config, {"path": str(config.path), "files": files})
+
+    return store.produce(stage, build)
+
+
+def _files(parts: Parts) -> Iterator[Path]:
+    return (file for split in parts.values() for part in split for file in part.files)
+
+
+def hash_parts(parts: Parts) -> dict[str, str]:
+    """Return the SHA-256 of every file by its part in the corpus; names and places do not matter."""
+    return {
+        f"{split} {number} {part.format} {side}": file_hash(file)
+        for split, files in parts.items()
+        for number, part in enumerate(files)
+        for side, file in enumerate(part.files)
+    }
+
+
+def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
+    fields = ["dataset", "subset", "source_column", "target_column", "validation_size", "test_size", "seed"]
+
+    def at(commit: str) -> Stage:
+        return _stage(config, fields, {"commit": commit})
+
+    found = store.find(at(config.revision)) if hub.is_commit(config.revision) else None
+    if found is not None:
+        return found
+    with hub.hub_errors(config, _stored_commit(at(""), store)):
+        commit = hub.resolve_commit(config.dataset, config.revision)
+        origin = {"dataset": config.dataset, "subset": config.subset, "commit": commit}
+
+        def build(folder: Path) -> dict[str, Any]:
+            from pipeline.corpus.sources import hub_splits
+
+            # Inside the artifact's own temporary folder: the same disk, and gone with it if anything fails.
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                return _write(folder, hub_splits(config, commit, Path(scratch)), config, origin)
+
+        return store.produce(at(commit), build)
+
+
+def _stored_commit(wanted: Stage, store: Store) -> str | None:
+    """Return the newest commit of the data set that the store can serve without the Hub."""
+    commits = [
+        str(manifest["inputs"]["commit"])
+        for manifest in store.manifests(STAGE)
+        if manifest["config"] == wanted.config and manifest["version"] == wanted.version
+    ]
+    return commits[-1] if commits else None
+
+
+def _stage(config: CorpusConfig, fields: Iterable[str], inputs: Mapping[str, str]) -> Stage:
+    return Stage(STAGE, VERSION, config.model_dump(include=set(fields)), inputs)
+
+
+def _write(
+    folder: Path, splits: Mapping[Split, Iterable[Pair]], config: CorpusConfig, origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the splits and return the artifact's figures."""
+    sizes: dict[Split, int] = {"validation": config.validation_size, "test": config.test_size}
+    name = f"corpus.dataset={config.dataset}" if config.path is None else f"corpus.path={config.path}"
+    figures = write_splits(folder, splits, sizes, config.seed, name)
+    return {"origin": origin, "fingerprint": fingerprint(figures["sha256"]), **figures}

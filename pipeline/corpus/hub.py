@@ -1,0 +1,161 @@
+"""The Hugging Face Hub: which commit a revision means, files that are proved to be its own, and what goes wrong."""
+
+import hashlib
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined] # Loaded lazily, but named in its __all__.
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from pipeline.config import CorpusConfig
+from pipeline.errors import ExternalError, InputError
+from pipeline.store.artifact_folder import file_hash
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+PATHS_A_REQUEST = 100
+SECONDS_TO_ANSWER = 30.0
+KNOWN = (HFValidationError, httpx.HTTPError, ConnectionError, LocalEntryNotFoundError)
+"""What tells of the Hub; its own answers of status 4xx and 5xx are HTTPErrors."""
+
+
+def is_commit(revision: str) -> bool:
+    """Return whether the revision is a full commit, which can never come to mean something else."""
+    return COMMIT.fullmatch(revision) is not None
+
+
+def resolve_commit(dataset: str, revision: str) -> str:
+    """Return the 40-digit commit that the Hub's branch, tag or commit means now."""
+    commit = HfApi().dataset_info(dataset, revision=revision, timeout=SECONDS_TO_ANSWER).sha
+    if commit is None or not is_commit(commit) or (is_commit(revision) and commit != revision):
+        raise ExternalError(
+            f"corpus.revision={revision}: the Hub answered with commit {commit} of {dataset}; "
+            "try again, or set corpus.path=FOLDER to a local copy"
+        )
+    return commit
+
+
+def fetch_files(dataset: str, commit: str, paths: Sequence[str]) -> None:
+    """Download files of a commit into the Hub's cache (`$HF_HOME`) and check each against the commit's own hashes.
+
+    What the cache has is not downloaded again, but it is checked. Raises ExternalError for a file that is not the
+    commit's, after taking it out of the cache, so that trying again downloads it.
+    """
+    api = HfApi()
+    for start in range(0, len(paths), PATHS_A_REQUEST):
+        wanted = list(paths[start : start + PATHS_A_REQUEST])
+        listed = api.get_paths_info(dataset, wanted, revision=commit, repo_type="dataset")
+        files = {file.path: file for file in listed if isinstance(file, RepoFile)}
+        for path in wanted:
+            local = Path(api.hf_hub_download(dataset, path, repo_type="dataset", revision=commit))
+            if path not in files or not _is_content_of(files[path], local):
+                local.resolve().unlink(missing_ok=True)
+                local.unlink(missing_ok=True)
+                raise ExternalError(
+                    f"corpus.dataset={dataset}: {path} as downloaded is not the file of commit {commit}; "
+                    "try again, or set corpus.path=FOLDER to a local copy"
+                )
+
+
+def _is_content_of(file: RepoFile, local: Path) -> bool:
+    """Compare with the SHA-256 of a large file, with git's own hash of any other."""
+    if file.lfs is not None:
+        return file_hash(local) == file.lfs.sha256
+    digest = hashlib.sha1(b"blob %d\0" % local.stat().st_size, usedforsecurity=False)
+    with local.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest() == file.blob_id
+
+
+@contextmanager
+def quiet_downloads() -> Iterator[None]:
+    """Keep out of log files progress bars (unless the user has decided on them) and remarks on data set cards.
+
+    That a request is tried again is still said: it explains a wait.
+    """
+    remarks = logging.getLogger("huggingface_hub.repocard")
+    level = remarks.level
+    remarks.setLevel(logging.ERROR)
+    decided = constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
+    try:
+        with nullcontext() if decided or sys.stderr.isatty() else disable_progress_bars():
+            yield
+    finally:
+        remarks.setLevel(level)
+
+
+@contextmanager
+def hub_errors(config: CorpusConfig, stored_commit: str | None) -> Iterator[None]:
+    """Turn what the Hub's libraries raise into InputError or ExternalError; let a full disk's OSError pass.
+
+    `stored_commit` is a commit of the data set that the store holds already: a way on when the Hub is away.
+    """
+    try:
+        yield
+    except (HFValidationError, httpx.HTTPError, OSError) as error:
+        # `datasets` wraps the Hub's errors in FileNotFoundErrors of its own; the Hub's are in their past.
+        known = next((past for past in _past(error) if isinstance(past, KNOWN) and not _is_optional_file(past)), None)
+        if known is None:
+            raise
+        raise _translated(known, config, stored_commit) from error
+
+
+def _past(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_optional_file(error: BaseException) -> bool:
+    """Return whether only a file that a data set may do without, such as its card, is missing."""
+    return isinstance(error, RemoteEntryNotFoundError)
+
+
+def _translated(error: BaseException, config: CorpusConfig, stored_commit: str | None) -> InputError | ExternalError:
+    dataset = f"corpus.dataset={config.dataset}"
+    if isinstance(error, HFValidationError):
+        return InputError(f"{dataset}: no name of a Hub data set; write owner/name, or captions")
+    if isinstance(error, RevisionNotFoundError):
+        return InputError(
+            f"corpus.revision={config.revision}: {config.dataset} has no such branch, tag or commit; "
+            "correct it, or set corpus.revision=main"
+        )
+    if isinstance(error, GatedRepoError):
+        return InputError(
+            f"{dataset}: gated; ask for access on its page of the Hub, then log in (`hf auth login`, or set HF_TOKEN)"
+        )
+    if isinstance(error, RepositoryNotFoundError | DisabledRepoError):
+        return InputError(
+            f"{dataset}: the Hub has no such data set, or it is private; correct the name, "
+            "or log in (`hf auth login`, or set HF_TOKEN)"
+        )
+    ways = ["try again", "set corpus.path=FOLDER to a local copy"]
+    if stored_commit is not None:
+        ways.append(f"set corpus.revision={stored_commit}, which the store holds")
+    return ExternalError(
+        f"{dataset}: cannot get corpus.revision={config.revision} from {HfApi().endpoint} ({reason(error)}); "
+        f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Return the kind and the first line of what is at the bottom of an exception."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".rstrip(": ")

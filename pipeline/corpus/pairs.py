@@ -1,0 +1,54 @@
+"""Sentence pairs out of local files: aligned lines, or two columns of a row."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import CorpusConfig
+from pipeline.errors import InputError
+from pipeline.rows.columns import Column, Place
+from pipeline.rows.files import RowFile
+from pipeline.rows.readers import read_lines, read_rows
+
+Pair = tuple[str, str]
+"""A source sentence and its target."""
+
+
+@dataclass(frozen=True)
+class PairColumns:
+    """The columns of the two sentences."""
+
+    source: Column
+    target: Column
+
+    @classmethod
+    def of(cls, config: CorpusConfig) -> "PairColumns":
+        """Return the columns that a configuration names."""
+        return cls(
+            Column("corpus.source_column", config.source_column), Column("corpus.target_column", config.target_column)
+        )
+
+    def pair(self, row: Mapping[str, Any], place: Place) -> Pair:
+        """Return a row's two sentences. Raises InputError where one is missing or not a text."""
+        return self.source.text(row, place), self.target.text(row, place)
+
+
+def read_table(file: RowFile, columns: PairColumns) -> Iterator[Pair]:
+    """Yield the pairs of a file with named columns, in order. Raises InputError with the file and line or row."""
+    for place, row in read_rows(file, [columns.source, columns.target]):
+        yield columns.pair(row, place)
+
+
+def read_aligned(source: RowFile, target: RowFile) -> Iterator[Pair]:
+    """Yield the pairs of two texts, line by line. Raises InputError where one has more lines than the other."""
+    counts = [0, 0]
+    for lines in itertools.zip_longest(read_lines(source), read_lines(target)):
+        counts = [count + (line is not None) for count, line in zip(counts, lines, strict=True)]
+        if None not in lines:
+            yield lines
+    if counts[0] != counts[1]:
+        raise InputError(
+            f"{source.given} has {counts[0]} lines and {target.given} has {counts[1]}; "
+            "line-aligned text needs as many on both sides"
+        )

@@ -1,0 +1,192 @@
+"""The three kinds of source, opened through Hugging Face `datasets`: a Hub data set, local files, the captions.
+
+What `datasets` does on its own and is kept from doing here: with the Hub out of reach it ignores the revision and
+returns the newest build in its cache (so the cache that it is given is new and empty, and what comes is compared with
+the commit); it tells the author's server about every load of a local file (so local files skip `load_dataset`); it
+draws progress bars into log files.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
+from datasets.utils import logging as datasets_logging
+
+from pipeline.config import CorpusConfig
+from pipeline.corpus import hub
+from pipeline.corpus.captions import generate_pairs
+from pipeline.corpus.local_files import Part, Parts
+from pipeline.corpus.pairs import Pair, PairColumns, read_aligned, read_table
+from pipeline.corpus.splits import SPLITS, Split
+from pipeline.errors import ExternalError, InputError
+from pipeline.rows.columns import Column, Place, roots
+from pipeline.rows.files import RowFile
+
+BATCH_ROWS = 1000
+CHUNK_ROWS = 10_000
+NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+"""What Hub data sets call their splits; the first that is there is taken."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The pairs of one split, in order; can be iterated more than once."""
+
+    data: datasets.Dataset | datasets.IterableDataset
+    columns: PairColumns
+    name: str
+    """What messages call it."""
+
+    def __iter__(self) -> Iterator[Pair]:
+        features = self.data.features
+        number = itertools.count(1)
+        sides = (self.columns.source, self.columns.target)
+        chosen = self.data.select_columns(roots(sides, list(features), list(features.flatten()), self.name))
+        for batch in chosen.iter(batch_size=BATCH_ROWS):
+            for values in zip(*batch.values(), strict=True):
+                yield self.columns.pair(dict(zip(batch, values, strict=True)), Place(self.name, "row", next(number)))
+
+
+def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
+    """Return the embedded corpus: test, validation and training pairs cut from one stream in this order.
+
+    So the number of training pairs changes neither evaluation set.
+    """
+    sizes: dict[Split, int] = {
+        "test": config.test_size,
+        "validation": config.validation_size,
+        "train": config.captions_pairs,
+    }
+    stream = generate_pairs(sum(sizes.values()), config.seed)
+    return {split: _in_memory(itertools.islice(stream, size), f"captions {split}") for split, size in sizes.items()}
+
+
+def local_splits(parts: Parts, columns: PairColumns) -> dict[Split, Rows]:
+    """Return the splits that local files hold; all are read, and found sound, here."""
+    with _quiet():
+        return {
+            split: _in_memory(
+                itertools.chain.from_iterable(_read(part, columns) for part in files), f"the {split} files"
+            )
+            for split, files in parts.items()
+        }
+
+
+def hub_splits(config: CorpusConfig, commit: str, scratch: Path) -> dict[Split, Rows]:
+    """Return those of train, validation and test that the Hub data set has at a commit.
+
+    Downloads into `$HF_HOME`, checks every file against the commit, and builds the data set in the folder `scratch`,
+    which must stay as long as the rows are read.
+    """
+    with _quiet():
+        builder = _builder(config, commit, scratch)
+        hub.fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit))
+        try:
+            builder.download_and_prepare(verification_mode="no_checks")  # Those of the Hub's card; ours are stricter.
+        except DatasetGenerationError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise InputError(
+                f"corpus.dataset={config.dataset}: its files cannot be read ({hub.reason(error)}); "
+                "choose another revision or data set"
+            ) from error
+        found = builder.as_dataset()
+    splits = {split: next((name for name in NAMES[split] if name in found), None) for split in SPLITS}
+    if splits["train"] is None:
+        raise InputError(
+            f"corpus.dataset={config.dataset}: it has no train split, only {', '.join(found)}; choose another data set "
+            "or corpus.subset"
+        )
+    columns = PairColumns.of(config)
+    return {
+        split: Rows(found[name], columns, f"{config.dataset} {name}")
+        for split, name in splits.items()
+        if name is not None
+    }
+
+
+def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
+    # Without hf:// a folder of that name where the command runs would be taken for the data set.
+    address = f"hf://datasets/{config.dataset}"
+    try:
+        return datasets.load_dataset_builder(address, config.subset, revision=commit, cache_dir=str(scratch))
+    except DatasetNotFoundError as error:  # It was there a moment ago: what is refused is its files.
+        raise InputError(
+            f"corpus.dataset={config.dataset}: its files are refused ({hub.reason(error)}); "
+            "log in with an account that has access (`hf auth login`, or set HF_TOKEN)"
+        ) from None
+    except ValueError:
+        subsets = datasets.get_dataset_config_names(address, revision=commit)
+        if config.subset in subsets:
+            raise
+        asked = "has several subsets" if config.subset is None else "has no such subset"
+        raise InputError(
+            f"corpus.subset={config.subset or 'null'}: {config.dataset} {asked}; choose one of {', '.join(subsets)}"
+        ) from None
+    except (DataFilesNotFoundError, EmptyDatasetError, RuntimeError) as error:
+        raise InputError(
+            f"corpus.dataset={config.dataset}: no files that can be loaded ({hub.reason(error)}); "
+            "choose a data set of JSON lines, CSV, Parquet or text files"
+        ) from None
+
+
+def _verified_paths(builder: datasets.DatasetBuilder, dataset: str, commit: str) -> list[str]:
+    """Return the paths of the data files, after making sure that all are those of the commit that was asked for."""
+    root = f"hf://datasets/{dataset}@{commit}/"
+    addresses = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
+    if builder.hash != commit or not addresses or not all(address.startswith(root) for address in addresses):
+        raise ExternalError(
+            f"corpus.dataset={dataset}: asked for commit {commit}, was given {builder.hash}; "
+            "try again, or set corpus.path=FOLDER to a local copy"
+        )
+    return [address.removeprefix(root) for address in addresses]
+
+
+def _read(part: Part, columns: PairColumns) -> Iterator[Pair]:
+    file = RowFile.local(part.path)
+    if part.target_path is not None:
+        return read_aligned(file, RowFile.local(part.target_path))
+    return read_table(file, columns)
+
+
+def _in_memory(pairs: Iterable[Pair], name: str) -> Rows:
+    """Return pairs as a data set that no cache on disk knows: nothing stale is ever served, nothing is left behind."""
+    remaining = iter(pairs)
+    chunks = [datasets.Dataset.from_dict({"source": [], "target": []}, features=_pair_features())]
+    while chunk := list(itertools.islice(remaining, CHUNK_ROWS)):
+        sources, targets = zip(*chunk, strict=True)
+        chunks.append(datasets.Dataset.from_dict({"source": sources, "target": targets}, features=_pair_features()))
+    columns = PairColumns(Column("", "source"), Column("", "target"))
+    return Rows(datasets.concatenate_datasets(chunks), columns, name)
+
+
+def _pair_features() -> datasets.Features:
+    return datasets.Features({"source": datasets.Value("string"), "target": datasets.Value("string")})
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' log lines, which our errors say again, and on no terminal their progress bars, off stderr."""
+    level = datasets_logging.get_verbosity()
+    bars = datasets.is_progress_bar_enabled()
+    hide = bars and not sys.stderr.isatty() and datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is None
+    datasets_logging.set_verbosity(datasets_logging.CRITICAL)
+    if hide:
+        datasets.disable_progress_bars()
+    try:
+        with hub.quiet_downloads():
+            yield
+    finally:
+        datasets_logging.set_verbosity(level)
+        if hide:
+            datasets.enable_progress_bars()

@@ -1,0 +1,107 @@
+"""The stage that scores a trained model: BLEU and chrF on raw references, perplexity under teacher forcing."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.seq2seq import Seq2Seq
+from pipeline.batches.collate import Ragged
+from pipeline.config import EvaluationConfig
+from pipeline.corpus.corpus import Corpus
+from pipeline.corpus.splits import Split
+from pipeline.evaluation.search_settings import line_policy, search_config
+from pipeline.inference.subwords import Subwords
+from pipeline.inference.translator import Translator
+from pipeline.metrics.metrics import corpus_bleu, corpus_chrf, signatures
+from pipeline.store.store import Figures, Stage, Store
+from pipeline.training.perplexity import perplexity, teacher_forced_nll
+from pipeline.training.trained import TrainedModel
+
+SCORED_SPLITS: tuple[Split, ...] = ("validation", "test")
+TRANSLATIONS = "{split}.jsonl"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a trained model's best checkpoint, and its translations."""
+
+    path: Path
+    fingerprint: str
+    figures: Figures
+    """By split: bleu, chrf, perplexity; and the signatures."""
+    reused: bool
+
+    def translations(self, split: Split) -> Iterator[dict[str, str]]:
+        """Yield source, reference and translation of every pair of a split, in order."""
+        with (self.path / TRANSLATIONS.format(split=split)).open(encoding="utf8", newline="\n") as lines:
+            yield from map(json.loads, lines)
+
+
+def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
+    """Return the stage of an evaluation of the training with that fingerprint."""
+    fields = config.model_dump(exclude={"samples", "batch_sentences"})
+    return Stage("evaluation", 2, fields, {"training": training, "corpus": corpus.fingerprint})
+
+
+def open_translator(model: Seq2Seq, subwords: Subwords, config: EvaluationConfig) -> Translator:
+    """Return what translates as `config` says."""
+    return Translator(model, subwords, search_config(config), config.batch_sentences, line_policy(config))
+
+
+def evaluate_model(
+    trained: TrainedModel,
+    corpus: Corpus,
+    config: EvaluationConfig,
+    store: Store,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Translate the validation and the test set with the best checkpoint and score them.
+
+    Reads the trained model and both splits of the corpus. Leaves validation.jsonl and test.jsonl with the keys source,
+    reference, translation. BLEU and chrF compare detokenized text with the raw references; perplexity is that of the
+    references' tokens under teacher forcing. `progress` is called with the sentences translated since the last call.
+    """
+    stage = evaluation_stage(trained.fingerprint, corpus, config)
+
+    def build(folder: Path) -> Figures:
+        on_gpu = trained.figures["device"] == "gpu" and torch.cuda.is_available()
+        device = torch.device("cuda" if on_gpu else "cpu")
+        model, subwords = trained.load(device)
+        translator = open_translator(model, subwords, config)
+        figures: dict[str, Any] = {}
+        for split in SCORED_SPLITS:
+            sources, references = map(list, zip(*corpus.pairs(split), strict=True))
+            translations = translator.translate(sources, progress)
+            _write(folder / TRANSLATIONS.format(split=split), sources, references, translations)
+            figures[split] = _score(translations, references) | {
+                "perplexity": round(_perplexity(model, subwords, sources, references), 4)
+            }
+        return figures | {"signatures": signatures()}
+
+    artifact = store.produce(stage, build)
+    return Evaluation(artifact.path, artifact.fingerprint, artifact.figures, artifact.reused)
+
+
+def _score(translations: list[str], references: list[str]) -> dict[str, float]:
+    return {
+        "bleu": corpus_bleu(translations, references),
+        "chrf": corpus_chrf(translations, references),
+        "sentences": len(references),
+    }
+
+
+def _perplexity(model: Seq2Seq, subwords: Subwords, sources: list[str], references: list[str]) -> float:
+    source = Ragged.of_rows(subwords.encode_source(sources))
+    target = Ragged.of_rows(subwords.encode_target(references))
+    return perplexity(*teacher_forced_nll(model, source, target, range(len(sources))))
+
+
+def _write(path: Path, sources: list[str], references: list[str], translations: list[str]) -> None:
+    with path.open("w", encoding="utf8", newline="\n") as stream:
+        for source, reference, translation in zip(sources, references, translations, strict=True):
+            row = {"source": source, "reference": reference, "translation": translation}
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")

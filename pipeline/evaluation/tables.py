@@ -1,0 +1,48 @@
+"""Figures as Markdown tables that read well raw."""
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.evaluation.evaluation import SCORED_SPLITS
+from pipeline.store.store import Figures
+
+SIGNIFICANT = 0.05
+NOTHING = "—"
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table in columns of even width: the first to the left, the others, numbers, to the right.
+
+    >>> print(markdown_table(["system", "BLEU"], [["base", "9.50"], ["+ attention", "38.00"]]))
+    | system      |  BLEU |
+    |:------------|------:|
+    | base        |  9.50 |
+    | + attention | 38.00 |
+    """
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    rule = "|".join([":" + "-" * (widths[0] + 1), *("-" * (width + 1) + ":" for width in widths[1:])])
+    lines = []
+    for cells in (headings, *rows):
+        first, *others = zip(cells, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        lines.append("| " + " | ".join(padded) + " |")
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+
+
+def run_report(figures: Figures, samples: Sequence[Mapping[str, str]], model: str, decision: str) -> str:
+    """Return what a training came to as Markdown: scores of an evaluation's figures, its model, and translations."""
+    rows = [
+        [
+            split,
+            f"{figures[split]['sentences']:,}",
+            *(f"{figures[split][key]:.2f}" for key in ("bleu", "chrf", "perplexity")),
+        ]
+        for split in SCORED_SPLITS
+    ]
+    scores = markdown_table(["split", "sentences", "BLEU", "chrF", "perplexity"], rows)
+    signed = "\n".join(f"- {metric}: `{signature}`" for metric, signature in figures["signatures"].items())
+    # As code, since a corpus may hold any text.
+    shown = "\n\n".join(
+        "\n".join(f"    {key:<12} {sample[key]}" for key in ("source", "translation", "reference"))
+        for sample in samples
+    )
+    return f"`{model}`: {decision}\n\n{scores}\n\n{signed}\n\nOf the test set:\n\n{shown}\n"

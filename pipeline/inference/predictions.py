@@ -1,0 +1,112 @@
+"""What a request may say beside its lines, and how it is answered: the same from a program, MLflow's server and ours.
+
+It travels with every registered version, as translator.py does.
+"""
+
+import numbers
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from model.search.config import SearchConfig
+from pipeline.inference.translator import LinePolicy, Translation, Translator
+
+PARAMETERS: Mapping[str, str] = {
+    "beam": "hypotheses kept of each line; 1 is greedy search",
+    "length_penalty": "alpha of Wu et al. 2016; 0 prefers short translations",
+    "coverage_penalty": "beta of Wu et al. 2016: what unattended source words cost; needs attention",
+    "min_length": "target tokens at least",
+    "max_length": "target tokens at most; 0: twice those of the source and ten more",
+    "temperature": "0: search; else draw from the probabilities to the power of 1 / this",
+    "top_k": "draw from so many of the most probable tokens; 0: from all",
+    "seed": "seed of the draws",
+    "replace_unknown": "put the source word that attention points at in place of an unknown token",
+    "max_source_length": "source tokens that are translated at once",
+    "long_lines": "split: a longer line is translated in parts; refuse: it is an error",
+    "n_best": "translations of each line; more than one are given as hypotheses",
+    "scores": "give hypotheses: an object a line, with the texts and scores of its translations",
+    "attention": "give hypotheses with their pieces and attention weights",
+}
+"""Every parameter of a prediction, and what it means."""
+ANSWER = ("scores", "attention")
+NONE_IS_ZERO = ("max_length", "temperature", "top_k")
+"""None in a SearchConfig, which has no type in MLflow's signature."""
+TYPES = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
+LARGEST = 2**31
+"""Of any whole number: tensors take no number of any size."""
+MOST = {"beam": 100, "n_best": 100}
+"""A request for more would take a server's memory, and no user's translation is better for it."""
+
+
+def defaults(config: SearchConfig, line_policy: LinePolicy) -> dict[str, Any]:
+    """Return the value of every parameter that a request does not name."""
+    known = asdict(config) | asdict(line_policy) | dict.fromkeys(ANSWER, False)
+    values = {name: known[name] for name in PARAMETERS}
+    numbers = {"max_length": 0, "temperature": 0.0, "top_k": 0}
+    return values | {name: numbers[name] for name in NONE_IS_ZERO if values[name] is None}
+
+
+def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[str, Any]) -> list[Any]:
+    """Return the translation of each line, in order; or, where scores, attention or several are asked for, an object.
+
+    A parameter that is None is as if it were not there.
+
+    The object of a line has `hypotheses`, the best first, each with `text` and `score` (none of a line without a
+    word); with `attention` also `source_pieces` and, of each hypothesis, `target_pieces` and `attention`: a row
+    of weights for each of them. Raises ValueError with the parameter, or the line's number, the value and the remedy.
+    """
+    unknown = [name for name in parameters if name not in PARAMETERS]
+    if unknown:
+        raise ValueError(f"{unknown[0]:.40}: there is no such parameter; there are {', '.join(PARAMETERS)}")
+    for number, line in enumerate(lines, start=1):
+        _check_line(line, number)
+    usual = defaults(translator.config, translator.line_policy)
+    given = usual | {name: _typed(name, value, usual[name]) for name, value in parameters.items() if value is not None}
+    for name, most in MOST.items():
+        if given[name] > most:
+            raise ValueError(f"{name}={given[name]} must be at most {most}")
+    attention, objects = given["attention"], given["scores"] or given["attention"] or given["n_best"] > 1
+    if attention and not translator.has_attention:
+        raise ValueError("attention=True: this model has no attention to show; leave it out")
+    chosen = {name: value for name, value in given.items() if name not in ANSWER}
+    configured = translator.configured(chosen | {name: chosen[name] or None for name in NONE_IS_ZERO})
+    if not objects:
+        return list(configured.translate(lines))
+    found = configured.hypotheses(lines, attention=attention)
+    return [describe(n_best, attention) for n_best in found]
+
+
+def _typed(name: str, value: Any, usual: Any) -> Any:
+    """Return a parameter's value as the type of its usual one; raise ValueError where it is of another."""
+    kind = type(usual)
+    if isinstance(value, bool) or kind not in (int, float):
+        fits = type(value) is kind
+    else:
+        is_number = isinstance(value, numbers.Integral if kind is int else numbers.Real)
+        fits = is_number and abs(value) <= sys.float_info.max  # Which is not true of NaN either.
+    if not fits:
+        raise ValueError(f"{name}={value!r:.40} must be {TYPES[kind]}")
+    if kind is int and abs(value) > LARGEST:
+        raise ValueError(f"{name}={value!r:.40} must be between -{LARGEST} and {LARGEST}")
+    return kind(value)
+
+
+def _check_line(line: Any, number: int) -> None:
+    if not isinstance(line, str):
+        raise ValueError(f"line {number} is {line!r:.40} ({type(line).__name__}), not a text")  # noqa: TRY004
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"line {number} holds half of a surrogate pair, which is no character") from None
+
+
+def describe(n_best: Sequence[Translation], attention: bool) -> dict[str, Any]:
+    """Return what is said of a line's translations, as JSON."""
+    hypotheses: list[dict[str, Any]] = [{"text": found.text, "score": found.score} for found in n_best]
+    if not attention:
+        return {"hypotheses": hypotheses}
+    for description, found in zip(hypotheses, n_best, strict=True):
+        description["target_pieces"] = found.target_pieces
+        description["attention"] = [[round(weight, 4) for weight in row] for row in found.attention]
+    return {"source_pieces": n_best[0].source_pieces if n_best else [], "hypotheses": hypotheses}

@@ -1,0 +1,155 @@
+"""Stage `pull_model`: a registered version, copied from MLflow into the store, and run by the code that it brings.
+
+The driver alone talks to MLflow: workers take the copy from the store, by its address.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.artifacts
+import mlflow.pyfunc
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipeline.errors import InputError
+from pipeline.registry.runs import reachable_server, tracking_uri
+from pipeline.registry.versions import CHAMPION
+from pipeline.store.store import Artifact, Stage, Store
+
+FOLDER = "model"
+"""Of the artifact: what MLflow calls a model, with MLmodel in it."""
+NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A version of a registered model, as it lies in the store."""
+
+    name: str
+    version: str
+    model_id: str | None
+    """MLflow's logged model behind it, which scores are tied to; None of versions from before there were such."""
+    run_id: str
+    path: Path
+    """A folder that `mlflow.pyfunc.load_model` takes."""
+    fingerprint: str
+    address: str
+    """Of the artifact, in every store."""
+    reused: bool
+
+    @property
+    def uri(self) -> str:
+        """What names this version, and no other."""
+        return f"models:/{self.name}/{self.version}"
+
+    def load(self) -> "PulledModel":
+        """Load it, ready to translate."""
+        return PulledModel(self.path)
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        return f"{self.name}/{self.version}"
+
+
+def pull_model(model: str, store: Store, option: str = "--model") -> Pulled:
+    """Return a version by its URI, or the champion of a registered model by its name, copied into the store.
+
+    Raises InputError if there is no such model, version or alias, naming what there is; ExternalError if MLflow fails.
+    """
+    mlflow.set_tracking_uri(tracking_uri())
+    with reachable_server():
+        found = _find(model, option)
+        identity = {
+            "name": found.name,
+            "version": str(found.version),
+            "created": str(found.creation_timestamp),
+            "source": str(found.source),
+        }
+
+        def build(folder: Path) -> dict[str, Any]:
+            uri = f"models:/{found.name}/{found.version}"
+            (folder / FOLDER).mkdir()
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder / FOLDER))
+            return {"uri": uri}
+
+        stage = Stage("model", 1, {}, identity)
+        artifact: Artifact = store.produce(stage, build)
+    return Pulled(
+        name=str(found.name),
+        version=str(found.version),
+        model_id=_logged_model(found),
+        run_id=str(found.run_id),
+        path=artifact.path / FOLDER,
+        fingerprint=artifact.fingerprint,
+        address=stage.address,
+        reused=artifact.reused,
+    )
+
+
+def _find(model: str, option: str) -> MlflowVersion:
+    name, version, alias = model, "", CHAMPION
+    if ":/" in model:
+        scheme, _, rest = model.partition(":/")
+        name, _, version = rest.strip("/").partition("/")
+        name, _, alias = name.partition("@")
+        if scheme != "models" or not name or not (version or alias):
+            raise InputError(f"{option} {model}: give a registered model's name, models:/name/3 or models:/name@alias")
+    client = MlflowClient()
+    try:
+        return client.get_model_version(name, version) if version else client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        raise InputError(f"{option} {model}: {_what_there_is(client, name)}") from None
+
+
+def _logged_model(version: MlflowVersion) -> str | None:
+    """Return the id of the logged model that a version was made of: MLflow's database keeps it in the source alone."""
+    source = str(version.source)
+    return version.model_id or (source.removeprefix("models:/") if source.startswith("models:/m-") else None)
+
+
+class PulledModel:
+    """Translates with a version of a registered model."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a version from where it was pulled to. It brings the code that it runs; nothing is unpickled."""
+        self._model = mlflow.pyfunc.load_model(str(path))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of a prediction and their values where none are given; none of a version from before them."""
+        schema = self._model.metadata.get_params_schema()
+        return {} if schema is None else {param.name: param.default for param in schema.params}
+
+    def predict(self, lines: list[str], parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        """Return the version's answer to each line, in order: its translation, or what the parameters ask for.
+
+        Raises ValueError, in one line, for what the version refuses.
+        """
+        try:
+            answers: list[Any] = self._model.predict(lines, params=dict(parameters) if parameters else None)
+        except MlflowException as error:
+            raise ValueError(str(error.message)) from None
+        return answers
+
+
+def _what_there_is(client: MlflowClient, name: str) -> str:
+    """Say which registered models could have been meant."""
+    models = {found.name: found for found in client.search_registered_models()}
+    if name in models:
+        aliases = ", ".join(f"@{alias}" for alias in models[name].aliases) or "none"
+        versions = client.search_model_versions(f"name = '{name}'")
+        latest = max((int(version.version) for version in versions), default=0)
+        return f"{name} has the versions up to {latest} and the aliases {aliases}"
+    if not models:
+        return f"no model is registered in {tracking_uri()}; train one with `nmt train`"
+    near = difflib.get_close_matches(name, models, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(models))}"
+    return f"no model of that name is registered in {tracking_uri()}; {hint}"

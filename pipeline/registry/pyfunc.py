@@ -1,0 +1,70 @@
+"""What MLflow runs when a registered model is loaded: no copy of this repository is needed, nothing is unpickled.
+
+MLflow stores this file as the model's code and executes it. The model's folder holds the weights, the tokenizer
+and, under code/, the few files of `model` and `pipeline` that translate.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
+
+PACKAGES = ("model", "pipeline")
+
+
+def import_privately(code: Path, name: str) -> ModuleType:
+    """Import `name` from the folder `code`, and leave the program's own modules of those names alone.
+
+    The program may have packages named `model` and `pipeline`, or another version of this model.
+    """
+
+    def take() -> dict[str, ModuleType]:
+        ours = [module for module in sys.modules if module.partition(".")[0] in PACKAGES]
+        return {module: sys.modules.pop(module) for module in ours}
+
+    others = take()
+    sys.path.insert(0, str(code))
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(code))
+        take()
+        sys.modules.update(others)
+
+
+class TranslationModel(PythonModel):
+    """Raw lines in, raw translations out."""
+
+    def load_context(self, context: Any) -> None:
+        """Load weights and tokenizer from the model's own folder."""
+        folder = Path(context.artifacts["translator"])
+        self._predictions = import_privately(folder / "code", "pipeline.inference.predictions")
+        description = json.loads((folder / "translator.json").read_text("utf8"))
+        self._translator = self._predictions.Translator.from_description(folder, description)
+        # A server calls from many threads; torch uses all cores for each call, and they would wait for each other.
+        self._one_at_a_time = Lock()
+
+    # MLflow reads the signature off these types; its own base class has more parameters.
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:  # type: ignore[override]
+        """Translate each line; the order is kept, and a line without a word stays empty.
+
+        `params` are those of the model's signature; what they mean is in its metadata, under `parameters`. Raises
+        MlflowException with the parameter, or the line's number, the value and the remedy.
+        """
+        try:
+            with self._one_at_a_time:
+                answers: list[Any] = self._predictions.predict(self._translator, model_input, params or {})
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        return answers
+
+
+set_model(TranslationModel())

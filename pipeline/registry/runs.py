@@ -1,0 +1,217 @@
+"""MLflow runs: one per training, found again after a restart, with the figures of every step and epoch."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import mlflow
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipeline.config import RunConfig
+from pipeline.errors import ExternalError
+from pipeline.overrides import dump_fields
+from pipeline.store.storage import artifacts_uri, home
+from pipeline.store.store import versions
+from pipeline.training.history import Record, is_epoch
+
+METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
+FLUSH_SECONDS = 5.0
+TRAINING_TAG = "nmt.training"
+PARENT_TAG = "mlflow.parentRunId"
+STEP_METRICS = {
+    "loss": "train/loss",
+    "perplexity": "train/perplexity",
+    "learning_rate": "train/learning_rate",
+    "teacher_forcing": "train/teacher_forcing",
+    "gradient_norm": "train/gradient_norm",
+    "target_tokens_per_second": "train/target_tokens_per_second",
+    "epoch": "train/epoch",
+}
+EPOCH_METRICS = {
+    "bleu": "validation/bleu",
+    "validation_loss": "validation/loss",
+    "validation_perplexity": "validation/perplexity",
+    "train_loss": "epoch/train_loss",
+    "train_perplexity": "epoch/train_perplexity",
+    "train_target_tokens_per_second": "epoch/train_target_tokens_per_second",
+    "train_matmul_share": "epoch/train_matmul_share",
+    "train_waiting_share": "epoch/train_waiting_share",
+    "train_reporting_share": "epoch/train_reporting_share",
+}
+
+
+def tracking_uri() -> str:
+    """Return `MLFLOW_TRACKING_URI`, by default a SQLite file in `$NMT_HOME`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+@contextmanager
+def reachable_server() -> Iterator[None]:
+    """Turn a failing MLflow server, or a failing storage of its artifacts, into a ExternalError."""
+    try:
+        yield
+    except Exception as error:
+        if not mlflow_failed(error):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        if "Max retries exceeded" in reason:
+            reason = "no server answers there"
+        raise ExternalError(
+            f"MLFLOW_TRACKING_URI={tracking_uri()}: MLflow failed ({reason}); give the same command again when it "
+            "answers: finished stages are kept"
+        ) from error
+
+
+def mlflow_failed(error: Exception) -> bool:
+    """Whether an error is MLflow's own, or of the client with which it reaches artifacts in S3."""
+    return isinstance(error, MlflowException) or type(error).__module__.partition(".")[0] in {"boto3", "botocore"}
+
+
+def open_experiment(name: str) -> tuple[MlflowClient, str]:
+    """Return a client and the id of an experiment, which is created if it is not there."""
+    home().mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(tracking_uri())
+    client = MlflowClient()
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return client, str(found.experiment_id)
+    # A server knows where its artifacts go; for a bare database MLflow would take the folder of the command.
+    place = None if tracking_uri().startswith(("http://", "https://")) else artifacts_uri()
+    return client, str(client.create_experiment(name, artifact_location=place))
+
+
+def make_run(
+    client: MlflowClient,
+    experiment: str,
+    name: str,
+    config: RunConfig,
+    tags: Mapping[str, str],
+    sections: Sequence[str],
+) -> str:
+    """Create a run with the parameters of the configuration's sections and the versions; return its id."""
+    tags = {"nmt.preset": config.name, **tags}
+    tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
+    run = client.create_run(experiment, run_name=name, tags=tags)
+    parameters = [
+        Param(field, str(value)) for field, value in dump_fields(config).items() if field.partition(".")[0] in sections
+    ]
+    client.log_batch(run.info.run_id, params=parameters)
+    return str(run.info.run_id)
+
+
+def finish(client: MlflowClient, run: str) -> None:
+    """End a run, unless it has ended well before: that would change how long it took."""
+    if client.get_run(run).info.status != "FINISHED":
+        client.set_terminated(run, "FINISHED")
+
+
+@dataclass(frozen=True)
+class ChildRun:
+    """A run as one of several under a parent: an ablation's training is none of `nmt train`, though it be the same."""
+
+    parent: str
+    name: str
+
+
+class TrainingRun:
+    """The MLflow run of one training. What it is told live is checked against the history at the end."""
+
+    def __init__(self, config: RunConfig, fingerprints: Mapping[str, str], child: ChildRun | None = None) -> None:
+        """Find the run of the training `fingerprints["training"]` under its parent, if any, or create it.
+
+        Raises ExternalError if the tracking server does not answer.
+        """
+        self._child = child
+        self._pending: list[Metric] = []
+        self._flushed = time.monotonic()
+        self._away = False
+        with reachable_server():
+            self.client, self.experiment_id = open_experiment(config.registry.experiment)
+            self.id = self._find(fingerprints["training"]) or self._create(config, fingerprints)
+            self._logged = self._logged_steps()
+
+    def _find(self, training: str) -> str | None:
+        runs = self.client.search_runs([self.experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'")
+        parent = self._child.parent if self._child else None
+        return next((str(run.info.run_id) for run in runs if run.data.tags.get(PARENT_TAG) == parent), None)
+
+    def _create(self, config: RunConfig, fingerprints: Mapping[str, str]) -> str:
+        name = self._child.name if self._child else f"{config.name}-{fingerprints['training'][:8]}"
+        tags = {f"nmt.fingerprint.{stage}": value for stage, value in fingerprints.items()}
+        if self._child:
+            tags[PARENT_TAG] = self._child.parent
+        sections = ("corpus", "tokenizer", "batching", "model", "training")
+        run = make_run(self.client, self.experiment_id, name, config, tags, sections)
+        # Last, since it is what the run is found by: one without parameters is not found.
+        self.client.set_tag(run, TRAINING_TAG, fingerprints["training"])
+        return run
+
+    def _logged_steps(self) -> dict[str, set[int]]:
+        """Return the steps that the run has of each kind of record, by the metric that all of its kind have."""
+        return {
+            key: {metric.step for metric in self.client.get_metric_history(self.id, key)}
+            for key in (STEP_METRICS["loss"], EPOCH_METRICS["bleu"])
+        }
+
+    def observe(self, record: Record) -> None:
+        """Take a record as it comes; the server is told every few seconds and after every epoch.
+
+        A server that fails now must not stop the training: `complete` makes up for what it missed.
+        """
+        self._pending += self._metrics(record)
+        if is_epoch(record) or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flushed = time.monotonic()
+            try:
+                self._flush()
+                self._away = False
+            except MlflowException as error:
+                if not self._away:
+                    reason = str(error).strip().splitlines()[0]
+                    logging.getLogger(__name__).warning("MLflow does not take figures, trying on: %s", reason)
+                self._away = True
+
+    def complete(self, history: Iterator[Record]) -> None:
+        """Log what the run lacks of a training's history, and end it."""
+        self._pending.clear()
+        with reachable_server():
+            self._logged = self._logged_steps()
+            for record in history:
+                self._pending += self._metrics(record)
+            self._flush()
+            finish(self.client, self.id)
+
+    def interrupted(self, by_user: bool) -> None:
+        """Say that the training has stopped before its end; it may be continued."""
+        with suppress(MlflowException):
+            self._flush()
+        with suppress(MlflowException):
+            self.client.set_terminated(self.id, "KILLED" if by_user else "FAILED")
+
+    def start(self) -> None:
+        """Say that the training is going on."""
+        with reachable_server():
+            self.client.update_run(self.id, status="RUNNING")
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        self.client.log_batch(self.id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def _metrics(self, record: Record) -> list[Metric]:
+        """Return a record's metrics under MLflow's names, none if the run has them."""
+        names = EPOCH_METRICS if is_epoch(record) else STEP_METRICS
+        marker = EPOCH_METRICS["bleu"] if is_epoch(record) else STEP_METRICS["loss"]
+        step, now = int(record["step"]), int(time.time() * 1000)
+        if step in self._logged[marker]:
+            return []
+        return [Metric(name, record[key], now, step) for key, name in names.items() if key in record]
+
+    def _flush(self) -> None:
+        while self._pending:
+            batch = self._pending[:METRICS_AT_ONCE]
+            self.client.log_batch(self.id, metrics=batch)
+            del self._pending[: len(batch)]

@@ -1,0 +1,95 @@
+"""Scores of registered models in MLflow: a run a scoring, tied to the version and the data set that they are of."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mlflow
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
+
+from pipeline.evaluation.evaluation_set import EvaluationSet
+from pipeline.evaluation.scoring import REPORT, Scores, difference
+from pipeline.metrics.metrics import HIGHER_IS_BETTER
+from pipeline.registry.pulled import Pulled
+from pipeline.registry.runs import finish, open_experiment, reachable_server
+from pipeline.store.store import versions
+
+SCORES_TAG = "nmt.scores"
+
+
+def record_scores(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet, experiment: str) -> str:
+    """Write the scores of one model, or the comparison of two, into MLflow; return the run's id.
+
+    A run has the scores as metrics, of the models' versions and of the data set, and report.md, which its page shows;
+    the page of each version says the same in a tag. Given the same scores again, the run that exists is returned.
+    Raises ExternalError if MLflow fails.
+    """
+    with reachable_server():
+        client, experiment_id = open_experiment(experiment)
+        found = client.search_runs([experiment_id], f"tags.`{SCORES_TAG}` = '{scores.fingerprint}'")
+        if found:
+            return str(found[0].info.run_id)
+        name = f"{' and '.join(model.label for model in models)} on {pairs.name}"
+        tags = {"nmt.models": " ".join(model.uri for model in models), "nmt.set": pairs.fingerprint}
+        tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
+        tags |= {f"nmt.signature.{metric}": text for metric, text in scores.figures["signatures"].items()}
+        tags[MLFLOW_RUN_NOTE] = scores.report[:MAX_TAG_VAL_LENGTH]  # The page of the run shows it as Markdown.
+        run = str(client.create_run(experiment_id, run_name=name, tags=tags).info.run_id)
+        with mlflow.start_run(run_id=run):
+            _log(scores, models, pairs)
+        _tag_versions(client, scores, models, pairs, run)
+        # Last, since it is what the run is found by: one without scores is not found.
+        client.set_tag(run, SCORES_TAG, scores.fingerprint)
+        finish(client, run)
+    return run
+
+
+def _log(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet) -> None:
+    source = LocalArtifactDatasetSource(pairs.file.as_uri())
+    # MLflow takes digests of at most 36 characters.
+    dataset = MetaDataset(  # type: ignore[abstract]
+        source, name=pairs.name[:200], digest=pairs.fingerprint[:36]
+    )
+    mlflow.log_input(dataset, context="evaluation")
+    for model, system in zip(models, scores.figures["systems"], strict=True):
+        prefix = "scores" if len(models) == 1 else f"scores_{model.label.replace('/', '_')}"
+        mlflow.log_metrics(_metrics(prefix, system), model_id=model.model_id, dataset=dataset)
+    if len(models) > 1:
+        second = scores.figures["systems"][1]["scores"]
+        gains = {f"gain/{metric}": difference(scores.figures["systems"], metric) for metric in HIGHER_IS_BETTER}
+        mlflow.log_metrics(gains | {f"gain/{metric}_p": second[metric]["p"] for metric in HIGHER_IS_BETTER})
+    mlflow.log_artifact(str(scores.path / REPORT))
+    mlflow.log_dict(dict(scores.figures), "scores.json")
+
+
+def _metrics(prefix: str, system: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        f"{prefix}/{metric}{suffix}": score[key]
+        for metric, score in system["scores"].items()
+        for key, suffix in (("score", ""), ("low", "_low"), ("high", "_high"))
+    }
+
+
+def _tag_versions(
+    client: MlflowClient, scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet, run: str
+) -> None:
+    name = _tag(pairs.name)[:100]
+    for model, system in zip(models, scores.figures["systems"], strict=True):
+        text = ", ".join(
+            f"{metric} {score['score']:.2f} ({score['low']:.2f}-{score['high']:.2f})"
+            for metric, score in system["scores"].items()
+        )
+        client.set_model_version_tag(model.name, model.version, f"nmt.scores.{name}", f"{text}; run {run}")
+    for model, other in zip(models, reversed(models), strict=True):
+        if len(models) > 1:
+            key = f"nmt.compared.{name}.{_tag(other.label)}"
+            client.set_model_version_tag(model.name, model.version, key, f"{scores.figures['verdict']}; run {run}")
+
+
+def _tag(name: str) -> str:
+    """Return a name in the characters that the key of a tag may have."""
+    return re.sub(r"[^\w .-]+", "-", name)

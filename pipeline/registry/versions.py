@@ -1,0 +1,204 @@
+"""Versions of the registered model, and the alias `champion`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import mlflow.pyfunc
+from filelock import FileLock
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.models.model import ModelInfo
+from mlflow.tracking import MlflowClient
+
+from pipeline.config import RunConfig, corpus_name
+from pipeline.corpus.corpus import Corpus
+from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
+from pipeline.evaluation.search_settings import line_policy, search_config
+from pipeline.inference import predictions
+from pipeline.metrics.metrics import corpus_bleu
+from pipeline.registry.bundle import PYFUNC, write_bundle
+from pipeline.registry.runs import TrainingRun, mlflow_failed, reachable_server
+from pipeline.store.storage import home
+from pipeline.store.store import versions
+from pipeline.training.trained import TrainedModel
+
+CHAMPION = "champion"
+EVALUATION_TAG, DATA_TAG, BLEU_TAG, DECISION_TAG = (
+    "nmt.evaluation",
+    "nmt.validation_data",
+    "nmt.validation_bleu",
+    "nmt.decision",
+)
+REQUIREMENTS = ("mlflow", "torch", "sentencepiece", "safetensors", "pydantic", "numpy")
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    run_id: str
+    decision: str
+    """Whether it became the champion, and why."""
+    reused: bool
+
+    @property
+    def uri(self) -> str:
+        """What `mlflow.pyfunc.load_model` takes."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def register_model(
+    run: TrainingRun, trained: TrainedModel, evaluation: Evaluation, corpus: Corpus, config: RunConfig
+) -> ModelVersion:
+    """Make the best checkpoint a version of the registered model, and the champion if it is as good as the last.
+
+    Reads the trained model, its evaluation and the corpus. Leaves, in the training's MLflow run: its whole history,
+    the scores (tied to model and data set), translated samples, the tokenizer, what it was made from, and the model:
+    code, safetensors and SentencePiece files, no pickle. The version is created last, so that nothing is registered
+    by halves; given the same evaluation again, the version that exists is returned.
+
+    Raises ExternalError if MLflow fails.
+    """
+    name = config.registry.model_name or config.name
+    home().mkdir(parents=True, exist_ok=True)
+    with reachable_server(), FileLock(home() / "registry.lock"):
+        found = _find_version(run.client, name, evaluation.fingerprint)
+        version = found or _create_version(run, name, trained, evaluation, corpus, config)
+        decision = version.tags.get(DECISION_TAG) or _decide(run.client, version, corpus)
+    return ModelVersion(name, str(version.version), str(version.run_id), decision, found is not None)
+
+
+def _find_version(client: MlflowClient, name: str, evaluation: str) -> MlflowVersion | None:
+    versions = client.search_model_versions(f"name = '{name}' and tags.`{EVALUATION_TAG}` = '{evaluation}'")
+    return max(versions, key=lambda version: int(version.version), default=None)
+
+
+def _create_version(
+    run: TrainingRun, name: str, trained: TrainedModel, evaluation: Evaluation, corpus: Corpus, config: RunConfig
+) -> MlflowVersion:
+    run.complete(trained.history())
+    run.tag({"nmt.fingerprint.evaluation": evaluation.fingerprint})
+    samples = [row for row, _ in zip(evaluation.translations("test"), range(config.evaluation.samples), strict=False)]
+    with mlflow.start_run(run_id=run.id):
+        info = _log_model(trained, config, [row["source"] for row in samples[:2]])
+        _log_scores(evaluation, corpus, config, info.model_id)
+        table = f"samples-{evaluation.fingerprint[:8]}.json"
+        if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:  # MLflow adds to a table.
+            mlflow.log_table({key: [row[key] for row in samples] for key in samples[0]}, table)
+        mlflow.log_artifacts(str(trained.tokenizer.path), "tokenizer")
+        mlflow.log_dict(
+            {
+                "config": config.model_dump(mode="json"),
+                "corpus": dict(corpus.figures),
+                "training": dict(trained.figures),
+                "evaluation": dict(evaluation.figures),
+                "versions": versions(),
+            },
+            "run.json",
+        )
+    if not run.client.search_registered_models(f"name = '{name}'"):
+        run.client.create_registered_model(name, description=config.description)
+    bleu = evaluation.figures["validation"]["bleu"]
+    return run.client.create_model_version(
+        name,
+        info.model_uri,
+        run.id,
+        tags={
+            EVALUATION_TAG: evaluation.fingerprint,
+            DATA_TAG: corpus.split_fingerprint("validation"),
+            BLEU_TAG: str(bleu),
+        },
+        description=f"validation BLEU {bleu:.2f}, test BLEU {evaluation.figures['test']['bleu']:.2f}, "
+        f"{evaluation.figures['signatures']['bleu']}",
+        model_id=info.model_id,
+    )
+
+
+def _log_model(trained: TrainedModel, config: RunConfig, examples: Sequence[str]) -> ModelInfo:
+    with TemporaryDirectory() as temporary:
+        write_bundle(trained, config.evaluation, Path(temporary))
+        info: ModelInfo = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(PYFUNC),
+            artifacts={"translator": temporary},
+            input_example=(
+                list(examples),
+                predictions.defaults(search_config(config.evaluation), line_policy(config.evaluation)),
+            ),
+            # Without a local part: 2.13.0+cpu is 2.13.0 on every index.
+            pip_requirements=[f"{package}=={metadata.version(package).partition('+')[0]}" for package in REQUIREMENTS],
+            metadata={
+                "preset": config.name,
+                "training": trained.fingerprint,
+                "parameters": dict(predictions.PARAMETERS),
+            },
+        )
+    return info
+
+
+def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:
+    """Log the final scores next to the model and the data set that they are of."""
+    for split in SCORED_SPLITS:
+        source = LocalArtifactDatasetSource((corpus.path / f"{split}.jsonl").as_uri())
+        # MLflow takes digests of at most 36 characters.
+        dataset = MetaDataset(  # type: ignore[abstract]
+            source, name=f"{corpus_name(config.corpus)}-{split}"[:200], digest=corpus.split_fingerprint(split)[:36]
+        )
+        mlflow.log_input(dataset, context=split)
+        scores = {key: value for key, value in evaluation.figures[split].items() if key != "sentences"}
+        mlflow.log_metrics(
+            {f"final/{split}_{key}": value for key, value in scores.items()}, model_id=model_id, dataset=dataset
+        )
+
+
+def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str:
+    """Give `version` the alias if its validation BLEU is at least the champion's on the same data; say why."""
+    champion = _champion(client, version.name)
+    own = float(version.tags[BLEU_TAG])
+    if champion is None:
+        return _promote(client, version, "champion: there was none", None)
+    before = f"version {champion.version}"
+    try:
+        other = _bleu_on_same_data(champion, version, corpus)
+    except Exception as error:  # Another version's code, which can fail in any way.
+        if mlflow_failed(error):
+            raise  # The server's trouble: nothing is decided, and a retry decides.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return _record(client, version, f"not champion: {before} could not be run on the same data ({reason})")
+    if own >= other:
+        return _promote(client, version, f"champion: BLEU {own:.2f}, {before} has {other:.2f}", champion.version)
+    return _record(client, version, f"not champion: BLEU {own:.2f}, {before} has {other:.2f}")
+
+
+def _champion(client: MlflowClient, name: str) -> MlflowVersion | None:
+    aliases = client.get_registered_model(name).aliases
+    return client.get_model_version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
+
+
+def _bleu_on_same_data(champion: MlflowVersion, version: MlflowVersion, corpus: Corpus) -> float:
+    """Return the champion's BLEU on the validation set of `version`: as recorded, or by translating it now."""
+    if champion.tags.get(DATA_TAG) == version.tags[DATA_TAG] and BLEU_TAG in champion.tags:
+        return float(champion.tags[BLEU_TAG])
+    sources, references = map(list, zip(*corpus.pairs("validation"), strict=True))
+    loaded = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
+    return corpus_bleu(loaded.predict(sources), references)
+
+
+def _promote(client: MlflowClient, version: MlflowVersion, decision: str, before: str | None) -> str:
+    # The previous champion is written down first: it is what a roll-back needs.
+    if before is not None:
+        client.set_model_version_tag(version.name, version.version, "nmt.previous_champion", str(before))
+    client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    return _record(client, version, decision)
+
+
+def _record(client: MlflowClient, version: MlflowVersion, decision: str) -> str:
+    client.set_model_version_tag(version.name, version.version, DECISION_TAG, decision)
+    return decision

@@ -1,0 +1,115 @@
+"""Files of any size, translated in chunks: what was done is not done again, however often it stopped.
+
+A chunk is some thousand texts. Its answers are kept under the SHA-256 of the model, the parameters and the texts, in
+`$NMT_STORAGE/translations` or `$NMT_HOME/translations`; chunks that wait lie beside them. So a run that was stopped
+goes on where it was, a file that has grown is translated from where it was shorter, and memory holds a chunk and the
+names of all, never the file.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.registry.pulled import Pulled
+from pipeline.rows.answers import write_answers
+from pipeline.rows.columns import Column
+from pipeline.rows.files import RowFile
+from pipeline.rows.readers import read_texts
+from pipeline.store.storage import Folder, home, local_folder, shared_folder
+from pipeline.store.store import fingerprint
+
+CHUNK_TEXTS, CHUNK_CHARACTERS = 1024, 2**19
+"""A chunk is full when it has so many of one or the other."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some texts of the files."""
+
+    name: str
+    first: int
+    """The place of its first text among all, from 1."""
+    texts: int
+
+
+@dataclass(frozen=True)
+class TranslationPlan:
+    """The chunks of the files to translate."""
+
+    folder: Folder
+    """Where their answers are."""
+    chunks: tuple[Chunk, ...]
+    missing: tuple[Chunk, ...]
+    """Those without answers, each once; their texts wait in the folder."""
+
+    @property
+    def texts(self) -> int:
+        """How many texts there are."""
+        return sum(chunk.texts for chunk in self.chunks)
+
+
+def answers_folder(model: Pulled, parameters: Mapping[str, Any]) -> Folder:
+    """Return where the answers of a model to these parameters are kept."""
+    name = fingerprint({"model": model.fingerprint, "parameters": parameters})
+    return (shared_folder("translations") or local_folder(home() / "translations")) / name
+
+
+def plan_translation(files: Sequence[RowFile], column: Column, folder: Folder) -> TranslationPlan:
+    """Read the files once: find every mistake in them, and which chunks are to be translated.
+
+    Raises InputError with the file and the line or row that is wrong, before anything is translated.
+    """
+    there = set(folder.names())
+    chunks, missing = [], dict[str, Chunk]()
+    for first, texts in _cut(read_texts(files, column)):
+        content = json.dumps(texts, ensure_ascii=False).encode()
+        chunk = Chunk(hashlib.sha256(content).hexdigest(), first, len(texts))
+        chunks.append(chunk)
+        if answers_name(chunk.name) not in there and chunk.name not in missing:
+            missing[chunk.name] = chunk
+            if texts_name(chunk.name) not in there:
+                folder.write(texts_name(chunk.name), content)
+    return TranslationPlan(folder, tuple(chunks), tuple(missing.values()))
+
+
+def _cut(texts: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the texts in chunks, and the place of each chunk's first."""
+    first, chunk, characters = 1, list[str](), 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text)
+        if len(chunk) == CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
+            yield first, chunk
+            first, chunk, characters = first + len(chunk), [], 0
+    if chunk:
+        yield first, chunk
+
+
+def texts_name(chunk: str) -> str:
+    """Return the name of the file with a chunk's texts, which is there until it is translated."""
+    return f"{chunk}.texts.json"
+
+
+def answers_name(chunk: str) -> str:
+    """Return the name of the file with a chunk's answers."""
+    return f"{chunk}.answers.json"
+
+
+def write_translation(plan: TranslationPlan, files: Sequence[RowFile], column: Column, target: RowFile) -> None:
+    """Write the answers of all chunks, in order. Raises InputError if the files have changed since they were read."""
+
+    def answers() -> Iterator[Any]:
+        chunks = iter(plan.chunks)
+        for _, texts in _cut(read_texts(files, column)):
+            content = json.dumps(texts, ensure_ascii=False).encode()
+            chunk = next(chunks, None)
+            if chunk is None or chunk.name != hashlib.sha256(content).hexdigest():
+                raise InputError(f"{files[0].given}: it has changed since it was read; give the same command again")
+            found = json.loads(plan.folder.read(answers_name(chunk.name)))
+            assert len(found) == len(texts)
+            yield from found
+
+    write_answers(files, column, answers(), target)

@@ -1,0 +1,63 @@
+"""A registered model in a process of its own, for a server whose threads would hold it up.
+
+Translating is thousands of short calls into torch, after each of which the thread has to get Python's lock back from
+all others of its process: among a server's threads it takes five times as long (measured in a replica of Ray Serve).
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pipeline.registry.pulled import PulledModel
+from pipeline.serving.protocol import Ask, Reply, answer_together
+from pipeline.training.worker import use_threads
+
+_model: PulledModel | None = None
+"""Of the process of its own."""
+
+
+class ModelProcess:
+    """Answers requests with a model, in another process, which ends with this one."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Start the process, and return when the model is loaded and has translated once."""
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, context, _load, (path, threads))
+        self.parameters: dict[str, Any] = self._pool.submit(_parameters).result()
+
+    def answer(self, asks: Sequence[Ask]) -> "Future[list[Reply]]":
+        """Answer requests together. The future raises BrokenProcessPool if the process has died."""
+        return self._pool.submit(_answer, list(asks))
+
+    def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _load(path: Path, threads: int) -> None:
+    global _model
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    use_threads(threads)
+    _model = PulledModel(path)
+    _model.predict(["."])  # What is made at first use is made before the first request.
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # A process of a pool does not notice by itself.
+
+
+def _parameters() -> dict[str, Any]:
+    assert _model is not None
+    return _model.parameters
+
+
+def _answer(asks: list[Ask]) -> list[Reply]:
+    assert _model is not None
+    return answer_together(_model, asks)

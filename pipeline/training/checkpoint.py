@@ -1,0 +1,39 @@
+"""Everything that a resumed run needs, in files that hold no code: safetensors and JSON.
+
+A folder with model.safetensors, optimizer.safetensors and progress.json. Random numbers need no place here: batches
+and dropout follow from the seed, the epoch and the step.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.inference.weights import WEIGHTS, load_weights, save_weights
+from pipeline.training.trainer import Progress, Trainer
+
+MOMENTS, PROGRESS = "optimizer.safetensors", "progress.json"
+
+
+def save_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Write the state of a trainer between two epochs."""
+    save_weights(trainer.model, folder / WEIGHTS)
+    moments: dict[str, Tensor] = {}
+    for name, parameter in trainer.model.named_parameters():
+        moments |= {f"{name}/{key}": value for key, value in trainer.optimizer.state[parameter].items()}
+    save_file(moments, folder / MOMENTS)
+    (folder / PROGRESS).write_text(json.dumps(asdict(trainer.progress)) + "\n", "utf8")
+
+
+def load_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Bring a new trainer to the state that `save_checkpoint` wrote; it goes on as if it had never stopped."""
+    load_weights(trainer.model, folder / WEIGHTS)
+    moments = load_file(folder / MOMENTS)
+    for name, parameter in trainer.model.named_parameters():
+        prefix = f"{name}/"
+        state = {key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)}
+        # Adam keeps its step count on the CPU unless it is fused on the parameter's device.
+        trainer.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+    trainer.progress = Progress(**json.loads((folder / PROGRESS).read_text("utf8")))

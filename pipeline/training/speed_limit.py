@@ -1,0 +1,45 @@
+"""How near a training is to what its machine can do: the time of its matrix products alone, as a share of all."""
+
+import torch
+
+from model.config import ModelConfig
+from model.decoder import plain_loop_because
+from model.rounding import ROUNDING
+from model.seq2seq import SPECIAL_TOKENS, Batch
+from pipeline.config import RunConfig
+from pipeline.training.matmul import Shape, limit, operations
+
+MEASURED_SECONDS = 0.02
+"""Of each product: with some thirty of them, a training begins about a second later."""
+
+
+def shape_of(batch: Batch) -> Shape:
+    """Return the shape that a batch's products have."""
+    target_BT = batch.target_BT[:, 1:]
+    tokens = int((target_BT != SPECIAL_TOKENS.padding).sum())
+    return Shape(batch.source_BS.shape[0], batch.source_BS.shape[1], target_BT.shape[1], tokens)
+
+
+class SpeedLimit:
+    """Says how long the products of a batch take: by their operations, at the rate measured for the first batch."""
+
+    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        self._config, self._vocabulary = config, vocabulary
+        self._rate = 0.0
+
+    def seconds(self, batch: Batch) -> float:
+        """Return the time of the batch's products on this process's threads; the first call measures the rate."""
+        shape = shape_of(batch)
+        count = operations(self._config, self._vocabulary, shape)
+        if not self._rate:
+            dtype = torch.bfloat16 if ROUNDING.enabled else torch.float32
+            device = batch.source_BS.device
+            self._rate = count / limit(self._config, self._vocabulary, shape, dtype, device, MEASURED_SECONDS)
+        return count / self._rate
+
+
+def step_by_step_because(run: RunConfig) -> str | None:
+    """Return the option for which training takes the decoder's plain loop, step by step; None where it does not."""
+    if run.training.teacher_forcing < 1.0 and not plain_loop_because(run.model):
+        return f"teacher_forcing={run.training.teacher_forcing}"
+    return plain_loop_because(run.model)

@@ -1,0 +1,53 @@
+"""A trained model in the store: its checkpoints, its history, and how to load the best."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.config import ModelConfig
+from model.seq2seq import Seq2Seq
+from pipeline.batches.tokenizer import Tokenizer
+from pipeline.inference.subwords import Subwords
+from pipeline.inference.weights import WEIGHTS, load_weights
+from pipeline.store.store import Figures
+from pipeline.training.history import Record, read_history
+
+HISTORY = "history.jsonl"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The checkpoints with the best validation BLEU, and the figures of every step and epoch."""
+
+    path: Path
+    fingerprint: str
+    figures: Figures
+    """best_epoch, best_bleu, epochs, steps, workers, device, checkpoints (the best first)."""
+    reused: bool
+    config: ModelConfig
+    tokenizer: Tokenizer
+
+    @property
+    def weights(self) -> Path:
+        """The weights of the best checkpoint."""
+        return self.path / CHECKPOINTS / str(self.figures["checkpoints"][0]["name"]) / WEIGHTS
+
+    @property
+    def machine(self) -> str:
+        """What it was trained with, for people: such as 2 CPU workers."""
+        number = self.figures["workers"]
+        return f"{number} {str(self.figures['device']).upper()} worker{'' if number == 1 else 's'}"
+
+    def load(self, device: torch.device) -> tuple[Seq2Seq, Subwords]:
+        """Load the best checkpoint, ready to translate, and its tokenizer."""
+        subwords = self.tokenizer.load()
+        model = Seq2Seq(self.config, subwords.source_size, subwords.target_size)
+        load_weights(model, self.weights)
+        return model.to(device).eval(), subwords
+
+    def history(self) -> Iterator[Record]:
+        """Yield the records of the run in order: those of a step, and those of an epoch (see history.is_epoch)."""
+        yield from read_history(self.path / HISTORY)

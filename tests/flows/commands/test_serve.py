@@ -1,0 +1,189 @@
+"""A registered model behind MLflow's server and behind ours: the same answers as offline, to everything, at once."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.corpus.captions import generate_pairs
+from tests.conftest import free_port
+from tests.flows.conftest import FinishedRun
+
+SENTENCES = [source for source, _ in generate_pairs(48, seed=9)]
+TOKEN = "the-token-of-the-tests"  # noqa: S105
+
+
+@pytest.fixture(scope="module")
+def offline(finished_run: FinishedRun) -> list[str]:
+    run = finished_run.nmt.run("translate", text="".join(f"{line}\n" for line in SENTENCES))
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+@pytest.fixture(scope="module", params=["mlflow", "nmt"])
+def url(request: pytest.FixtureRequest, finished_run: FinishedRun) -> Iterator[str]:
+    """Either server, with the champion."""
+    port = free_port()
+    bin_folder = Path(sys.executable).parent
+    if request.param == "mlflow":
+        program = [str(bin_folder / "mlflow"), "models", "serve", "-m", "models:/captions@champion"]
+        command = [*program, "--env-manager", "local", "--port", str(port)]
+        environment = {"MLFLOW_TRACKING_URI": finished_run.tracking_uri, "OMP_NUM_THREADS": "1"}
+    else:
+        command = [str(bin_folder / "nmt"), "serve", "--port", str(port), "--max-replicas", "1"]
+        environment = {"NMT_HOME": str(finished_run.nmt.folder / ".nmt"), "NMT_SERVE_TOKEN": TOKEN}
+    path = {"PATH": f"{bin_folder}:{os.environ['PATH']}"}  # MLflow starts uvicorn by its name.
+    log = finished_run.nmt.folder / f"serve-{port}.log"
+    with log.open("w") as messages:
+        process = subprocess.Popen(
+            command,
+            env=finished_run.nmt.environment | environment | path,
+            stderr=messages,
+            stdout=messages,
+            start_new_session=True,
+            # A shell that starts the tests in the background has them, and all their children, ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(1800):
+            assert process.poll() is None, log.read_text()
+            if _alive(address) and (request.param == "mlflow" or "answers at" in log.read_text()):
+                break
+            time.sleep(0.1)
+        yield address
+        os.killpg(process.pid, signal.SIGINT)  # As a terminal does.
+        process.wait(60)
+    if request.param == "nmt":
+        assert process.returncode == 0, log.read_text()
+        assert log.read_text().endswith("Ctrl-C ends it\nstopping\n"), log.read_text()
+    for _ in range(100):
+        table = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [row.split(maxsplit=2) for row in table.splitlines()]
+        left = [row for row in rows if row[0] == str(process.pid) and not row[1].startswith("Z")]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left, "Ctrl-C ends all of it"
+
+
+def _alive(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/ping").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def ask(url: str, content: Any, **options: Any) -> httpx.Response:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"} | options.pop("headers", {})
+    return httpx.post(f"{url}/invocations", content=body, headers=headers, timeout=60, **options)
+
+
+def test_health_and_version(url: str) -> None:
+    for path in ("/ping", "/health"):
+        answer = httpx.get(url + path)
+        assert (answer.status_code, answer.text) == (200, "\n")
+    assert httpx.get(f"{url}/version", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_many_clients_at_once_are_answered_as_offline(url: str, offline: list[str]) -> None:
+    requests = [(place, min(len(SENTENCES), place + 1 + place % 4)) for place in range(len(SENTENCES))]
+    with concurrent.futures.ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda places: ask(url, {"inputs": SENTENCES[slice(*places)]}), requests))
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    for (first, last), answer in zip(requests, answers, strict=True):
+        assert answer.json()["predictions"] == offline[first:last]
+
+
+def test_parameters_and_objects(url: str, offline: list[str]) -> None:
+    plain = ask(url, {"inputs": [SENTENCES[0], ""], "params": {"scores": True}}).json()["predictions"]
+    assert [[found["text"] for found in row["hypotheses"]] for row in plain] == [[offline[0]], []]
+    several = ask(url, {"inputs": SENTENCES[:2], "params": {"beam": 4, "n_best": 3, "length_penalty": 0.5}}).json()
+    for row in several["predictions"]:
+        scores = [found["score"] for found in row["hypotheses"]]
+        assert len(scores) == 3
+        assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"inputs": ["x"], "params": {"beam": 0}}, "beam=0 must be at least 1"),
+        ({"inputs": ["x"], "params": {"beam": 10**6}}, "beam=1000000 must be at most 100"),
+        ({"inputs": ["x"], "params": {"beam": "many"}}, "beam"),
+        ({"inputs": ["x"], "params": {"scores": 1.5}}, "scores"),
+        ({"inputs": ["x" * 9000], "params": {"long_lines": "refuse"}}, "max_source_length"),
+        ({"inputs": "x"}, ""),
+        ({"inputs": [1, None]}, ""),
+        ({"inputs": [["x"]]}, ""),
+        ({"inputs": ["\ud800"]}, "surrogate"),
+        ({"sentences": ["x"]}, "inputs"),
+        (b'{"inputs": ["x"]', "JSON"),
+        (b"\xff", ""),
+        (b"", ""),
+    ],
+)
+def test_a_bad_request_is_refused_with_a_reason(url: str, content: Any, message: str) -> None:
+    answer = ask(url, content)
+    assert 400 <= answer.status_code < 500, answer.text
+    assert message in answer.json()["message"]
+    assert "Traceback" not in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "   ", "\u0000\u001b[31m", "\u202eשלום مرحبا", "👩‍👩‍👧 🇩🇪", "漢字かな交じり文", "\ufdfa" * 50, "a" * 100_000],
+    ids=["empty", "blank", "control", "right to left", "emoji", "other script", "ligature", "no blank"],
+)
+def test_strange_lines_are_answered(url: str, line: str) -> None:
+    answer = ask(url, {"inputs": [line, SENTENCES[0]], "params": {"beam": 1, "max_length": 5}})
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["predictions"]) == 2
+
+
+VALUES = st.none() | st.booleans() | st.integers(-3, 200) | st.floats() | st.text(max_size=5)
+PARAMETERS = st.sampled_from(["beam", "n_best", "top_k", "temperature", "max_length", "min_length", "seed", "scores"])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.text(max_size=20) | VALUES, max_size=3), st.dictionaries(PARAMETERS, VALUES, max_size=3))
+def test_any_request_is_answered_or_refused(url: str, inputs: list[Any], parameters: dict[str, Any]) -> None:
+    answer = ask(url, {"inputs": inputs, "params": parameters})
+    assert answer.status_code == 200 or 400 <= answer.status_code < 500, (inputs, parameters, answer.text)
+
+
+def test_ours_asks_for_the_token(url: str) -> None:
+    if httpx.get(f"{url}/version").status_code == 200:
+        pytest.skip("MLflow's scoring server knows no accounts")
+    for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN[:-1]}):
+        answer = httpx.post(f"{url}/invocations", json={"inputs": ["x"]}, headers=header)
+        assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
+    assert httpx.get(f"{url}/other", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
+    assert httpx.get(f"{url}/invocations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 405
+    unknown = ask(url, {"inputs": ["x"], "params": {"beem": 3}})
+    assert unknown.json()["message"].startswith("params.beem: there is no such parameter; there are beam,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "0.0.0.0"], "--host 0.0.0.0: others can reach it; set NMT_SERVE_TOKEN in the environment"),  # noqa: S104
+        (["--model", "captoins"], "--model captoins: no model of that name"),
+    ],
+)
+def test_what_cannot_be_served(finished_run: FinishedRun, arguments: list[str], message: str) -> None:
+    run = finished_run.nmt.run("serve", "--port", str(free_port()), *arguments)
+    assert run.returncode == 2, run.stderr
+    assert message in run.stderr.splitlines()[-1]
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,109 @@
+"""A cluster of our own: the environment of its processes, and its start in the background."""
+
+import os
+import threading
+from contextlib import suppress
+
+import pytest
+
+from pipeline.cluster.connection import OWN_CLUSTER, EarlyStart, _environment, ray_cluster
+from pipeline.errors import ExternalError, InputError
+
+NAME = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
+
+
+def test_it_is_there_within_and_taken_back_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NAME, raising=False)
+    with _environment(OWN_CLUSTER):
+        assert os.environ[NAME] == OWN_CLUSTER[NAME]
+    assert NAME not in os.environ
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "7")
+    with _environment(OWN_CLUSTER):
+        assert os.environ[NAME] == "7"
+    assert os.environ[NAME] == "7"
+
+
+class Cluster:
+    """Stands in for Ray: notes when it is started and ended, and by which thread."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[tuple[str, str]] = []
+        self.fails: Exception | None = None
+        self.up = False
+        self.may_start = threading.Event()
+        self.may_start.set()
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        monkeypatch.setattr("pipeline.cluster.connection.HOLD_SECONDS", 0.01)
+        monkeypatch.setattr("pipeline.cluster.connection._connect", self._start)
+        monkeypatch.setattr("ray.shutdown", self._end)
+        monkeypatch.setattr("ray.is_initialized", lambda: self.up)
+
+    def _start(self, _: str | None) -> None:
+        self.may_start.wait(timeout=10)
+        if self.fails:
+            raise self.fails
+        self._note("start", up=True)
+
+    def _end(self) -> None:
+        self._note("end", up=False)
+
+    def _note(self, event: str, *, up: bool) -> None:
+        self.up = up
+        self.events.append((event, threading.current_thread().name))
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    return Cluster(monkeypatch)
+
+
+def test_an_early_start_is_waited_for_used_and_ended_by_the_thread_that_made_it(cluster: Cluster) -> None:
+    """Ray's processes die with the thread that started them."""
+    cluster.may_start.clear()
+    with EarlyStart() as early:
+        early.begin()
+        early.begin()
+        threading.Timer(0.1, cluster.may_start.set).start()
+        with ray_cluster():
+            assert cluster.up
+        assert cluster.up, "what did not start it does not end it"
+        early.end()
+    assert cluster.events == [("start", "ray-cluster"), ("end", "ray-cluster")]
+    with ray_cluster():
+        assert cluster.up
+    assert [event for event, _ in cluster.events] == ["start", "end", "start", "end"]
+
+
+def test_without_a_beginning_there_is_none(cluster: Cluster) -> None:
+    with EarlyStart():
+        pass
+    assert not cluster.events
+
+
+def test_what_keeps_it_from_starting_is_told_where_it_is_needed(cluster: Cluster) -> None:
+    cluster.fails = ExternalError("no room")
+    with EarlyStart() as early:
+        early.begin()
+        with pytest.raises(ExternalError, match="no room"), ray_cluster():
+            pass
+    assert not cluster.events
+
+
+def test_a_mistake_that_is_found_at_once_does_not_wait_for_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cluster.connection.HOLD_SECONDS", 60)
+    with suppress(InputError), EarlyStart() as early:
+        early.begin()
+        raise InputError("corpus.path")
+    assert not cluster.events
+
+
+def test_a_cluster_that_is_named_is_not_started(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with EarlyStart() as early:
+        early.begin()
+    assert not cluster.events

@@ -1,0 +1,101 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipeline.cluster.run_folder import (
+    SNAPSHOT,
+    best_checkpoints,
+    bring_records,
+    clear,
+    is_whole,
+    leave_records,
+    set_damaged_aside,
+)
+from pipeline.store.storage import Folder, local_folder
+
+
+def write_checkpoint(folder: Path, epoch: int, bleu: float) -> Path:
+    folder.mkdir(parents=True)
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        save_file({"weight": torch.ones(50)}, folder / name)
+    (folder / "progress.json").write_text("{}")
+    figures = {"epoch": epoch, "step": 10 * epoch, "bleu": bleu, "rank": bleu - 1e-9 * epoch}
+    (folder / "figures.json").write_text(json.dumps(figures))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["figures.json", "progress.json", "model.safetensors", "optimizer.safetensors"])
+def test_a_checkpoint_with_a_file_cut_short_is_not_whole(tmp_path: Path, name: str) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint_1", 1, 9.0)
+    assert is_whole(local_folder(checkpoint))
+    content = (checkpoint / name).read_bytes()
+    (checkpoint / name).write_bytes(content[:-1])
+    assert not is_whole(local_folder(checkpoint))
+    (checkpoint / name).unlink()
+    assert not is_whole(local_folder(checkpoint))
+
+
+def test_the_best_first_of_equal_bleu_the_earlier_and_half_copied_ones_not_at_all(tmp_path: Path) -> None:
+    for epoch, bleu in ((1, 5.0), (2, 9.0), (3, 9.0), (4, 99.0)):
+        write_checkpoint(tmp_path / "run" / f"checkpoint_{epoch}", epoch, bleu)
+    (tmp_path / "run" / "checkpoint_4" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / "run.jsonl").touch()
+    assert epochs(local_folder(tmp_path)) == [2, 3, 1]
+
+
+def epochs(storage: Folder) -> list[float]:
+    return [figures["epoch"] for _, figures in best_checkpoints(storage, "run")]
+
+
+def test_a_run_whose_snapshot_a_crash_cut_short_is_set_aside(tmp_path: Path) -> None:
+    storage, run = local_folder(tmp_path), tmp_path / "run"
+    for epoch in (1, 2):
+        write_checkpoint(run / f"checkpoint_{epoch}", epoch, 9.0)
+    (run / "checkpoint_3").mkdir()
+    (run / SNAPSHOT).write_text(json.dumps({"whole": True}))
+    assert set_damaged_aside(storage, "run") is None
+    assert run.exists()
+    (run / SNAPSHOT).write_text('{"who')
+    resumed = set_damaged_aside(storage, "run")
+    assert resumed is not None
+    assert resumed.name == "checkpoint_2", "the third is not whole"
+    assert not run.exists()
+    assert set_damaged_aside(storage, "run") == resumed, "also after another crash before the next checkpoint"
+    assert epochs(storage) == [1, 2]
+
+
+def test_what_served_to_resume_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("run", "run.damaged-1", "other"):
+        write_checkpoint(tmp_path / name / "checkpoint_1", 1, 9.0)
+    (tmp_path / "run.jsonl").write_text("{}\n")
+    for _ in range(2):
+        clear(local_folder(tmp_path), "run", tmp_path / "run.jsonl")
+        assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_records_are_left_for_another_machine_which_takes_the_longer_ones(tmp_path: Path) -> None:
+    storage = local_folder(tmp_path / "storage")
+    one, two = (tmp_path / machine / "run.jsonl" for machine in ("one", "two"))
+    bring_records(storage, one)
+    assert not one.exists(), "nobody has left any"
+    one.parent.mkdir()
+    one.write_text("1\n2\n")
+    leave_records(storage, one)
+    bring_records(storage, two)
+    assert two.read_text() == "1\n2\n"
+    one.write_text("1\n2\n3\n")
+    bring_records(storage, one)
+    assert one.read_text() == "1\n2\n3\n", "what this machine did since is not lost"
+
+
+def test_records_that_cannot_be_left_stop_no_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "run.jsonl").touch()
+    # Libraries that other tests have used set levels of their own.
+    with caplog.at_level(logging.WARNING):
+        leave_records(local_folder(tmp_path / "file" / "ray"), tmp_path / "run.jsonl")
+    assert "the records of the run stay on this machine for now" in caplog.text

@@ -1,0 +1,140 @@
+"""Training as it is really run: Ray Train with several processes."""
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.batches.encoding import EncodedCorpus, encode_corpus
+from pipeline.batches.tokenizer import train_tokenizer
+from pipeline.cluster.connection import ray_cluster
+from pipeline.cluster.training import train_model
+from pipeline.config import RunConfig
+from pipeline.corpus.corpus import prepare_corpus
+from pipeline.errors import ExternalError, InputError
+from pipeline.overrides import build_config, dump_fields
+from pipeline.store.store import Store
+from pipeline.training.history import Record, is_epoch
+from pipeline.training.trained import TrainedModel
+from tests.conftest import training_workers
+
+Train = Callable[..., TrainedModel]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster() -> Iterator[None]:
+    """One cluster for all: starting and ending one takes longer than a training here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with ray_cluster():
+            yield
+
+
+@pytest.fixture
+def encoded(nmt_home: Path, tiny: RunConfig) -> EncodedCorpus:
+    corpus = prepare_corpus(tiny.corpus.model_copy(update={"captions_pairs": 150}), Store())
+    tokenizer = train_tokenizer(corpus, tiny.tokenizer, Store())
+    return encode_corpus(corpus, tokenizer, tiny.batching, Store())
+
+
+@pytest.fixture
+def train(encoded: EncodedCorpus, tiny: RunConfig) -> Train:
+    def run(observe: Callable[[Record], None] = lambda record: None, **training: object) -> TrainedModel:
+        values = {key: value for key, value in dump_fields(tiny).items() if value is not None}
+        config = build_config({}, values | {f"training.{key}": value for key, value in training.items()})
+        return train_model(encoded, config, Store(), observe)
+
+    return run
+
+
+def losses(trained: TrainedModel) -> list[float]:
+    return [record["loss"] for record in trained.history() if not is_epoch(record)]
+
+
+def assert_best_are_kept(trained: TrainedModel) -> None:
+    """The two best checkpoints are there, the best first, and load."""
+    kept = trained.figures["checkpoints"]
+    bleus = [record["bleu"] for record in trained.history() if is_epoch(record)]
+    assert [entry["bleu"] for entry in kept] == sorted(bleus, reverse=True)[:2]
+    assert trained.figures["best_bleu"] == max(bleus)
+    assert all((trained.path / "checkpoints" / entry["name"] / "model.safetensors").is_file() for entry in kept)
+    model, subwords = trained.load(torch.device("cpu"))
+    assert model.output.weight.shape[0] == subwords.target_size
+
+
+def test_two_workers_give_the_same_loss_curve_as_one(train: Train, nmt_home: Path) -> None:
+    two = train(num_workers=2, epochs=3, keep_checkpoints=2)
+    assert_best_are_kept(two)
+    assert train(num_workers=1, epochs=3, keep_checkpoints=2).reused
+    curve, bleu = losses(two), two.figures["best_bleu"]
+    # The number of workers is no part of what a training is: take it out of the store to have it done again.
+    two.path.rename(two.path.with_name("two.workers"))
+    one = train(num_workers=1, epochs=3, keep_checkpoints=2)
+    assert (two.figures["workers"], one.figures["workers"]) == (2, 1)
+    assert two.fingerprint == one.fingerprint
+    assert len(curve) == one.figures["steps"] > 10
+    assert losses(one) == pytest.approx(curve, rel=2e-3)
+    assert one.figures["best_bleu"] == pytest.approx(bleu, abs=2.0)
+
+
+def kill_a_worker(record: Record) -> None:
+    """Kill one after the first epoch."""
+    if is_epoch(record) and record["epoch"] == 1:
+        os.kill(training_workers()[0], signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Path) -> None:
+    seen: list[Record] = []
+
+    def observe(record: Record) -> None:
+        seen.append(record)
+        kill_a_worker(record)
+
+    trained = train(observe, num_workers=2, epochs=3)
+    steps = [int(record["step"]) for record in trained.history() if not is_epoch(record)]
+    assert steps == list(range(1, len(steps) + 1))
+    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [1, 2, 3]
+    assert list((nmt_home / "ray").iterdir()) == [], "what served to resume is cleared"
+
+
+@pytest.mark.slow
+def test_workers_lost_once_too_often_end_the_run_and_it_can_be_continued(train: Train, nmt_home: Path) -> None:
+    with pytest.raises(ExternalError, match=r"workers were lost .*give the same command again"):
+        train(kill_a_worker, num_workers=2, epochs=3, max_failures=0)
+    assert not [path for path in (nmt_home / "store" / "training").iterdir() if path.is_dir()]
+    seen: list[Record] = []
+    assert train(seen.append, num_workers=1, epochs=3).figures["epochs"] == 3
+    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [2, 3], "what was told is not told again"
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_the_end_costs_no_training(
+    train: Train, nmt_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.cluster.training.keep_weights", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(num_workers=1)
+    seen: list[Record] = []
+    trained = train(seen.append, num_workers=1)
+    assert seen == []
+    assert len([record for record in trained.history() if is_epoch(record)]) == 2
+
+
+def test_divergence_is_told_and_leaves_no_model(train: Train, nmt_home: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.learning_rate=.*training has diverged"):
+        train(num_workers=1, learning_rate=1e38, warmup_steps=0)
+    assert not [path for path in (nmt_home / "store" / "training").iterdir() if path.is_dir()]
+
+
+def test_more_workers_than_the_machine_has_is_an_error_at_once(train: Train) -> None:
+    with pytest.raises(InputError, match=r"training\.num_workers=4096: 4096 CPUs are needed"):
+        train(num_workers=4096, device="cpu")

@@ -1,0 +1,242 @@
+"""prepare_corpus through the real Hub client, against a Hub on the loopback."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.hub_server import HubServer
+
+ROOT = Path(__file__).parents[2]
+Answer = dict[str, Any]
+
+
+class Child:
+    """A process that prepares corpora; the server may change between two requests."""
+
+    def __init__(self, home: Path, endpoint: str, **environment: str) -> None:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
+        hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hf"), "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
+        self.stderr = home / "stderr"
+        with self.stderr.open("w") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-m", "tests.prepare_child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=ROOT,
+                text=True,
+                env=kept | hub | {"HF_HUB_DISABLE_TELEMETRY": "1"} | environment,
+            )
+
+    def __call__(self, store: Path, **config: Any) -> Answer:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"config": config, "store": str(store)}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, self.stderr.read_text()
+        answer: Answer = json.loads(line)
+        return answer
+
+    def stop(self) -> None:
+        self._process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    server = HubServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def prepare(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    child = Child(tmp_path_factory.mktemp("home"), hub.url)
+    yield child
+    child.stop()
+
+
+def lines(*pairs: tuple[str, str]) -> bytes:
+    return "".join(json.dumps({"de": de, "en": en}) + "\n" for de, en in pairs).encode()
+
+
+def three_splits(word: str) -> dict[str, bytes]:
+    return {
+        "README.md": b"# no settings\n",
+        "train.jsonl": lines((f"Ein {word}", f"a {word}"), ("Zwei", "two"), (" ", "blank")),
+        "val.jsonl": lines(("Zwei", "two"), ("Drei", "three")),
+        "test.jsonl": lines(("Vier", "four")),
+    }
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+def test_a_branch_is_downloaded_and_pinned_to_its_commit(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    commit = hub.publish("lab/pinned", three_splits("Hund"))
+    made = prepare(tmp_path, dataset="lab/pinned")
+    assert made["figures"]["pairs"] == {"train": 2, "validation": 2, "test": 1}
+    assert made["figures"]["blank"] == {"train": 1, "validation": 0, "test": 0}
+    assert made["figures"]["leaked"] == {"validation": 1, "test": 0}
+    assert made["figures"]["origin"] == {"dataset": "lab/pinned", "subset": None, "commit": commit}
+    manifest = json.loads((Path(made["path"]) / "manifest.json").read_text())
+    assert manifest["inputs"] == {"commit": commit}
+    assert set(manifest["files"]) == {"train.jsonl", "validation.jsonl", "test.jsonl"}
+    again = prepare(tmp_path, dataset="lab/pinned")
+    assert again["reused"]
+    assert again["fingerprint"] == made["fingerprint"]
+    assert prepare.stderr.read_text() == ""
+
+
+def test_a_branch_that_moved_is_a_new_corpus(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    hub.publish("lab/moved", three_splits("Hund"))
+    first = prepare(tmp_path, dataset="lab/moved")
+    commit = hub.publish("lab/moved", three_splits("Kater"))
+    second = prepare(tmp_path, dataset="lab/moved")
+    assert second["figures"]["origin"]["commit"] == commit
+    assert not second["reused"]
+    assert second["fingerprint"] != first["fingerprint"]
+
+
+def test_with_the_hub_away_no_older_build_is_passed_off(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    commit = hub.publish("lab/away", three_splits("Hund"))
+    made = prepare(tmp_path, dataset="lab/away")
+    hub.stop()
+    try:
+        refused = prepare(tmp_path, dataset="lab/away")
+        elsewhere = prepare(tmp_path / "other", dataset="lab/away")
+        pinned = prepare(tmp_path, dataset="lab/away", revision=commit)
+    finally:
+        hub.start()
+    assert refused["error"] == "ExternalError"
+    assert refused["message"] == (
+        f"corpus.dataset=lab/away: cannot get corpus.revision=main from {hub.url} "
+        "(ConnectError: [Errno 111] Connection refused); try again, set corpus.path=FOLDER to a local copy, "
+        f"or set corpus.revision={commit}, which the store holds"
+    )
+    assert elsewhere["message"].endswith("; try again, or set corpus.path=FOLDER to a local copy")
+    assert pinned["reused"]
+    assert pinned["fingerprint"] == made["fingerprint"]
+
+
+def test_a_commit_in_the_store_needs_no_request(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    commit = hub.publish("lab/commit", three_splits("Hund"))
+    assert not prepare(tmp_path, dataset="lab/commit", revision=commit)["reused"]
+    before = len(hub.requests)
+    assert prepare(tmp_path, dataset="lab/commit", revision=commit)["reused"]
+    assert len(hub.requests) == before
+
+
+def test_downloads_that_fail_after_the_commit_is_known(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    hub.publish("lab/failing", three_splits("Hund"))
+    prepare(tmp_path, dataset="lab/failing")
+    hub.publish("lab/failing", three_splits("Kater"))
+    hub.repositories["lab/failing"].downloads_fail = True
+    refused = prepare(tmp_path, dataset="lab/failing")
+    assert refused["error"] == "ExternalError"
+    assert "cannot get corpus.revision=main" in refused["message"]
+    hub.repositories["lab/failing"].downloads_fail = False
+    assert prepare(tmp_path, dataset="lab/failing")["figures"]["pairs"]["train"] == 2
+
+
+def test_another_commit_than_asked_for_is_refused(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    commit = hub.publish("lab/lying", three_splits("Hund"))
+    other = "f" * 40
+    hub.repositories["lab/lying"].claimed_commit = other
+    refused = prepare(tmp_path, dataset="lab/lying", revision=commit)
+    assert refused["error"] == "ExternalError"
+    assert refused["message"].startswith(f"corpus.revision={commit}: the Hub answered with commit {other} of lab/lying")
+
+
+def test_a_file_that_is_not_the_commits_is_refused_and_not_kept(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    files = three_splits("Hund")
+    hub.publish("lab/tampered", files)
+    hub.repositories["lab/tampered"].tampered["test.jsonl"] = files["test.jsonl"].replace(b"four", b"five")
+    refused = prepare(tmp_path, dataset="lab/tampered")
+    assert refused["error"] == "ExternalError"
+    assert "test.jsonl as downloaded is not the file of commit" in refused["message"]
+    hub.repositories["lab/tampered"].tampered.clear()
+    assert prepare(tmp_path, dataset="lab/tampered")["figures"]["pairs"]["test"] == 1
+
+
+def test_nested_columns_and_large_files(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    rows = [{"translation": {"de": f"Satz {n}", "en": f"sentence {n}"}, "note": n} for n in range(9)]
+    hub.publish("lab/nested", {"data/train-00000-of-00001.parquet": parquet(rows)})
+    config = {"dataset": "lab/nested", "validation_size": 2, "test_size": 3}
+    refused = prepare(tmp_path, **config)
+    assert refused["message"] == (
+        "corpus.source_column=de: lab/nested train has no column de; its columns are note, translation.de, "
+        "translation.en; did you mean translation.de?"
+    )
+    nested = {"source_column": "translation.de", "target_column": "translation.en"}
+    made = prepare(tmp_path, **config, **nested)
+    assert made["figures"]["pairs"] == {"train": 4, "validation": 2, "test": 3}
+    assert made["figures"]["held_out"] == ["validation", "test"]
+
+
+SUBSETS = b"""---
+configs:
+- config_name: de-en
+  data_files: [{split: train, path: de/train.jsonl}, {split: dev, path: de/dev.jsonl}]
+- config_name: fr-en
+  data_files: [{split: train, path: fr/train.jsonl}]
+---
+"""
+
+
+def test_subsets(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    train = lines(*((f"Satz {n}", f"sentence {n}") for n in range(5)))
+    files = {"README.md": SUBSETS, "de/train.jsonl": train, "de/dev.jsonl": lines(("x", "y")), "fr/train.jsonl": train}
+    hub.publish("lab/subsets", files)
+    config = {"dataset": "lab/subsets", "test_size": 1}
+    assert prepare(tmp_path, **config)["message"] == (
+        "corpus.subset=null: lab/subsets has several subsets; choose one of de-en, fr-en"
+    )
+    assert prepare(tmp_path, **config, subset="da-en")["message"] == (
+        "corpus.subset=da-en: lab/subsets has no such subset; choose one of de-en, fr-en"
+    )
+    made = prepare(tmp_path, **config, subset="de-en")
+    assert made["figures"]["pairs"] == {"train": 4, "validation": 1, "test": 1}
+    assert made["figures"]["held_out"] == ["test"]
+
+
+def test_what_the_user_named_is_not_there(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    hub.publish("lab/here", three_splits("Hund"))
+    hub.publish("lab/gated", three_splits("Hund"))
+    hub.repositories["lab/gated"].gated = True
+    hub.publish("lab/bare", {"README.md": b"nothing else"})
+    hub.publish("lab/onlytest", {"test.jsonl": lines(("x", "y"))})
+    hub.publish("lab/broken", {"train.jsonl": b'{"de": "x", \n'})
+    messages = {
+        "no such data set": prepare(tmp_path, dataset="lab/nowhere"),
+        "correct it, or set corpus.revision=main": prepare(tmp_path, dataset="lab/here", revision="v9"),
+        "no name of a Hub data set": prepare(tmp_path, dataset="a/b/c"),
+        "gated dataset on the Hub": prepare(tmp_path, dataset="lab/gated"),
+        "no files that can be loaded": prepare(tmp_path, dataset="lab/bare"),
+        "no train split, only test": prepare(tmp_path, dataset="lab/onlytest"),
+        "its files cannot be read": prepare(tmp_path, dataset="lab/broken"),
+    }
+    for part, answer in messages.items():
+        assert answer["error"] == "InputError", answer
+        assert part in answer["message"]
+        assert "\n" not in answer["message"]
+
+
+def test_offline_mode(hub: HubServer, tmp_path: Path) -> None:
+    child = Child(tmp_path, hub.url, HF_HUB_OFFLINE="1")
+    refused = child(tmp_path / "store", dataset="lab/pinned")
+    child.stop()
+    assert refused["error"] == "ExternalError"
+    assert "OfflineModeIsEnabled" in refused["message"]

@@ -1,0 +1,170 @@
+"""Text in, the best translations out, with their pieces, their attention, and source words for unknown ones."""
+
+import pytest
+
+import pipeline.inference.translator
+from model.config import ModelConfig
+from model.search.config import SearchConfig
+from model.search.hypotheses import Hypothesis
+from pipeline.config import EvaluationConfig
+from pipeline.evaluation.search_settings import line_policy, search_config
+from pipeline.inference.subwords import Subwords
+from pipeline.inference.translator import LinePolicy
+from tests.pipeline.conftest import Make
+
+LINES = ["Ein Hund schläft.", "", "Zwei Frauen lachen im Park.", "  ", "Ein Kind isst einen Apfel und lacht."]
+NO_ATTENTION = ModelConfig(
+    attention="none", input_feeding=False, embedding_size=16, encoder_size=8, decoder_size=16, layers=2
+)
+
+
+SEARCHES: list[dict[str, object]] = [{"beam": 1}, {"beam": 3, "n_best": 3}, {"temperature": 1.5, "n_best": 2}]
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_the_first_hypothesis_is_the_translation_whatever_the_batch(make: Make, search: dict[str, object]) -> None:
+    found = make(**search).hypotheses(LINES)
+    assert [len(row) for row in found] == [0 if not line.strip() else search.get("n_best", 1) for line in LINES]
+    assert make(**search).translate(LINES) == [row[0].text if row else "" for row in found]
+    alone = [make(**search, batch=1).hypotheses([line])[0] for line in LINES]
+    assert [[one.text for one in row] for row in alone] == [[one.text for one in row] for row in found]
+
+
+@pytest.mark.parametrize("model", [None, NO_ATTENTION])
+def test_attention_has_a_row_for_each_target_piece_and_a_column_for_each_of_the_source(
+    make: Make, model: ModelConfig | None
+) -> None:
+    for line, found in zip(LINES, make(model, beam=3, n_best=3, max_length=9).hypotheses(LINES), strict=True):
+        for translation in found:
+            assert translation.source_pieces[-1] == "</s>"
+            assert "".join(translation.source_pieces[:-1]) == "▁" + line.replace(" ", "▁")
+            ended = translation.target_pieces[-1] == "</s>"
+            assert ended or len(translation.target_pieces) == 9
+            columns = 0 if model else len(translation.source_pieces)
+            assert [len(row) for row in translation.attention] == [columns] * len(translation.target_pieces)
+
+
+def test_progress_counts_the_sentences_that_are_not_blank(make: Make) -> None:
+    done: list[int] = []
+    make(beam=1, batch=2).translate(LINES, done.append)
+    assert done == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("Ein Xqzwö lacht.", {"Ein": "Ein", "q": "Xqzwö", "ö": "Xqzwö", "▁lacht": "lacht", ".": "."}),
+        ("  Die Ωμ-Bahn,\u00a0„ruht“ ", {"Ωμ": "Ωμ-Bahn", "B": "Ωμ-Bahn", ",": ",", "„": "„", "h": "ruht", "“": "“"}),
+        ("Um 3,5 € …", {"3": "3,5", ",": "3,5", "€": "€", ".": "…"}),
+    ],
+)
+def test_pieces_belong_to_words_as_they_are_spelled(subwords: Subwords, sentence: str, words: dict[str, str]) -> None:
+    pieces = subwords.source_pieces(sentence)
+    found = dict(zip(pieces, subwords.source_words(sentence), strict=False))
+    assert len(subwords.source_words(sentence)) == len(pieces) - 1
+    assert {piece: found.get(piece, found.get("▁" + piece)) for piece in words} == words
+
+
+@pytest.mark.parametrize(
+    ("target", "looks_at", "text"),
+    [
+        (["▁boy", "▁", "<unk>", "▁is", "▁happy", "."], ["q"], "boy Xqzwö is happy."),
+        (["▁boy", "<unk>", "▁happy"], ["ö"], "boy Xqzwö happy"),
+        (["<unk>", ",", "▁", "<unk>", "."], ["X", "Ωμάλα"], "Xqzwö, Ωμάλα."),
+        (["<unk>", "s", "<unk>"], ["Ωμάλα", "X"], "Ωμάλα s Xqzwö"),
+        (["▁boy", "."], [], "boy."),
+    ],
+)
+def test_an_unknown_piece_becomes_the_source_word_that_is_attended_to(
+    make: Make, monkeypatch: pytest.MonkeyPatch, subwords: Subwords, target: list[str], looks_at: list[str], text: str
+) -> None:
+    sentence = "Herr Xqzwö sieht Ωμάλα."
+    pieces, eyes = subwords.source_pieces(sentence), iter(looks_at)
+
+    def weights(piece: str) -> list[float]:
+        place = pieces.index(next(eyes)) if piece == "<unk>" else 0
+        # `end`, the last, has most; but it is no word.
+        return [0.5 if column == len(pieces) - 1 else 0.3 * (column == place) for column in range(len(pieces))]
+
+    vocabulary = {subwords.target_pieces([token])[0]: token for token in range(subwords.target_size)}
+    tokens = [vocabulary[piece] for piece in target]
+    found = Hypothesis(tokens, -1.0, [weights(piece) for piece in target], ended=False)
+    monkeypatch.setattr(pipeline.inference.translator, "search", lambda *_: [[found]])
+    assert make().configured({"replace_unknown": True}).translate([sentence]) == [text]
+    assert make().translate([sentence]) == subwords.decode_target([tokens])
+    ((translation,),) = make().configured({"replace_unknown": True}).hypotheses([sentence])
+    assert (translation.text, translation.target_pieces) == (text, target)
+
+
+def test_options_can_be_changed_and_what_a_model_cannot_do_is_refused(make: Make) -> None:
+    translator = make(beam=5)
+    changed = translator.configured({"beam": 2, "n_best": 2, "max_length": 3})
+    assert [len(row) for row in changed.hypotheses(LINES[:1])] == [2]
+    assert translator.translate(LINES) == make(beam=5).translate(LINES), "the first is as it was"
+    with pytest.raises(ValueError, match="n_best=6 is more than the beam=5 can hold"):
+        translator.configured({"n_best": 6})
+    without = make(NO_ATTENTION)
+    assert translator.has_attention
+    assert not without.has_attention
+    for changes, message in (({"replace_unknown": True}, "replace_unknown=True"), ({"coverage_penalty": 0.2}, "0.2")):
+        with pytest.raises(ValueError, match=f"{message} uses attention weights, which this model does not make"):
+            without.configured(changes)
+
+
+def test_a_configuration_says_how_to_search() -> None:
+    assert search_config(EvaluationConfig()) == SearchConfig()
+    fields = {"beam": 4, "length_penalty": 0.6, "coverage_penalty": 0.2, "min_length": 3, "max_length": 9}
+    assert search_config(EvaluationConfig.model_validate(fields)) == SearchConfig(**fields)  # type: ignore[arg-type]
+    sampling = {"sampling_temperature": 0.7, "sampling_top_k": 5, "sampling_seed": 3}
+    drawn = SearchConfig(temperature=0.7, top_k=5, seed=3)
+    assert search_config(EvaluationConfig.model_validate(sampling)) == drawn
+
+
+def test_a_configuration_says_what_is_done_with_lines() -> None:
+    assert line_policy(EvaluationConfig()) == LinePolicy()
+    fields = {"replace_unknown": True, "max_source_length": 30}
+    assert line_policy(EvaluationConfig.model_validate(fields)) == LinePolicy(True, 30)
+
+
+LONG = "Ein Hund schläft im Park. Zwei Frauen lachen. Ein Kind isst einen Apfel und lacht, und ein Mann liest."
+
+
+def test_a_long_line_is_the_translations_of_its_parts_in_order(make: Make, subwords: Subwords) -> None:
+    parts = [
+        "Ein Hund schläft im Park. Zwei Frauen lachen.",
+        "Ein Kind isst einen Apfel und lacht, und ein Mann liest.",
+    ]
+    most = max(len(subwords.encode_source(parts)[0]), len(subwords.encode_source(parts)[1]))
+    short = make(beam=2).configured({"max_source_length": most})
+    expected = " ".join(text for text in make(beam=2).translate(parts) if text)
+    assert short.translate([LONG]) == [expected]
+    assert make(beam=2).translate([LONG]) != [expected], "else the line was short enough"
+    mixed = short.translate(["Ein Hund schläft.", LONG, ""])
+    assert mixed == [make(beam=2).translate(["Ein Hund schläft."])[0], expected, ""]
+
+
+def test_hypotheses_of_a_long_line_join_those_of_equal_rank(make: Make) -> None:
+    short = make(beam=3, n_best=2).configured({"max_source_length": 12})
+    (found,) = short.hypotheses([LONG], attention=False)
+    assert found[0].text == short.translate([LONG])[0]
+    assert len(found) == 2
+    assert found[0].source_pieces.count("</s>") > 1
+    with pytest.raises(ValueError, match=r"attention: line 2 \(\d+ characters\) is translated in \d+ parts"):
+        short.hypotheses(["Ein Hund.", LONG])
+
+
+def test_a_long_line_is_refused_where_that_was_asked_for(make: Make) -> None:
+    strict = make().configured({"max_source_length": 12, "long_lines": "refuse"})
+    assert len(strict.translate(["Ein Hund."])) == 1
+    with pytest.raises(ValueError, match=r"line 2 has \d+ tokens, more than max_source_length=12; shorten it, or set"):
+        strict.translate(["Ein Hund.", LONG])
+    with pytest.raises(ValueError, match="long_lines='cut' must be one of split, refuse"):
+        make().configured({"long_lines": "cut"})
+    with pytest.raises(ValueError, match="max_source_length=0 must be between 1 and 10000"):
+        make().configured({"max_source_length": 0})
+
+
+@pytest.mark.parametrize("line", ["\u200b", "\u0000\u0001", "\ufeff", "\u00ad\u200d", "\t \u3000"])
+def test_a_line_without_a_word_stays_empty(make: Make, line: str) -> None:
+    assert make().translate([line, "Ein Hund."])[0] == ""
+    assert make().hypotheses([line]) == [[]]

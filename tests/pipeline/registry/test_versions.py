@@ -1,0 +1,152 @@
+"""The registry on a real MLflow store: versions, the champion, and finding a run again."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from model.search.config import SearchConfig
+from model.seq2seq import Seq2Seq
+from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
+from pipeline.config import RunConfig
+from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.errors import ExternalError, InputError
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.inference.predictions import PARAMETERS, defaults
+from pipeline.inference.translator import LinePolicy
+from pipeline.inference.weights import save_weights
+from pipeline.metrics.metrics import signatures
+from pipeline.registry.pulled import PulledModel, pull_model
+from pipeline.registry.runs import TrainingRun, tracking_uri
+from pipeline.registry.versions import ModelVersion, register_model
+from pipeline.store.store import Store
+from pipeline.training.trained import TrainedModel
+
+Register = Callable[..., ModelVersion]
+
+
+@pytest.fixture
+def corpus(nmt_home: Path, tiny: RunConfig) -> Corpus:
+    return prepare_corpus(tiny.corpus, Store())
+
+
+@pytest.fixture
+def tokenizer(corpus: Corpus, tiny: RunConfig) -> Tokenizer:
+    return train_tokenizer(corpus, tiny.tokenizer, Store())
+
+
+@pytest.fixture
+def register(corpus: Corpus, tokenizer: Tokenizer, tiny: RunConfig, tmp_path: Path) -> Register:
+    """Register an untrained network with a BLEU of the test's choice."""
+
+    def run(number: int, bleu: float, data: Corpus = corpus) -> ModelVersion:
+        folder = tmp_path / f"training-{number}"
+        (folder / "checkpoints" / "epoch-001").mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(number)
+        save_weights(Seq2Seq(tiny.model, 250, 250), folder / "checkpoints" / "epoch-001" / "model.safetensors")
+        (folder / "history.jsonl").write_text(json.dumps({"step": 1, "loss": 2.0}) + "\n")
+        figures = {"checkpoints": [{"name": "epoch-001"}]}
+        trained = TrainedModel(folder, f"training-{number}", figures, False, tiny.model, tokenizer)
+        for split in ("validation", "test"):
+            rows = [{"source": s, "reference": t, "translation": "x"} for s, t in corpus.pairs("test")]
+            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        scores = {"bleu": bleu, "chrf": 1.0, "perplexity": 2.0, "sentences": 30}
+        evaluation = Evaluation(
+            folder, f"evaluation-{number}", {"validation": scores, "test": scores, "signatures": signatures()}, False
+        )
+        training_run = TrainingRun(tiny, {"training": trained.fingerprint})
+        return register_model(training_run, trained, evaluation, data, tiny)
+
+    return run
+
+
+def champion() -> str:
+    return str(MlflowClient(tracking_uri()).get_model_version_by_alias("tiny", "champion").version)
+
+
+def test_the_champion_is_the_best_and_a_tie_goes_to_the_newer(register: Register) -> None:
+    assert register(1, 30.0).decision == "champion: there was none"
+    assert register(2, 29.9).decision == "not champion: BLEU 29.90, version 1 has 30.00"
+    assert champion() == "1"
+    assert register(3, 30.0).decision == "champion: BLEU 30.00, version 1 has 30.00"
+    assert champion() == "3"
+    tags = MlflowClient(tracking_uri()).get_model_version("tiny", "3").tags
+    assert tags["nmt.previous_champion"] == "1", "what a roll-back needs"
+
+
+def test_the_same_evaluation_is_registered_once_and_a_roll_back_stays(register: Register) -> None:
+    register(1, 30.0)
+    register(2, 31.0)
+    client = MlflowClient(tracking_uri())
+    client.set_registered_model_alias("tiny", "champion", "1")  # What an engineer does who has found a fault.
+    again = register(2, 31.0)
+    assert (again.version, again.reused) == ("2", True)
+    assert champion() == "1"
+    assert len(client.search_model_versions("name = 'tiny'")) == 2
+
+
+def test_a_champion_of_other_data_is_scored_anew_on_this(register: Register, corpus: Corpus) -> None:
+    register(1, 99.0)
+    other = replace(corpus, figures={**corpus.figures, "sha256": {**corpus.figures["sha256"], "validation": "other"}})
+    decision = register(2, 50.0, data=other).decision
+    assert decision.startswith("champion: BLEU 50.00, version 1 has ")
+    assert float(decision.rsplit(" ", 1)[1]) < 50, "an untrained network's score on this data, not its recorded 99"
+
+
+def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home: Path, tiny: RunConfig) -> None:
+    history = [{"step": float(step), "loss": 1.0 / step} for step in range(1, 5)]
+    first = TrainingRun(tiny, {"training": "abc"})
+    for record in history[:2]:
+        first.observe(record)
+    first.interrupted(by_user=True)
+    second = TrainingRun(tiny, {"training": "abc"})
+    assert second.id == first.id
+    assert TrainingRun(tiny, {"training": "xyz"}).id != first.id
+    for _ in range(2):
+        second.complete(iter(history))
+    client = MlflowClient(tracking_uri())
+    assert [metric.step for metric in client.get_metric_history(first.id, "train/loss")] == [1, 2, 3, 4]
+    assert client.get_run(first.id).info.status == "FINISHED"
+
+
+def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) -> None:
+    with pytest.raises(InputError, match=r"no model is registered in sqlite:.*; train one with `nmt train`"):
+        pull_model("tiny", Store())
+    register(1, 30.0)
+    first = pull_model("tiny", Store())
+    assert (first.uri, first.reused) == ("models:/tiny/1", False)
+    assert pull_model("models:/tiny@champion", Store()).reused
+    assert PulledModel(first.path).predict(["", "  "]) == ["", ""]
+    assert len(PulledModel(pull_model("models:/tiny/1", Store()).path).predict(["Ein Hund.", "Eine Frau."])) == 2
+    for model, message in (
+        ("tinny", r"--model tinny: no model of that name .* did you mean tiny\?"),
+        ("models:/tiny/7", r"--model models:/tiny/7: tiny has the versions up to 1 and the aliases @champion"),
+        ("runs:/abc/model", r"--model runs:/abc/model: give a registered model's name, models:/name/3 or models:/"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pull_model(model, Store())
+
+
+def test_the_parameters_are_part_of_the_signature_and_documented_in_the_model(register: Register) -> None:
+    register(1, 30.0)
+    loaded = mlflow.pyfunc.load_model(str(pull_model("tiny", Store()).path))
+    schema = loaded.metadata.get_params_schema()
+    assert {param.name: param.default for param in schema.params} == defaults(SearchConfig(beam=2), LinePolicy())
+    assert loaded.metadata.metadata["parameters"] == dict(PARAMETERS)
+    assert len(loaded.predict(["Ein Hund."], params={"n_best": 2})[0]["hypotheses"]) == 2
+    with pytest.raises(MlflowException, match="beam=0 must be at least 1") as error:
+        loaded.predict(["Ein Hund."], params={"beam": 0})
+    assert error.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_a_server_that_is_away(nmt_home: Path, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ExternalError, match=r"MLFLOW_TRACKING_URI=http://127\.0\.0\.1:1: MLflow failed"):
+        TrainingRun(tiny, {"training": "abc"})

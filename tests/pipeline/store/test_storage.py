@@ -1,0 +1,319 @@
+"""What several machines share, on a disk that all have mounted and on a real S3 server; a machine is a $NMT_HOME."""
+
+import json
+import pickle
+import random
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.cluster.run_folder import SNAPSHOT, best_checkpoints, clear, set_damaged_aside
+from pipeline.errors import ExternalError, InputError
+from pipeline.store.artifact_folder import file_hash
+from pipeline.store.storage import Folder, artifacts_uri, check_storage, home, shared_folder, storage_uri
+from pipeline.store.store import Figures, Stage, Store, node_store
+from tests.conftest import free_port
+from tests.pipeline.cluster.test_run_folder import write_checkpoint
+from tests.s3_server import KEYS, S3Server, s3_server
+
+STAGE = Stage("stage", 1, {"size": 3}, {"corpus": "abc"})
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["disk", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A place that machines share."""
+    if request.param == "disk":
+        monkeypatch.setenv("NMT_STORAGE", str(tmp_path / "mounted"))
+    else:
+        use_s3(request.getfixturevalue("s3"), tmp_path, monkeypatch)
+    return str(request.param)
+
+
+def use_s3(server: S3Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share a folder of the bucket, another one for each test."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NMT_STORAGE", f"s3://{server.bucket}/{folder.name}")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Machine":
+    return Machine(tmp_path, monkeypatch)
+
+
+class Machine:
+    """Opens the store of a machine: `machine("a")`."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder, self._monkeypatch = folder, monkeypatch
+
+    def __call__(self, name: str) -> Store:
+        self._monkeypatch.setenv("NMT_HOME", str(self._folder / name))
+        return Store()
+
+
+def write(folder: Path) -> Figures:
+    (folder / "weights").mkdir()
+    (folder / "weights" / "best.bin").write_bytes(bytes(range(256)) * 100)
+    (folder / "out.txt").write_text("content")
+    (folder / "empty.txt").touch()
+    return {"lines": 1}
+
+
+def must_not(folder: Path) -> Figures:
+    pytest.fail("made again")
+
+
+def there() -> Folder:
+    """Where the stage's output is shared."""
+    shared = Store().shared
+    assert shared is not None
+    return shared / STAGE.address
+
+
+@pytest.mark.parametrize(
+    ("value", "uri"),
+    [
+        (None, None),
+        ("", None),
+        ("/mnt/nmt/", "file:///mnt/nmt"),
+        ("file:///mnt/a%20b", "file:///mnt/a%20b"),
+        ("file://localhost/mnt", "file:///mnt"),
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/team//nmt/", "s3://bucket/team/nmt"),
+    ],
+)
+def test_places_that_machines_can_share(value: str | None, uri: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NMT_STORAGE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("NMT_STORAGE", value)
+    check_storage()
+    assert storage_uri() == uri
+    assert artifacts_uri() == f"{uri or home().as_uri()}/mlartifacts"
+
+
+def test_the_machines_own_home_is_shared_with_nobody(machine: "Machine", monkeypatch: pytest.MonkeyPatch) -> None:
+    root = machine("a").root
+    monkeypatch.setenv("NMT_STORAGE", str(root.parent))
+    assert Store().shared is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("models", "NMT_STORAGE=models: another folder for every process that works in another; give an absolute path"),
+        ("gs://bucket/x", "NMT_STORAGE=gs://bucket/x: not known; give an absolute path, file:///folder or s3://"),
+        ("file://host/x", "NMT_STORAGE=file://host/x: not known"),
+        ("s3:///x", "NMT_STORAGE=s3:///x: the bucket's name is missing; give s3://bucket/folder"),
+        ("s3://key:secret@bucket/x", "NMT_STORAGE=s3://bucket/x: keys and options have no place in it"),
+        ("s3://bucket/x?secret_key=secret", "NMT_STORAGE=s3://bucket/x: keys and options have no place in it"),
+    ],
+)
+def test_places_that_they_cannot(value: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMT_STORAGE", value)
+    for asked in (check_storage, Store):
+        with pytest.raises(InputError) as error:
+            asked()
+        assert str(error.value).startswith(message)
+        assert "secret@" not in str(error.value)
+        assert "=secret" not in str(error.value)
+
+
+def test_an_endpoint_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMT_STORAGE", "s3://bucket")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:8333")
+    with pytest.raises(InputError, match=r"AWS_ENDPOINT_URL=127\.0\.0\.1:8333: .* give http://host:port"):
+        check_storage()
+
+
+def test_made_on_one_machine_taken_on_another(storage: str, machine: "Machine") -> None:
+    made = machine("a").produce(STAGE, write)
+    other = machine("b")
+    assert [manifest["figures"] for manifest in other.manifests("stage")] == [{"lines": 1}], "known before it is copied"
+    taken = other.produce(STAGE, must_not)
+    assert (made.reused, taken.reused) == (False, True)
+    assert taken.figures == made.figures
+    assert taken.path == other.root / STAGE.address
+    files = {path.relative_to(made.path): path.read_bytes() for path in made.path.rglob("*") if path.is_file()}
+    assert len(files) == 4
+    assert files == {
+        path.relative_to(taken.path): path.read_bytes() for path in taken.path.rglob("*") if path.is_file()
+    }
+    assert len(other.manifests("stage")) == 1
+    assert [path for path in taken.path.parent.iterdir() if path.is_dir()] == [taken.path], (
+        "no temporary folder is left"
+    )
+
+
+@pytest.mark.parametrize("damage", ["out.txt", "manifest.json", "weights/best.bin"])
+def test_what_is_damaged_there_is_not_taken_but_made_again(
+    storage: str, machine: "Machine", damage: str, tmp_path: Path
+) -> None:
+    machine("a").produce(STAGE, write)
+    (tmp_path / "damaged").write_text("{}")
+    there().upload(tmp_path / "damaged", damage)
+    store = machine("b")
+    assert store.find(STAGE) is None
+    assert not store.root.joinpath(STAGE.address).exists()
+    assert not store.produce(STAGE, write).reused
+    assert machine("c").produce(STAGE, must_not).reused
+
+
+def test_a_file_that_is_missing_there(storage: str, machine: "Machine") -> None:
+    machine("a").produce(STAGE, write)
+    there().remove("out.txt")
+    assert machine("b").find(STAGE) is None
+    assert machine("a").find(STAGE) is not None, "a machine's own copy is whole, and is put there again"
+    assert machine("b").produce(STAGE, must_not).reused
+
+
+def test_a_manifest_cannot_name_files_outside(storage: str, machine: "Machine", tmp_path: Path) -> None:
+    machine("a").produce(STAGE, write)
+    manifest = json.loads(there().read("manifest.json"))
+    manifest["files"]["../../../evil.txt"] = manifest["files"]["out.txt"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    there().upload(tmp_path / "manifest.json", "manifest.json")
+    assert machine("b").find(STAGE) is None
+
+
+def test_a_copy_that_was_stopped_half_way_is_not_taken_and_made_whole(
+    storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, upload = machine("a"), Folder.upload
+
+    def stopped(self: Folder, file: Path, name: str) -> None:
+        if name == "manifest.json":
+            raise ExternalError("no server answers")
+        upload(self, file, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "upload", stopped)
+        with pytest.raises(ExternalError):
+            store.produce(STAGE, write)
+    assert machine("b").find(STAGE) is None
+    assert machine("a").produce(STAGE, must_not).reused, "the work of hours is kept"
+    assert machine("b").produce(STAGE, must_not).reused
+
+
+def test_what_was_made_before_there_was_a_storage_is_put_there(
+    storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.delenv("NMT_STORAGE")
+        machine("a").produce(STAGE, write)
+    machine("a").produce(STAGE, must_not)
+    assert machine("b").produce(STAGE, must_not).reused
+
+
+def test_a_node_copies_what_it_needs_into_its_own_home(
+    storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drivers = machine("a")
+    drivers.produce(STAGE, write)
+    assert drivers.shared is not None
+    machine("b")
+    assert node_store(drivers.shared).fetch(STAGE.address) == tmp_path / "b" / "store" / STAGE.address
+    monkeypatch.delenv("NMT_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    assert node_store(drivers.shared).fetch(STAGE.address).is_relative_to(tmp_path / "user" / ".cache" / "nmt")
+    with pytest.raises(ExternalError, match=r"stage/none: not there, or damaged"):
+        node_store(drivers.shared).fetch("stage/none")
+
+
+def test_a_node_without_a_storage_sees_the_drivers_folders_or_says_so(tmp_path: Path) -> None:
+    place = Store(tmp_path).produce(STAGE, write).path
+    assert Store(tmp_path).fetch(STAGE.address) == place
+    with pytest.raises(ExternalError, match=r"/stage/.*: .* has no such folder; share it, or set NMT_STORAGE"):
+        Store(tmp_path / "not-here").fetch(STAGE.address)
+
+
+def test_rays_runs_in_s3(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(s3, tmp_path, monkeypatch)
+    storage = shared_folder("ray")
+    assert storage is not None
+    for epoch, bleu in ((1, 5.0), (2, 9.0)):
+        checkpoint = write_checkpoint(tmp_path / f"checkpoint_{epoch}", epoch, bleu)
+        for file in checkpoint.iterdir():
+            storage.upload(file, f"run/{checkpoint.name}/{file.name}")
+    storage.upload(checkpoint / "figures.json", "run/checkpoint_3/figures.json")
+    storage.upload(checkpoint / "figures.json", "run.jsonl")
+    assert [figures["epoch"] for _, figures in best_checkpoints(storage, "run")] == [2, 1], "the third is not whole"
+    (tmp_path / "snapshot").write_text('{"who')
+    storage.upload(tmp_path / "snapshot", f"run/{SNAPSHOT}")
+    resumed = set_damaged_aside(storage, "run")
+    assert resumed is not None
+    assert resumed.name == "checkpoint_2"
+    assert "run" not in storage.names()
+    assert [figures["epoch"] for _, figures in best_checkpoints(storage, "run")] == [2, 1]
+    clear(storage, "run", tmp_path / "run.jsonl")
+    assert best_checkpoints(storage, "run") == []
+    assert not storage.has("run.jsonl")
+
+
+def test_a_file_of_several_parts(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(s3, tmp_path, monkeypatch)
+    (tmp_path / "large").write_bytes(random.Random(1).randbytes(40_000_000))
+    folder = shared_folder("large")
+    assert folder is not None
+    folder.upload(tmp_path / "large", "a/b")
+    folder.download("a/b", tmp_path / "again" / "b")
+    assert file_hash(tmp_path / "again" / "b") == file_hash(tmp_path / "large")
+
+
+def test_keys_do_not_travel(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(s3, tmp_path, monkeypatch)
+    sent = pickle.dumps(shared_folder("store"))
+    assert b"http://127.0.0.1" in sent, "where it is, does"
+    assert not [key for key in KEYS if key.encode() in sent]
+    assert not [key for key in KEYS if key in repr(shared_folder("store"))]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "no server answers"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "access is denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("AWS_ACCESS_KEY_ID", "wrong", "access is denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("NMT_STORAGE", "s3://no-such-bucket/x", "there is no such bucket; create it"),
+    ],
+)
+def test_a_storage_that_fails_is_told_at_once(
+    s3: S3Server,
+    machine: "Machine",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    reason: str,
+) -> None:
+    use_s3(s3, tmp_path, monkeypatch)
+    monkeypatch.setenv(variable, value)
+    started = time.monotonic()
+    with pytest.raises(ExternalError) as error:
+        machine("a").produce(STAGE, write)
+    assert time.monotonic() - started < 20
+    assert str(error.value).startswith("NMT_STORAGE: s3://")
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_server_that_never_answers(
+    s3: S3Server, machine: "Machine", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_s3(s3, tmp_path, monkeypatch)
+    monkeypatch.setattr("pipeline.store.storage.REQUEST_SECONDS", 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", free_port()))
+        silent.listen()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(ExternalError, match="no server answers"):
+            machine("a").find(STAGE)

@@ -1,0 +1,72 @@
+"""The count of operations, against torch's own count of a real step."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.config import ModelConfig
+from model.seq2seq import Batch, Seq2Seq
+from pipeline.training.matmul import Product, Shape, decoder_products, encoder_products, limit, operations
+
+BATCH = Shape(sentences=6, source=9, target=7, tokens=42)
+"""Without padding, so that every position is a word."""
+
+
+def counted(config: ModelConfig, vocabulary: int) -> int:
+    """Return what torch counts in the network's linear layers and attention, forward and backward."""
+    torch.manual_seed(1)
+    network = Seq2Seq(config, vocabulary, vocabulary)
+    lengths = torch.full((BATCH.sentences,), BATCH.source)
+    source = torch.randint(4, vocabulary, (BATCH.sentences, BATCH.source))
+    target = torch.randint(4, vocabulary, (BATCH.sentences, BATCH.target + 1))
+    with FlopCounterMode(display=False) as counter:
+        network(Batch(source, lengths, target)).smoothed.backward()
+    return int(counter.get_total_flops())
+
+
+SIZES = {"embedding_size": 16, "encoder_size": 8, "decoder_size": 16, "dropout": 0.0, "bridge": "zero"}
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("attention", ["general", "dot"])
+def test_the_unrolled_decoder_is_counted_as_torch_counts_it(attention: str, layers: int) -> None:
+    """Of LSTMs it does not count the encoder's recurrence, one call, nor products that are added in place."""
+    config = ModelConfig.model_validate(SIZES | {"attention": attention, "layers": layers})
+    ours = sum(product.operations for product in decoder_products(config, 40, BATCH))
+    gates = Product(BATCH.sentences, 2 * config.decoder_size, 4 * config.decoder_size, BATCH.target)
+    assert ours - layers * gates.operations == counted(config, 40)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "gru"},
+        {"cell": "gru", "layers": 2},
+        {"attention": "concat"},
+        {"attention": "mlp"},
+        {"coverage": True},
+        {"local_window": 2},
+        {"decoder": "bahdanau", "input_feeding": False},
+        {"decoder": "bahdanau", "input_feeding": False, "cell": "gru", "layers": 3, "attention": "concat"},
+    ],
+    ids=str,
+)
+def test_other_decoders_that_go_step_by_step_are_counted_to_a_few_hundredths(options: dict[str, Any]) -> None:
+    """Zeros at the start have no gradient, nor has the last step's coverage: a product less in seven steps."""
+    config = ModelConfig.model_validate(SIZES | options)
+    of_gru = encoder_products(config, BATCH) if config.cell == "gru" else ()
+    ours = sum(product.operations for product in (*of_gru, *decoder_products(config, 40, BATCH)))
+    assert counted(config, 40) <= ours <= 1.06 * counted(config, 40)
+
+
+def test_the_model_of_the_benchmark_has_twenty_million_operations_a_word() -> None:
+    shape = Shape(sentences=64, source=16, target=16, tokens=64 * 16)
+    assert operations(ModelConfig(), 8000, shape) / shape.tokens == pytest.approx(20.5e6, rel=0.01)
+
+
+@pytest.mark.parametrize("options", [{}, {"attention": "none", "input_feeding": False, "bridge": "mean"}])
+def test_a_limit_is_measured(options: dict[str, Any]) -> None:
+    config = ModelConfig.model_validate(SIZES | {"encoder_size": 16} | options)
+    assert limit(config, 40, BATCH, window=0.001) > 0

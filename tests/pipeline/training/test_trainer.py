@@ -1,0 +1,119 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.search.config import SearchConfig
+from model.search.search import search
+from pipeline.batches.collate import Ragged
+from pipeline.config import TrainingConfig
+from pipeline.errors import InputError
+from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.training.trainer import Hooks, Trainer, learning_rate
+from tests.pipeline.copy_task import CopyTask, digits
+
+
+def test_a_tiny_model_learns_to_copy() -> None:
+    task = CopyTask(count=1200)
+    trainer = task.trainer(epochs=14, dropout=0.0, label_smoothing=0.0, patience=14)
+    trainer.fit()
+    unseen = digits(100, seed=2)
+    rows = Ragged.of_rows(unseen)
+    everything = np.arange(100)
+    found = search(
+        trainer.model.eval(), torch.from_numpy(rows.pad(everything, 0)), torch.from_numpy(rows.lengths), SearchConfig(3)
+    )
+    right = sum(hypotheses[0].tokens == row[:-1] for hypotheses, row in zip(found, unseen, strict=True))
+    assert right >= 90
+    assert task.losses()[0] > 2 > 0.2 > task.losses()[-1]
+
+
+def test_accumulating_parts_of_a_share_changes_nothing_but_the_memory() -> None:
+    whole, parts = CopyTask(), CopyTask()
+    whole.trainer().fit()
+    parts.trainer(limit=90).fit()
+    assert any(len(shares) > 1 for shares in parts.shares(0, 90))
+    assert parts.losses() == pytest.approx(whole.losses(), rel=1e-4)
+
+
+def test_same_seed_same_run_and_another_seed_another() -> None:
+    curves = []
+    for seed in (1, 1, 2):
+        task = CopyTask()
+        task.trainer(seed=seed, epochs=1).fit()
+        curves.append(task.losses())
+    assert curves[0] == curves[1]
+    assert curves[0] != curves[2]
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    whole = CopyTask()
+    reference = whole.trainer(epochs=3)
+    reference.fit()
+
+    stopped = CopyTask()
+    first = stopped.trainer(epochs=3)
+
+    def save_and_stop(figures: object, trainer: Trainer) -> None:
+        save_checkpoint(trainer, tmp_path)
+        raise KeyboardInterrupt
+
+    first.hooks = Hooks(first.hooks.validate, first.hooks.report_step, save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        first.fit()
+    torch.manual_seed(99)  # Nothing may hang on the state of the global generator.
+    second = stopped.trainer(epochs=3)
+    load_checkpoint(second, tmp_path)
+    assert second.progress.epoch == 1
+    second.fit()
+    assert stopped.losses() == whole.losses()
+    for name, parameter in reference.model.named_parameters():
+        torch.testing.assert_close(second.model.get_parameter(name), parameter, rtol=0, atol=0)
+
+
+def test_stops_when_bleu_has_not_risen_for_as_long_as_patience_lasts() -> None:
+    task = CopyTask(count=20, bleus=[5.0, 9.0, 7.0, 9.0, 8.0, 99.0])
+    progress = task.trainer(epochs=10, patience=3).fit()
+    assert (progress.epoch, progress.best_bleu, progress.stale_epochs) == (5, 9.0, 3)
+
+
+def test_patience_is_not_forgotten_on_resume(tmp_path: Path) -> None:
+    task = CopyTask(count=20, bleus=[9.0, 8.0, 7.0])
+    trainer = task.trainer(epochs=3, patience=3)
+    trainer.fit()
+    save_checkpoint(trainer, tmp_path)
+    again = CopyTask(count=20, bleus=[6.0, 99.0])
+    resumed = again.trainer(epochs=10, patience=3)
+    load_checkpoint(resumed, tmp_path)
+    assert resumed.fit().epoch == 4
+    finished = again.trainer(epochs=3, patience=3)
+    load_checkpoint(finished, tmp_path)
+    assert finished.finished
+
+
+def test_a_loss_that_is_not_finite_ends_the_run() -> None:
+    trainer = CopyTask().trainer()
+    with torch.no_grad():
+        trainer.model.output.bias.fill_(math.inf)
+    with pytest.raises(InputError, match=r"training\.learning_rate=0\.01: at step 1 the loss is nan .* has diverged"):
+        trainer.fit()
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    task = CopyTask(count=50)
+    trainer = task.trainer(clip_norm=1e-3)
+    trainer.fit()
+    assert min(figures["gradient_norm"] for figures in task.steps) > 1e-3, "the norm is told as it was before"
+    norm = math.sqrt(sum(float(p.grad.square().sum()) for p in trainer.model.parameters() if p.grad is not None))
+    assert norm == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_learning_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
+    config = TrainingConfig(learning_rate=0.5, final_learning_rate=0.1, warmup_steps=10)
+    assert learning_rate(config, 1, 0.0) == pytest.approx(0.05)
+    assert learning_rate(config, 10, 0.0) == pytest.approx(0.5)
+    assert learning_rate(config, 500, 0.5) == pytest.approx(0.5 * 0.55)
+    assert learning_rate(config, 1000, 1.0) == pytest.approx(0.05)
+    assert learning_rate(TrainingConfig(warmup_steps=0), 1, 0.0) == pytest.approx(TrainingConfig().learning_rate)
