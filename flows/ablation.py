@@ -32,7 +32,8 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import evaluation_stage
 from pipeline.registry.ablation_runs import AblationRun, complete_child
 from pipeline.registry.runs import ChildRun, tracking_uri
-from pipeline.store.store import Store, fingerprint
+from pipeline.store.stages import fingerprint
+from pipeline.store.store import Store
 
 
 @task(
@@ -64,12 +65,13 @@ def ablation(preset: str = "captions", overrides: dict[str, Any] | None = None) 
     """
     config = load_config(preset, overrides or {})
     plan = plan_ablation(config)
-    corpus = corpus_task(config)
-    tokenizer = tokenizer_task(config, corpus)
-    encoded = batches_task(config, corpus, tokenizer)
+    store = Store()
+    corpus = corpus_task(config, store)
+    tokenizer = tokenizer_task(config, corpus, store)
+    encoded = batches_task(config, corpus, tokenizer, store)
     run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
     with run.going_on(), _cluster(plan, encoded):
-        outcomes = _train_systems(plan, corpus, encoded, run)
+        outcomes = _train_systems(plan, corpus, encoded, run, store)
         report = report_task(plan, outcomes, corpus, run)
     return {
         "preset": config.name,
@@ -80,7 +82,7 @@ def ablation(preset: str = "captions", overrides: dict[str, Any] | None = None) 
         "markdown": report.tables(),
         "report": str(report.report),
         "pictures": [str(picture) for picture in report.pictures],
-        "reused": report.reused,
+        "reused": bool(report.reused),
     }
 
 
@@ -99,7 +101,9 @@ def _cluster(plan: AblationPlan, encoded: EncodedCorpus) -> AbstractContextManag
     return nullcontext() if all(Store().find(stage) for stage in stages) else ray_cluster()
 
 
-def _train_systems(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus, run: AblationRun) -> list[Outcome]:
+def _train_systems(
+    plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus, run: AblationRun, store: Store
+) -> list[Outcome]:
     trainings = list(plan.trainings())
     outcomes = []
     for number, system in enumerate(trainings, start=1):
@@ -107,8 +111,8 @@ def _train_systems(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus, r
         name = f"{system.name}, seed {seed}" if system.config.ablation.seeds > 1 else system.name
         shown, child = f"{number}/{len(trainings)} {name}", ChildRun(run.id, name)
         fingerprints = stage_fingerprints(system.config, encoded)
-        trained = training_task(system.config, encoded, fingerprints, shown, child)
-        evaluation = evaluation_task(system.config, trained, corpus, shown)
+        trained = training_task(system.config, encoded, fingerprints, store, shown, child)
+        evaluation = evaluation_task(system.config, trained, corpus, store, shown)
         outcome = Outcome(system.name, seed, trained, evaluation)
         complete_child(system.config, fingerprints, child, outcome)
         outcomes.append(outcome)
@@ -121,6 +125,6 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "seed": outcome.seed,
         "training": outcome.trained.fingerprint,
         "evaluation": outcome.evaluation.fingerprint,
-        "reused": outcome.trained.reused and outcome.evaluation.reused,
+        "reused": bool(outcome.trained.reused and outcome.evaluation.reused),
         "scores": outcome.evaluation.figures["test"],
     }

@@ -106,5 +106,5 @@ def evaluate(
         "run_id": run,
         "tracking_uri": tracking_uri(),
         "translations": [str(system.file) for system in systems],
-        "reused": scores.reused,
+        "reused": bool(scores.reused),
     }

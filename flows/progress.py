@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
 
+from pipeline.store.store import Reuse
 from pipeline.training.history import Record, is_epoch
 
 STAGE_WIDTH = 12
@@ -25,7 +26,7 @@ class View(Protocol):
     def record(self, record: Record) -> None:
         """Take the figures of a training step or epoch; a stage of training has its epochs as total."""
 
-    def ended(self, summary: str, reused: bool) -> None:
+    def ended(self, summary: str, reused: Reuse) -> None:
         """End the current stage."""
 
 
@@ -59,9 +60,9 @@ class LogView:
         if is_epoch(record):
             self._write(f"{self._title}{epoch_line(record)}")
 
-    def ended(self, summary: str, reused: bool) -> None:
+    def ended(self, summary: str, reused: Reuse) -> None:
         """Write what the stage made."""
-        took = "reused" if reused else f"{time.monotonic() - self._began:.1f} s"
+        took = reused.text if reused else f"{time.monotonic() - self._began:.1f} s"
         self._write(f"{self._title}{summary} ({took})")
 
 

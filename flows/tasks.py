@@ -19,7 +19,7 @@ from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_m
 from pipeline.registry.pulled import Pulled, pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun
 from pipeline.registry.versions import ModelVersion, register_model
-from pipeline.store.store import Store
+from pipeline.store.store import Reuse, Store
 from pipeline.training.speed_limit import step_by_step_because
 from pipeline.training.trained import TrainedModel
 
@@ -59,33 +59,33 @@ def current_view() -> View:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def corpus_task(config: RunConfig, store: Store | None = None) -> Corpus:
+def corpus_task(config: RunConfig, store: Store) -> Corpus:
     """Download or read the corpus."""
     view = current_view()
     view.began("corpus")
-    corpus = prepare_corpus(config.corpus, store or Store())
+    corpus = prepare_corpus(config.corpus, store)
     pairs = corpus.figures["pairs"]
     view.ended(" + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS)) + " pairs", corpus.reused)
     return corpus
 
 
 @task(task_run_name="tokenizer {config.tokenizer.kind} {config.tokenizer.vocabulary_size}", cache_policy=NO_CACHE)
-def tokenizer_task(config: RunConfig, corpus: Corpus, store: Store | None = None) -> Tokenizer:
+def tokenizer_task(config: RunConfig, corpus: Corpus, store: Store) -> Tokenizer:
     """Train the tokenizer."""
     view = current_view()
     view.began("tokenizer")
-    tokenizer = train_tokenizer(corpus, config.tokenizer, store or Store())
+    tokenizer = train_tokenizer(corpus, config.tokenizer, store)
     kind = f"{config.tokenizer.kind}, {'joint' if config.tokenizer.joint else 'one of each language'}"
     view.ended(f"{tokenizer.figures['target_pieces']:,} pieces, {kind}", tokenizer.reused)
     return tokenizer
 
 
 @task(task_run_name="batches of {config.batching.tokens} tokens", cache_policy=NO_CACHE)
-def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer) -> EncodedCorpus:
+def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store: Store) -> EncodedCorpus:
     """Encode the corpus and plan its batches."""
     view = current_view()
     view.began("batches")
-    encoded = encode_corpus(corpus, tokenizer, config.batching, Store())
+    encoded = encode_corpus(corpus, tokenizer, config.batching, store)
     figures = encoded.figures
     view.ended(
         f"{figures['steps_per_epoch']:,} steps an epoch, {figures['padding_share']:.1%} padding, "
@@ -108,16 +108,16 @@ def training_task(
     config: RunConfig,
     encoded: EncodedCorpus,
     fingerprints: Mapping[str, str],
+    store: Store,
     system: str = "",
     child: ChildRun | None = None,
 ) -> TrainedModel:
     """Train on Ray, and tell MLflow as it goes; of several, `system` says which, `child` under which MLflow run."""
     view = current_view()
     view.began("training", config.training.epochs, "starting the workers", system)
-    store = Store()
-    run = None
-    if store.find(train_stage(encoded, config)) is None:
-        run = TrainingRun(config, fingerprints, child)
+    stage, run = train_stage(encoded, config), None
+    if store.find(stage) is None:
+        run = TrainingRun(config, fingerprints, child, anew=store.renews(stage))
         run.start()
 
     def observe(record: dict[str, float]) -> None:
@@ -144,11 +144,13 @@ def training_task(
 
 
 @task(task_run_name=_name_of_system("evaluation"), cache_policy=NO_CACHE)
-def evaluation_task(config: RunConfig, trained: TrainedModel, corpus: Corpus, system: str = "") -> Evaluation:
+def evaluation_task(
+    config: RunConfig, trained: TrainedModel, corpus: Corpus, store: Store, system: str = ""
+) -> Evaluation:
     """Score the best checkpoint."""
     view = current_view()
     view.began("evaluation", sum(corpus.figures["pairs"][split] for split in SCORED_SPLITS), system=system)
-    evaluation = evaluate_model(trained, corpus, config.evaluation, Store(), view.advanced)
+    evaluation = evaluate_model(trained, corpus, config.evaluation, store, view.advanced)
     view.ended(
         ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SCORED_SPLITS), evaluation.reused
     )
@@ -173,7 +175,7 @@ def registration_task(
     view = current_view()
     view.began("registration")
     version = register_model(TrainingRun(config, fingerprints), trained, evaluation, corpus, config)
-    view.ended(f"{version.uri}, {version.decision}", version.reused)
+    view.ended(f"{version.uri}, {version.decision}", Reuse(version.reused))
     return version
 
 

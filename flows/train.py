@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.fresh import fresh_stages
 from flows.presets import load_config
 from flows.tasks import (
     batches_task,
@@ -31,23 +32,26 @@ from pipeline.training.trained import TrainedModel
 
 
 @flow(name="train", flow_run_name=flow_run_name)
-def train(preset: str = "captions", overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+def train(
+    preset: str = "captions", overrides: dict[str, Any] | None = None, fresh: str | None = None
+) -> dict[str, Any]:
     """Train the model of a preset and register it.
 
     preset: a name that `nmt presets` lists, or a YAML file. overrides: values by dotted name, such as
     {"training.epochs": 3}. Both are validated before anything is downloaded. Stages whose inputs have not changed
-    are taken from the store; a training that was stopped goes on from its last checkpoint.
+    are taken from the store, unless `fresh` names the first one to make anew ("all" for every one); a training that was
+    stopped goes on from its last checkpoint.
     """
-    config = load_config(preset, overrides or {})
+    config, anew = load_config(preset, overrides or {}), fresh_stages(fresh)
     with EarlyStart() as cluster:
-        store = Store(building=cluster.begin)  # What has to be made anew will have to be trained on.
+        store = Store(building=cluster.begin, fresh=anew)  # What has to be made anew will have to be trained on.
         corpus = corpus_task(config, store)
         tokenizer = tokenizer_task(config, corpus, store)
-        encoded = batches_task(config, corpus, tokenizer)
+        encoded = batches_task(config, corpus, tokenizer, store)
         fingerprints = stage_fingerprints(config, encoded)
-        trained = training_task(config, encoded, fingerprints)
+        trained = training_task(config, encoded, fingerprints, store)
         cluster.end()
-        evaluation = evaluation_task(config, trained, corpus)
+        evaluation = evaluation_task(config, trained, corpus, store)
         version = registration_task(config, trained, evaluation, corpus, fingerprints)
         create_markdown_artifact(
             run_report(
@@ -70,7 +74,9 @@ def train(preset: str = "captions", overrides: dict[str, Any] | None = None) -> 
         "decision": version.decision,
         "tracking_uri": tracking_uri(),
         "scores": evaluation.figures,
-        "stages": {name: {"fingerprint": stage.fingerprint, "reused": stage.reused} for name, stage in stages.items()}
-        | {"registration": {"fingerprint": evaluation.fingerprint, "reused": version.reused}},
+        "stages": {
+            name: {"fingerprint": stage.fingerprint, "reused": bool(stage.reused)} for name, stage in stages.items()
+        }
+        | {"registration": {"fingerprint": evaluation.fingerprint, "reused": bool(version.reused)}},
         "translations": str(Path(evaluation.path) / "test.jsonl"),
     }

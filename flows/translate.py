@@ -15,7 +15,7 @@ from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files
 from pipeline.serving.bulk_translation import TranslationPlan, answers_folder, plan_translation, write_translation
 from pipeline.store.storage import folder_and_name
-from pipeline.store.store import Store
+from pipeline.store.store import Reuse, Store
 
 
 @task(task_run_name="texts {source}", cache_policy=NO_CACHE)
@@ -25,7 +25,7 @@ def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, An
     view.began("texts")
     plan = plan_translation(find_files(source), Column("--column", column), answers_folder(model, parameters))
     waiting = sum(chunk.texts for chunk in plan.missing)
-    view.ended(f"{plan.texts:,} in {len(plan.chunks):,} chunks, {waiting:,} to translate", not plan.missing)
+    view.ended(f"{plan.texts:,} in {len(plan.chunks):,} chunks, {waiting:,} to translate", Reuse(not plan.missing))
     return plan
 
 
@@ -45,7 +45,7 @@ def chunks_task(plan: TranslationPlan, model: Pulled, parameters: dict[str, Any]
         used = translate_chunks(plan, model, parameters, workers, Store(), view.advanced)
     except InputError as error:
         raise InputError(in_option_names(str(error), parameters)) from None
-    view.ended(f"{waiting:,} texts on {used} workers" if waiting else f"{plan.texts:,} texts", not waiting)
+    view.ended(f"{waiting:,} texts on {used} workers" if waiting else f"{plan.texts:,} texts", Reuse(not waiting))
     return waiting
 
 
@@ -55,7 +55,7 @@ def output_task(plan: TranslationPlan, source: str, column: str, target: RowFile
     view = current_view()
     view.began("output")
     write_translation(plan, find_files(source), Column("--column", column), target)
-    view.ended(target.given, reused=False)
+    view.ended(target.given, Reuse.NO)
 
 
 def translate_run_name() -> str:

@@ -12,8 +12,10 @@ from rich.table import Table
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
+from flows.fresh import STAGES
 from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
+from pipeline.errors import InputError
 from pipeline.overrides import field_help, parse_overrides
 
 app = typer.Typer(
@@ -33,13 +35,20 @@ Override = Annotated[
 def train(
     preset: Preset = "captions",
     overrides: Override = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="make every stage anew, whatever the store has")] = False,
+    fresh_from: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="make this stage and those after it anew: " + ", ".join(STAGES)),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
 ) -> None:
     """Train the model of a preset, score it and register it; what has not changed is taken from the store."""
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Refused before the servers start, let alone a download.
+    if fresh_from is not None and fresh_from not in STAGES:
+        raise InputError(f"--fresh-from {fresh_from}: there is no such stage; choose one of {', '.join(STAGES)}")
     with running_flow("flows.train") as flow:
-        result = flow.train(preset=preset, overrides=values)
+        result = flow.train(preset=preset, overrides=values, fresh="all" if fresh else fresh_from)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
     else:

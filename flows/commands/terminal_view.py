@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flows.progress import STAGE_WIDTH, LogView
+from pipeline.store.store import Reuse
 from pipeline.training.history import Record, is_epoch
 
 
@@ -50,7 +51,7 @@ class TerminalView(LogView):
             state = f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s"
             self._progress.update(self._task, completed=record["epoch"], state=state)
 
-    def ended(self, summary: str, reused: bool) -> None:
+    def ended(self, summary: str, reused: Reuse) -> None:
         """Write the line and hide the bar."""
         self._progress.update(self._task, visible=False)
         super().ended(summary, reused)

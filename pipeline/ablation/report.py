@@ -17,7 +17,8 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import open_translator
 from pipeline.metrics.lengths import Bucket, length_buckets, words
 from pipeline.metrics.metrics import bootstrap_signatures
-from pipeline.store.store import Figures, Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Figures, Reuse, Store
 
 TABLES, REPORT, FIGURES = "tables.md", "report.md", "figures.json"
 DIGITS = 4
@@ -31,7 +32,7 @@ class AblationReport:
     fingerprint: str
     figures: Figures
     """`tables`: by name, a list of rows; `pictures`: files in the folder."""
-    reused: bool
+    reused: Reuse
 
     @property
     def report(self) -> Path:
@@ -58,12 +59,13 @@ def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Cor
     ablation = plan.systems[0].config.ablation
     stage = Stage(
         "ablation",
-        1,
-        {
-            "tables": {name: asdict(table) for name, table in plan.tables.items()},
-            "bootstrap": bootstrap_signatures(ablation.bootstrap_samples)["BLEU"],
-            "sentences": ablation.sentences,
-        },
+        Settings(
+            {
+                "tables": {name: asdict(table) for name, table in plan.tables.items()},
+                "bootstrap": bootstrap_signatures(ablation.bootstrap_samples)["BLEU"],
+                "sentences": ablation.sentences,
+            }
+        ),
         {f"{outcome.system}, seed {outcome.seed}": outcome.evaluation.fingerprint for outcome in outcomes},
     )
 

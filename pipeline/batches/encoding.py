@@ -16,7 +16,8 @@ from pipeline.config import BatchingConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.errors import InputError
 from pipeline.inference.subwords import Subwords
-from pipeline.store.store import Figures, Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Figures, Reuse, Store
 
 PAIRS_AT_ONCE = 10_000
 EncodedSplit = Literal["train", "validation"]
@@ -29,7 +30,7 @@ class EncodedCorpus:
     path: Path
     fingerprint: str
     figures: Figures
-    reused: bool
+    reused: Reuse
     corpus: Corpus
     tokenizer: Tokenizer
 
@@ -50,8 +51,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     """
     stage = Stage(
         "encoded",
-        1,
-        config.model_dump(exclude={"worker_tokens"}),
+        Settings.of(config, exclude={"worker_tokens"}),
         {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint},
     )
 

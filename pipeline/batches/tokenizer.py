@@ -7,7 +7,8 @@ from pathlib import Path
 from pipeline.config import TokenizerConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
-from pipeline.store.store import Artifact, Figures, Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Artifact, Figures, Reuse, Store
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Tokenizer:
     path: Path
     fingerprint: str
     figures: Figures
-    reused: bool
+    reused: Reuse
 
     def load(self) -> Subwords:
         """Open its models."""
@@ -36,7 +37,7 @@ def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> To
     >>> tokenizer.load().encode_source(["Zwei Hunde spielen."])
     [[213, 57, 120, 4, 3]]
     """
-    stage = Stage("tokenizer", 1, config.model_dump(), {"corpus": corpus.fingerprint})
+    stage = Stage("tokenizer", Settings.of(config), {"corpus": corpus.fingerprint})
 
     def learn(sentences: Iterator[str]) -> bytes:
         return learn_pieces(

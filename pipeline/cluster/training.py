@@ -30,7 +30,8 @@ from pipeline.config import RunConfig
 from pipeline.errors import ExternalError
 from pipeline.inference.weights import WEIGHTS, count_parameters
 from pipeline.store.storage import Folder, home, local_folder, shared_folder
-from pipeline.store.store import Figures, Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Figures, Store
 from pipeline.training.history import History, Observe, Record, is_epoch, read_history
 from pipeline.training.trained import CHECKPOINTS, HISTORY, TrainedModel
 
@@ -42,11 +43,8 @@ CONTROLLER_FAILURES = 3
 
 def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
     """Return the stage of a training: what its result depends on (the number of workers is not part of it)."""
-    config = {
-        "model": run.model.model_dump(),
-        "training": run.training.model_dump(exclude=RUNTIME_FIELDS),
-    }
-    return Stage("training", 1, config, {"encoded": encoded.fingerprint})
+    settings = Settings.joined(model=Settings.of(run.model), training=Settings.of(run.training, exclude=RUNTIME_FIELDS))
+    return Stage("training", settings, {"encoded": encoded.fingerprint})
 
 
 def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: Observe) -> TrainedModel:
@@ -72,6 +70,8 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
         observe(record)
 
     def build(folder: Path) -> Figures:
+        if store.renews(stage):
+            clear(storage, name, records)
         bring_records(storage, records)
         history = History(records, told)
         with ray_cluster():

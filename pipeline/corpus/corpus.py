@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.config import CorpusConfig
 from pipeline.corpus import hub
@@ -14,11 +14,10 @@ from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import SPLITS, Split, split_path, write_splits
 from pipeline.errors import InputError
 from pipeline.store.artifact_folder import file_hash
-from pipeline.store.store import Artifact, Stage, Store, fingerprint
+from pipeline.store.stages import Settings, Stage, fingerprint
+from pipeline.store.store import Artifact, Reuse, Store
 
-STAGE = "corpus"
-VERSION = 1
-"""Raised when a change of the code makes other pairs of the same source; a change of the caption grammar is one."""
+STAGE: Final = "corpus"
 CAPTIONS = "captions"
 
 
@@ -32,7 +31,7 @@ class Corpus:
     """SHA-256 over the three files' bytes: the same pairs are the same corpus, wherever they came from."""
     figures: Mapping[str, Any]
     """Pairs, dropped, leaked and SHA-256 by split, and the origin: what a reader needs to get the same again."""
-    reused: bool
+    reused: Reuse
     """Whether the store had it already."""
 
     def pairs(self, split: Split) -> Iterator[Pair]:
@@ -147,13 +146,13 @@ def _stored_commit(wanted: Stage, store: Store) -> str | None:
     commits = [
         str(manifest["inputs"]["commit"])
         for manifest in store.manifests(STAGE)
-        if manifest["config"] == wanted.config and manifest["version"] == wanted.version
+        if wanted.settings.agree_with(manifest["config"]) and manifest["version"] == wanted.version
     ]
     return commits[-1] if commits else None
 
 
 def _stage(config: CorpusConfig, fields: Iterable[str], inputs: Mapping[str, str]) -> Stage:
-    return Stage(STAGE, VERSION, config.model_dump(include=set(fields)), inputs)
+    return Stage(STAGE, Settings.of(config, include=set(fields)), inputs)
 
 
 def _write(

@@ -17,7 +17,8 @@ from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import corpus_bleu, corpus_chrf, signatures
-from pipeline.store.store import Figures, Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
 from pipeline.training.trained import TrainedModel
 
@@ -33,7 +34,7 @@ class Evaluation:
     fingerprint: str
     figures: Figures
     """By split: bleu, chrf, perplexity; and the signatures."""
-    reused: bool
+    reused: Reuse
 
     def translations(self, split: Split) -> Iterator[dict[str, str]]:
         """Yield source, reference and translation of every pair of a split, in order."""
@@ -43,8 +44,8 @@ class Evaluation:
 
 def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
     """Return the stage of an evaluation of the training with that fingerprint."""
-    fields = config.model_dump(exclude={"samples", "batch_sentences"})
-    return Stage("evaluation", 2, fields, {"training": training, "corpus": corpus.fingerprint})
+    settings = Settings.of(config, exclude={"samples", "batch_sentences"})
+    return Stage("evaluation", settings, {"training": training, "corpus": corpus.fingerprint})
 
 
 def open_translator(model: Seq2Seq, subwords: Subwords, config: EvaluationConfig) -> Translator:

@@ -13,7 +13,8 @@ from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import Split, cleaned, split_path
 from pipeline.errors import InputError
 from pipeline.store.artifact_folder import file_hash
-from pipeline.store.store import Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Reuse, Store
 
 FILE = "pairs.jsonl"
 
@@ -29,7 +30,7 @@ class EvaluationSet:
     name: str
     pairs: int
     origin: Mapping[str, Any]
-    reused: bool
+    reused: Reuse
 
     def read(self) -> Iterator[Pair]:
         """Yield the pairs in order, one at a time."""
@@ -78,8 +79,8 @@ def prepare_evaluation_set(config: CorpusConfig, split: Split, store: Store) -> 
         origin = {"path": str(config.path), "files": sorted(str(file) for part in parts for file in part.files)}
         return {"pairs": pairs, "blank": blank[split], "sha256": file_hash(folder / FILE), "origin": origin}
 
-    fields = config.model_dump(include={"source_column", "target_column"})
-    artifact = store.produce(Stage("evaluation-set", 1, fields, hashes), build)
+    settings = Settings.of(config, include={"source_column", "target_column"})
+    artifact = store.produce(Stage("evaluation-set", settings, hashes), build)
     whole = len(parts) == 1 and not Path(config.path).expanduser().is_dir()
     return EvaluationSet(
         artifact.path / FILE,

@@ -11,7 +11,8 @@ from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.tables import SIGNIFICANT, markdown_table
 from pipeline.metrics.lengths import length_buckets, words
 from pipeline.metrics.metrics import HIGHER_IS_BETTER, bootstrap, bootstrap_signatures, corpus_bleu, corpus_chrf
-from pipeline.store.store import Figures, Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Figures, Reuse, Store
 
 TRANSLATIONS, REPORT = "translations.jsonl", "report.md"
 AT_ONCE = 512
@@ -46,7 +47,7 @@ class Translated:
     model: Scorable
     path: Path
     fingerprint: str
-    reused: bool
+    reused: Reuse
 
     @property
     def file(self) -> Path:
@@ -68,7 +69,7 @@ class Scores:
     fingerprint: str
     figures: Figures
     """`systems`: of each model its URI, scores by metric and `lengths`; `verdict` of two; `signatures`, `set`."""
-    reused: bool
+    reused: Reuse
 
     @property
     def report(self) -> str:
@@ -84,7 +85,7 @@ def translate_set(
     Leaves translations.jsonl with the keys source, reference, translation. `progress` is called with the sentences
     translated since the last call.
     """
-    stage = Stage("set-translations", 1, {}, {"model": model.fingerprint, "pairs": pairs.fingerprint})
+    stage = Stage("set-translations", Settings({}), {"model": model.fingerprint, "pairs": pairs.fingerprint})
 
     def build(folder: Path) -> Figures:
         loaded, remaining = model.load(), pairs.read()
@@ -110,8 +111,7 @@ def score_translations(systems: Sequence[Translated], pairs: EvaluationSet, samp
     """
     stage = Stage(
         "scores",
-        1,
-        {"bootstrap_samples": samples},
+        Settings({"bootstrap_samples": samples}),
         {f"translations {number}": system.fingerprint for number, system in enumerate(systems)},
     )
 

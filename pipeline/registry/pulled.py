@@ -19,7 +19,8 @@ from mlflow.tracking import MlflowClient
 from pipeline.errors import InputError
 from pipeline.registry.runs import reachable_server, tracking_uri
 from pipeline.registry.versions import CHAMPION
-from pipeline.store.store import Artifact, Stage, Store
+from pipeline.store.stages import Settings, Stage
+from pipeline.store.store import Artifact, Reuse, Store
 
 FOLDER = "model"
 """Of the artifact: what MLflow calls a model, with MLmodel in it."""
@@ -40,7 +41,7 @@ class Pulled:
     fingerprint: str
     address: str
     """Of the artifact, in every store."""
-    reused: bool
+    reused: Reuse
 
     @property
     def uri(self) -> str:
@@ -78,7 +79,7 @@ def pull_model(model: str, store: Store, option: str = "--model") -> Pulled:
             mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder / FOLDER))
             return {"uri": uri}
 
-        stage = Stage("model", 1, {}, identity)
+        stage = Stage("model", Settings({}), identity)
         artifact: Artifact = store.produce(stage, build)
     return Pulled(
         name=str(found.name),

@@ -121,8 +121,12 @@ class ChildRun:
 class TrainingRun:
     """The MLflow run of one training. What it is told live is checked against the history at the end."""
 
-    def __init__(self, config: RunConfig, fingerprints: Mapping[str, str], child: ChildRun | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, fingerprints: Mapping[str, str], child: ChildRun | None = None, anew: bool = False
+    ) -> None:
         """Find the run of the training `fingerprints["training"]` under its parent, if any, or create it.
+
+        `anew`: create one in any case; it is the one that is found from then on.
 
         Raises ExternalError if the tracking server does not answer.
         """
@@ -132,7 +136,8 @@ class TrainingRun:
         self._away = False
         with reachable_server():
             self.client, self.experiment_id = open_experiment(config.registry.experiment)
-            self.id = self._find(fingerprints["training"]) or self._create(config, fingerprints)
+            found = None if anew else self._find(fingerprints["training"])
+            self.id = found or self._create(config, fingerprints)
             self._logged = self._logged_steps()
 
     def _find(self, training: str) -> str | None:

@@ -23,13 +23,15 @@ from pipeline.inference import predictions
 from pipeline.metrics.metrics import corpus_bleu
 from pipeline.registry.bundle import PYFUNC, write_bundle
 from pipeline.registry.runs import TrainingRun, mlflow_failed, reachable_server
+from pipeline.store.artifact_folder import file_hash
+from pipeline.store.stages import fingerprint
 from pipeline.store.storage import home
 from pipeline.store.store import versions
 from pipeline.training.trained import TrainedModel
 
 CHAMPION = "champion"
-EVALUATION_TAG, DATA_TAG, BLEU_TAG, DECISION_TAG = (
-    "nmt.evaluation",
+IDENTITY_TAG, DATA_TAG, BLEU_TAG, DECISION_TAG = (
+    "nmt.identity",
     "nmt.validation_data",
     "nmt.validation_bleu",
     "nmt.decision",
@@ -69,19 +71,32 @@ def register_model(
     name = config.registry.model_name or config.name
     home().mkdir(parents=True, exist_ok=True)
     with reachable_server(), FileLock(home() / "registry.lock"):
-        found = _find_version(run.client, name, evaluation.fingerprint)
-        version = found or _create_version(run, name, trained, evaluation, corpus, config)
+        identity = _identity(trained, evaluation)
+        found = _find_version(run.client, name, identity)
+        version = found or _create_version(run, name, trained, evaluation, corpus, config, identity)
         decision = version.tags.get(DECISION_TAG) or _decide(run.client, version, corpus)
     return ModelVersion(name, str(version.version), str(version.run_id), decision, found is not None)
 
 
-def _find_version(client: MlflowClient, name: str, evaluation: str) -> MlflowVersion | None:
-    versions = client.search_model_versions(f"name = '{name}' and tags.`{EVALUATION_TAG}` = '{evaluation}'")
+def _identity(trained: TrainedModel, evaluation: Evaluation) -> str:
+    """Return what a version is found by: its evaluation, and the weights and scores that it came to."""
+    content = {"evaluation": evaluation.fingerprint, "weights": file_hash(trained.weights)}
+    return fingerprint(content | {"figures": dict(evaluation.figures)})
+
+
+def _find_version(client: MlflowClient, name: str, identity: str) -> MlflowVersion | None:
+    versions = client.search_model_versions(f"name = '{name}' and tags.`{IDENTITY_TAG}` = '{identity}'")
     return max(versions, key=lambda version: int(version.version), default=None)
 
 
 def _create_version(
-    run: TrainingRun, name: str, trained: TrainedModel, evaluation: Evaluation, corpus: Corpus, config: RunConfig
+    run: TrainingRun,
+    name: str,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+    corpus: Corpus,
+    config: RunConfig,
+    identity: str,
 ) -> MlflowVersion:
     run.complete(trained.history())
     run.tag({"nmt.fingerprint.evaluation": evaluation.fingerprint})
@@ -89,7 +104,7 @@ def _create_version(
     with mlflow.start_run(run_id=run.id):
         info = _log_model(trained, config, [row["source"] for row in samples[:2]])
         _log_scores(evaluation, corpus, config, info.model_id)
-        table = f"samples-{evaluation.fingerprint[:8]}.json"
+        table = f"samples-{identity[:8]}.json"
         if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:  # MLflow adds to a table.
             mlflow.log_table({key: [row[key] for row in samples] for key in samples[0]}, table)
         mlflow.log_artifacts(str(trained.tokenizer.path), "tokenizer")
@@ -111,7 +126,7 @@ def _create_version(
         info.model_uri,
         run.id,
         tags={
-            EVALUATION_TAG: evaluation.fingerprint,
+            IDENTITY_TAG: identity,
             DATA_TAG: corpus.split_fingerprint("validation"),
             BLEU_TAG: str(bleu),
         },

@@ -19,7 +19,7 @@ from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile
 from pipeline.rows.readers import read_texts
 from pipeline.store.storage import Folder, home, local_folder, shared_folder
-from pipeline.store.store import fingerprint
+from pipeline.store.stages import fingerprint
 
 CHUNK_TEXTS, CHUNK_CHARACTERS = 1024, 2**19
 """A chunk is full when it has so many of one or the other."""

@@ -56,6 +56,15 @@ def temporary_folder(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def put_in_place(temporary: Path, place: Path) -> None:
+    """Rename a whole folder into an artifact's place; what was there before is deleted."""
+    old = place.with_name(f"{temporary.name}-old")
+    if place.exists():
+        place.rename(old)
+    temporary.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def copy_here(source: Folder, place: Path) -> dict[str, Any] | None:
     """Copy an artifact into its place on this machine and return its manifest; None if it is not there.
 

@@ -3,24 +3,24 @@
     $NMT_HOME/store/<stage>/<fingerprint>/manifest.json   what it was made from, with which versions, hashes, figures
     $NMT_HOME/store/<stage>/<fingerprint>/...             the stage's files
 
-A fingerprint is the SHA-256 of the stage's name and version, its section of the configuration and the
-fingerprints of its inputs. Output is written to a temporary folder beside its place and renamed into it, so
-what is there is whole; its files are checked against the manifest before they are used again.
+stages.py says what a fingerprint covers. Output is written to a temporary folder beside its place and renamed into it,
+so what is there is whole; its files are checked against the manifest before they are used again. The code that made it
+is not part of the fingerprint, but its digest is in the manifest: output of other code is reused, and said to be.
 
 Where `$NMT_STORAGE` is set, what is made here is copied there, the manifest last, and what another machine has made is
 copied from there, checked and renamed into place: a stage always works on files of its own machine.
 """
 
-import hashlib
 import json
 import logging
 import os
 import platform
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline.errors import ExternalError
-from pipeline.store.artifact_folder import MANIFEST, copy_here, copy_there, file_hash, temporary_folder, whole_manifest
+from pipeline.store.artifact_folder import (
+    MANIFEST,
+    copy_here,
+    copy_there,
+    file_hash,
+    put_in_place,
+    temporary_folder,
+    whole_manifest,
+)
+from pipeline.store.code import code_digest
+from pipeline.store.stages import Stage, StageName
 from pipeline.store.storage import Folder, home, shared_folder
 
 RECORDED_PACKAGES = ("torch", "ray", "datasets", "sentencepiece", "mlflow", "sacrebleu", "prefect", "pyarrow", "numpy")
@@ -37,38 +47,23 @@ Figures = Mapping[str, Any]
 """What a stage measured of its output; goes into the manifest and must be JSON."""
 
 
-def fingerprint(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a JSON value, independent of the order of its keys."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that shape results."""
     found = {name: metadata.version(name) for name in RECORDED_PACKAGES}
     return {"python": platform.python_version(), **found}
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What a stage's output depends on."""
+class Reuse(IntEnum):
+    """Whether an output was there before, and whether the code that is here now would have made the same."""
 
-    name: str
-    version: int
-    """Raised by the author when the meaning of the stage changes: older output is then no longer taken."""
-    config: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    """Fingerprints by the input's name."""
+    NO = 0
+    YES = 1
+    OTHER_CODE = 2
 
     @property
-    def fingerprint(self) -> str:
-        """What the stage's output is found by."""
-        return fingerprint({"stage": self.name, "version": self.version, "config": self.config, "inputs": self.inputs})
-
-    @property
-    def address(self) -> str:
-        """Where the stage's output is in every store."""
-        return f"{self.name}/{self.fingerprint}"
+    def text(self) -> str:
+        """For people: how it was reused."""
+        return "reused, made by other code" if self is Reuse.OTHER_CODE else "reused"
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class Artifact:
     path: Path
     fingerprint: str
     figures: Figures
-    reused: bool
+    reused: Reuse
     """Whether it was there before."""
 
 
@@ -104,15 +99,21 @@ class Store:
     """
 
     def __init__(
-        self, root: Path | None = None, shared: Folder | None = None, building: Callable[[], None] = lambda: None
+        self,
+        root: Path | None = None,
+        shared: Folder | None = None,
+        building: Callable[[], None] = lambda: None,
+        fresh: Collection[StageName] = (),
     ) -> None:
         """Open the store in `root`, in front of `shared`; by default those of `$NMT_HOME` and, if set, `$NMT_STORAGE`.
 
-        `building` is called whenever something is not there and has to be built.
+        `building` is called whenever something is not there and has to be built. The output of the stages in `fresh` is
+        made anew, once, whatever is there; what was there is replaced when the new is whole.
 
         Raises InputError if `$NMT_STORAGE` is no place for one.
         """
         self._building = building
+        self._fresh, self._renewed = frozenset(fresh), set[str]()
         self.root = root or home() / "store"
         self.shared = shared if root else shared_folder("store")
 
@@ -129,10 +130,14 @@ class Store:
 
         Raises ExternalError if `$NMT_STORAGE` fails.
         """
-        manifest = self._find(stage.address)
+        manifest = None if self.renews(stage) else self._find(stage.address)
         if manifest is None:
             return None
-        return Artifact(self.place(stage), stage.fingerprint, manifest["figures"], reused=True)
+        return Artifact(self.place(stage), stage.fingerprint, manifest["figures"], _reuse(manifest))
+
+    def renews(self, stage: Stage) -> bool:
+        """Whether the stage's output is to be made anew, whatever is there."""
+        return stage.name in self._fresh and stage.address not in self._renewed
 
     def produce(self, stage: Stage, build: Callable[[Path], Figures]) -> Artifact:
         """Return the stage's output, made by `build` if it is not there.
@@ -151,10 +156,13 @@ class Store:
             self._building()
             with temporary_folder(place) as temporary:
                 figures = build(temporary)
-                manifest = self._write_manifest(temporary, stage, figures)
-                temporary.rename(place)
+                manifest = self._write_manifest(temporary, stage, figures, build.__module__)
+                put_in_place(temporary, place)
+            if self.renews(stage) and self.shared is not None:
+                (self.shared / stage.address).remove(MANIFEST)
+            self._renewed.add(stage.address)
             self._share(place, manifest)
-        return Artifact(place, stage.fingerprint, figures, reused=False)
+        return Artifact(place, stage.fingerprint, figures, Reuse.NO)
 
     def fetch(self, address: str) -> Path:
         """Return the folder of an output that is there, by its address; processes of a machine copy it once.
@@ -201,21 +209,27 @@ class Store:
             copy_there(place, manifest, self.shared / self.address(place))
 
     @staticmethod
-    def _write_manifest(folder: Path, stage: Stage, figures: Figures) -> dict[str, Any]:
+    def _write_manifest(folder: Path, stage: Stage, figures: Figures, module: str) -> dict[str, Any]:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         manifest = {
             "stage": stage.name,
             "version": stage.version,
             "fingerprint": stage.fingerprint,
             "created": datetime.now(UTC).isoformat(),
-            "config": stage.config,
+            "config": stage.settings.values,
             "inputs": stage.inputs,
             "versions": versions(),
+            "made_by": {"module": module, "code": code_digest(module)},
             "files": {path.relative_to(folder).as_posix(): file_hash(path) for path in files},
             "figures": figures,
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf8")
         return manifest
+
+
+def _reuse(manifest: Mapping[str, Any]) -> Reuse:
+    made_by = manifest.get("made_by", {"module": "", "code": ""})
+    return Reuse.YES if code_digest(made_by["module"]) == made_by["code"] else Reuse.OTHER_CODE
 
 
 def node_store(shared: Folder) -> Store:

@@ -11,7 +11,7 @@ from model.seq2seq import Seq2Seq
 from pipeline.batches.tokenizer import Tokenizer
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.weights import WEIGHTS, load_weights
-from pipeline.store.store import Figures
+from pipeline.store.store import Figures, Reuse
 from pipeline.training.history import Record, read_history
 
 HISTORY = "history.jsonl"
@@ -26,7 +26,7 @@ class TrainedModel:
     fingerprint: str
     figures: Figures
     """best_epoch, best_bleu, epochs, steps, workers, device, checkpoints (the best first)."""
-    reused: bool
+    reused: Reuse
     config: ModelConfig
     tokenizer: Tokenizer
 

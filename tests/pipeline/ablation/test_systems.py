@@ -9,7 +9,7 @@ from pipeline.ablation.systems import AblationPlan, plan_ablation
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.overrides import build_config
-from pipeline.store.store import fingerprint
+from pipeline.store.stages import fingerprint
 from tests.conftest import TINY
 
 LADDER = ["base", "+ bidirectional", "+ dropout", "+ attention", "+ input feeding"]

@@ -32,7 +32,7 @@ from pipeline.corpus.captions.things import NOUN_BY_KEY, NOUNS
 from pipeline.corpus.captions.types import Case, Gender, Number, Text
 from pipeline.corpus.captions.verbs import VERBS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SG, PL = Number.SINGULAR, Number.PLURAL
 NOM, ACC, DAT, GEN = Case.NOMINATIVE, Case.ACCUSATIVE, Case.DATIVE, Case.GENITIVE
 TWO = Determiner(DeterminerKind.NUMERAL, Text("zwei", "two"))

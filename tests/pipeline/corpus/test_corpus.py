@@ -14,7 +14,7 @@ from pipeline.corpus.local_files import Part
 from pipeline.corpus.pairs import PairColumns
 from pipeline.corpus.sources import local_splits
 from pipeline.corpus.splits import Split, clean_sentence
-from pipeline.store.store import Store
+from pipeline.store.store import Reuse, Store
 from tests.corpus_files import LAYOUTS, PLAIN, SPLITS, Pair, jsonl, one_side, prepare, write_folder
 
 
@@ -64,7 +64,7 @@ def test_an_edited_file_of_the_same_size_and_time_is_read_again(store: Store, tm
         file = next(folder.glob("test*"))
         times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
         first, again = prepare(store, folder), prepare(store, folder)
-        assert (first.fingerprint, again.reused) == (again.fingerprint, True)
+        assert (first.fingerprint, again.reused) == (again.fingerprint, Reuse.YES)
         size = file.stat().st_size
         file.write_bytes(file.read_bytes().replace(b"Katze", b"Tatze"))
         os.utime(file, ns=times)

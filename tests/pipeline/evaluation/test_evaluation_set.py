@@ -8,7 +8,7 @@ from pipeline.config import CorpusConfig, RunConfig
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import prepare_evaluation_set
-from pipeline.store.store import Store
+from pipeline.store.store import Reuse, Store
 
 PAIRS = [("Ein Hund.", "A dog."), ("Eine Frau.", "A woman."), ("Ein Hund.", "A dog.")]
 
@@ -27,7 +27,7 @@ def test_a_single_file_is_scored_whole_and_in_order(tmp_path: Path, store: Store
     config = CorpusConfig(path=str(write_tsv(tmp_path / "news.tsv", "\tnothing\n")))
     found = prepare_evaluation_set(config, "test", store)
     assert list(found.read()) == PAIRS, "duplicates too: they count in a score"
-    assert (found.name, found.pairs, found.reused) == ("news.tsv", 3, False)
+    assert (found.name, found.pairs, found.reused) == ("news.tsv", 3, Reuse.NO)
     again = prepare_evaluation_set(config, "test", store)
     assert again.reused
     assert again.fingerprint == found.fingerprint

@@ -25,7 +25,7 @@ from pipeline.metrics.metrics import signatures
 from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.registry.runs import TrainingRun, tracking_uri
 from pipeline.registry.versions import ModelVersion, register_model
-from pipeline.store.store import Store
+from pipeline.store.store import Reuse, Store
 from pipeline.training.trained import TrainedModel
 
 Register = Callable[..., ModelVersion]
@@ -52,13 +52,13 @@ def register(corpus: Corpus, tokenizer: Tokenizer, tiny: RunConfig, tmp_path: Pa
         save_weights(Seq2Seq(tiny.model, 250, 250), folder / "checkpoints" / "epoch-001" / "model.safetensors")
         (folder / "history.jsonl").write_text(json.dumps({"step": 1, "loss": 2.0}) + "\n")
         figures = {"checkpoints": [{"name": "epoch-001"}]}
-        trained = TrainedModel(folder, f"training-{number}", figures, False, tiny.model, tokenizer)
+        trained = TrainedModel(folder, f"training-{number}", figures, Reuse.NO, tiny.model, tokenizer)
         for split in ("validation", "test"):
             rows = [{"source": s, "reference": t, "translation": "x"} for s, t in corpus.pairs("test")]
             (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         scores = {"bleu": bleu, "chrf": 1.0, "perplexity": 2.0, "sentences": 30}
         evaluation = Evaluation(
-            folder, f"evaluation-{number}", {"validation": scores, "test": scores, "signatures": signatures()}, False
+            folder, f"evaluation-{number}", {"validation": scores, "test": scores, "signatures": signatures()}, Reuse.NO
         )
         training_run = TrainingRun(tiny, {"training": trained.fingerprint})
         return register_model(training_run, trained, evaluation, data, tiny)
@@ -120,7 +120,7 @@ def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) 
         pull_model("tiny", Store())
     register(1, 30.0)
     first = pull_model("tiny", Store())
-    assert (first.uri, first.reused) == ("models:/tiny/1", False)
+    assert (first.uri, first.reused) == ("models:/tiny/1", Reuse.NO)
     assert pull_model("models:/tiny@champion", Store()).reused
     assert PulledModel(first.path).predict(["", "  "]) == ["", ""]
     assert len(PulledModel(pull_model("models:/tiny/1", Store()).path).predict(["Ein Hund.", "Eine Frau."])) == 2

@@ -13,13 +13,14 @@ import pytest
 from pipeline.cluster.run_folder import SNAPSHOT, best_checkpoints, clear, set_damaged_aside
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.artifact_folder import file_hash
+from pipeline.store.stages import Settings, Stage
 from pipeline.store.storage import Folder, artifacts_uri, check_storage, home, shared_folder, storage_uri
-from pipeline.store.store import Figures, Stage, Store, node_store
+from pipeline.store.store import Figures, Reuse, Store, node_store
 from tests.conftest import free_port
 from tests.pipeline.cluster.test_run_folder import write_checkpoint
 from tests.s3_server import KEYS, S3Server, s3_server
 
-STAGE = Stage("stage", 1, {"size": 3}, {"corpus": "abc"})
+STAGE = Stage("tokenizer", Settings({"size": 3}), {"corpus": "abc"})
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +139,11 @@ def test_an_endpoint_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_made_on_one_machine_taken_on_another(storage: str, machine: "Machine") -> None:
     made = machine("a").produce(STAGE, write)
     other = machine("b")
-    assert [manifest["figures"] for manifest in other.manifests("stage")] == [{"lines": 1}], "known before it is copied"
+    assert [manifest["figures"] for manifest in other.manifests("tokenizer")] == [{"lines": 1}], (
+        "known before it is copied"
+    )
     taken = other.produce(STAGE, must_not)
-    assert (made.reused, taken.reused) == (False, True)
+    assert (made.reused, taken.reused) == (Reuse.NO, Reuse.YES)
     assert taken.figures == made.figures
     assert taken.path == other.root / STAGE.address
     files = {path.relative_to(made.path): path.read_bytes() for path in made.path.rglob("*") if path.is_file()}
@@ -148,7 +151,7 @@ def test_made_on_one_machine_taken_on_another(storage: str, machine: "Machine") 
     assert files == {
         path.relative_to(taken.path): path.read_bytes() for path in taken.path.rglob("*") if path.is_file()
     }
-    assert len(other.manifests("stage")) == 1
+    assert len(other.manifests("tokenizer")) == 1
     assert [path for path in taken.path.parent.iterdir() if path.is_dir()] == [taken.path], (
         "no temporary folder is left"
     )
@@ -225,14 +228,14 @@ def test_a_node_copies_what_it_needs_into_its_own_home(
     monkeypatch.delenv("NMT_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     assert node_store(drivers.shared).fetch(STAGE.address).is_relative_to(tmp_path / "user" / ".cache" / "nmt")
-    with pytest.raises(ExternalError, match=r"stage/none: not there, or damaged"):
-        node_store(drivers.shared).fetch("stage/none")
+    with pytest.raises(ExternalError, match=r"tokenizer/none: not there, or damaged"):
+        node_store(drivers.shared).fetch("tokenizer/none")
 
 
 def test_a_node_without_a_storage_sees_the_drivers_folders_or_says_so(tmp_path: Path) -> None:
     place = Store(tmp_path).produce(STAGE, write).path
     assert Store(tmp_path).fetch(STAGE.address) == place
-    with pytest.raises(ExternalError, match=r"/stage/.*: .* has no such folder; share it, or set NMT_STORAGE"):
+    with pytest.raises(ExternalError, match=r"/tokenizer/.*: .* has no such folder; share it, or set NMT_STORAGE"):
         Store(tmp_path / "not-here").fetch(STAGE.address)
 
 

@@ -1,0 +1,28 @@
+"""Which stages of a training are made anew, although the store has them."""
+
+from collections.abc import Mapping
+
+from pipeline.errors import InputError
+from pipeline.store.stages import StageName
+
+STAGES: Mapping[str, StageName] = {
+    "corpus": "corpus",
+    "tokenizer": "tokenizer",
+    "batches": "encoded",
+    "training": "training",
+    "evaluation": "evaluation",
+}
+"""The stages of a training in their order, as users call them."""
+
+
+def fresh_stages(first: str | None) -> list[StageName]:
+    """Return the stages to make anew: from `first` on, "all" for every one, none for None.
+
+    Raises InputError for another name.
+    """
+    if first is None:
+        return []
+    names = ["all", *STAGES]
+    if first not in names:
+        raise InputError(f"fresh={first}: there is no such stage; choose one of {', '.join(names)}")
+    return list(STAGES.values())[max(0, names.index(first) - 1) :]

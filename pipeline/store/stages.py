@@ -1,0 +1,108 @@
+"""What a stage's output depends on, and the version of every stage.
+
+A fingerprint is the SHA-256 of the stage's name and version, the settings that differ from their defaults, and the
+fingerprints of its inputs. So a new field with a neutral default leaves every fingerprint as it was.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel
+
+StageName = Literal[
+    "corpus",
+    "tokenizer",
+    "encoded",
+    "training",
+    "evaluation",
+    "ablation",
+    "model",
+    "evaluation-set",
+    "set-translations",
+    "scores",
+]
+VERSIONS: Mapping[StageName, int] = {
+    "corpus": 1,
+    "tokenizer": 1,
+    "encoded": 1,
+    "training": 1,
+    "evaluation": 2,
+    "ablation": 1,
+    "model": 1,
+    "evaluation-set": 1,
+    "set-translations": 1,
+    "scores": 1,
+}
+"""Raise a stage's number when its code makes something else of the same settings and inputs (a change of the caption
+grammar, say), or when the default or the meaning of one of its fields changes: older output is then not taken."""
+assert {*VERSIONS} == {*get_args(StageName)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The fields of a configuration that a stage's output depends on."""
+
+    values: Mapping[str, Any]
+    """By name; JSON."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Of those that have one."""
+
+    @classmethod
+    def of(cls, section: BaseModel, include: set[str] | None = None, exclude: set[str] | None = None) -> Self:
+        """Return the fields of a section: those in `include`, or all but those in `exclude`."""
+        values = section.model_dump(include=include, exclude=exclude)
+        fields = type(section).model_fields
+        return cls(values, {name: fields[name].get_default() for name in values if not fields[name].is_required()})
+
+    @classmethod
+    def joined(cls, **parts: "Settings") -> Self:
+        """Return the settings of several sections, by dotted name."""
+        return cls(
+            {f"{part}.{name}": value for part, settings in parts.items() for name, value in settings.values.items()},
+            {f"{part}.{name}": value for part, settings in parts.items() for name, value in settings.defaults.items()},
+        )
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The values that differ from their defaults."""
+        return {name: v for name, v in self.values.items() if name not in self.defaults or self.defaults[name] != v}
+
+    def agree_with(self, recorded: Mapping[str, Any]) -> bool:
+        """Return whether values that were recorded, perhaps before some fields existed, mean the same."""
+        return {**self.defaults, **recorded} == {**self.defaults, **self.values}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage's output depends on."""
+
+    name: StageName
+    settings: Settings
+    inputs: Mapping[str, str]
+    """Fingerprints by the input's name."""
+
+    @property
+    def version(self) -> int:
+        """The stage's version: see `VERSIONS`."""
+        return VERSIONS[self.name]
+
+    @property
+    def fingerprint(self) -> str:
+        """What the stage's output is found by."""
+        return fingerprint(
+            {"stage": self.name, "version": self.version, "config": self.settings.changed, "inputs": self.inputs}
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the stage's output is in every store."""
+        return f"{self.name}/{self.fingerprint}"
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a JSON value, independent of the order of its keys."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
