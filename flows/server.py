@@ -3,22 +3,24 @@
 import atexit
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
-import prefect
-import prefect.context
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_SERVER_EPHEMERAL_ENABLED,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
 )
 
-from infra.processes import free_port
+from flows.prefect_internals import reload_settings
 from infra.services import answers
 from pipeline.errors import ExternalError
+
+RESTARTS = 3
 
 
 def start_temporary_server() -> Callable[[], None]:
@@ -26,7 +28,7 @@ def start_temporary_server() -> Callable[[], None]:
 
     Prefect imports the server into this process, starts another that does the same, and waits: on two cores, ten
     seconds more than this, which comes up while this process imports the flow. It ends with this process, after
-    Prefect has told it how the run ended.
+    Prefect has reported how the run ended.
     """
     if PREFECT_API_URL.value() or not PREFECT_SERVER_EPHEMERAL_ENABLED.value():
         return lambda: None
@@ -34,36 +36,37 @@ def start_temporary_server() -> Callable[[], None]:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     server = _Server()
     atexit.register(server.stop)
-    # For all threads, Prefect's own too.
     os.environ["PREFECT_API_URL"] = f"{server.address}/api"
-    prefect.context.GLOBAL_SETTINGS_CONTEXT = prefect.context.root_settings_context()
+    reload_settings()
     return server.wait
 
 
 class _Server:
-    """A process with Prefect's server, without its UI and its services, as Prefect runs one for a single program."""
+    """A process with Prefect's server, started again if it dies.
+
+    The listening socket is this process's: while no server is there, requests wait instead of being refused. Those that
+    a dying server has not answered are repeated by Prefect's client, and the run is in the database.
+    """
 
     def __init__(self) -> None:
-        port = free_port("127.0.0.1")
-        self.address = f"http://127.0.0.1:{port}"
-        factory = (
-            "--app-dir",
-            str(prefect.__module_path__.parent),
-            "--factory",
-            "prefect.server.api.server:create_app",
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._environment = dict(os.environ)  # As it is now: later it names this server to those who ask it.
+        self._ending = False
+        self._lock = threading.Lock()
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        descriptor = self._socket.fileno()
+        return subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+            [sys.executable, "-m", "flows.server_process", str(os.getpid()), str(descriptor)],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[descriptor],
+            # Not the terminal's: Ctrl-C is sent to every process of the command, and Prefect still has to report how
+            # the run ended.
+            process_group=0,
         )
-        listen = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on")
-        single = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-        settings = prefect.context.get_settings_context().settings.to_environment_variables(exclude_unset=True)
-        # A terminal sends Ctrl-C to every process of the command. A server that dies of it leaves Prefect trying for
-        # minutes to tell it how the run ended; so it is started with the signal blocked, which a process inherits.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-                [sys.executable, "-m", "uvicorn", *factory, *listen], env=os.environ | single | settings
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def wait(self) -> None:
         """Return when it answers; raise ExternalError if it does not."""
@@ -71,14 +74,28 @@ class _Server:
         end = time.monotonic() + seconds
         while self._process.poll() is None and time.monotonic() < end:
             if answers(f"{self.address}/api/health"):
+                threading.Thread(target=self._restart, daemon=True, name="prefect-server").start()
                 return
             time.sleep(0.1)
         ended = self._process.returncode
         what = f"did not answer within {seconds} seconds" if ended is None else f"ended with exit code {ended}"
-        raise ExternalError(f"Prefect's temporary server {what}; give the same command again, or set PREFECT_API_URL")
+        raise ExternalError(f"Prefect's temporary server {what}; run the command again, or set PREFECT_API_URL")
+
+    def _restart(self) -> None:
+        """Start the server again when it dies; after too many times, have requests refused."""
+        for _ in range(RESTARTS):
+            self._process.wait()
+            with self._lock:
+                if self._ending:
+                    return
+                self._process = self._start()
+        self._process.wait()
+        self._socket.close()
 
     def stop(self) -> None:
         """End it."""
+        with self._lock:
+            self._ending = True
         self._process.terminate()
         try:
             self._process.wait(timeout=5)

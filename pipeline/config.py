@@ -101,7 +101,8 @@ class TrainingConfig(Section):
         "step", description="draw for every word, or once for a whole sentence"
     )
     precision: Precision = Field(
-        "fp32", description="of matrix products; bf16: faster where the CPU has it (TF32 on a GPU), fp32 elsewhere"
+        "fp32",
+        description="of the largest matrix products; bf16: rounded where the CPU does it (a GPU: to TF32), else fp32",
     )
     seed: int = Field(1, ge=0, le=2**31, description="seed of weights, batches and dropout")
     keep_checkpoints: int = Field(3, ge=1, description="checkpoints kept, those with the best validation BLEU")

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import torch
 
 from model.config import ModelConfig
+from model.rounding import ROUNDING
 
+CPU = torch.device("cpu")
 GATES = {"lstm": 4, "gru": 3}
 
 
@@ -135,10 +137,12 @@ def operations(config: ModelConfig, vocabulary: int, shape: Shape) -> int:
     return sum(product.operations for product in products(config, vocabulary, shape))
 
 
-def seconds(
-    product: Product, dtype: torch.dtype = torch.float32, device: torch.device | None = None, window: float = 0.2
-) -> float:
-    """Return the time of a product, all its times: the median over so many seconds."""
+def seconds(product: Product, device: torch.device = CPU, window: float = 0.2) -> float:
+    """Return the time of a product, all its times, by the median over a window of seconds.
+
+    While products are rounded, a CPU multiplies tensors of bf16, and a GPU rounds to TF32 itself.
+    """
+    dtype = torch.bfloat16 if ROUNDING.enabled and device.type == "cpu" else torch.float32
     batched = product.batch > 1
     sizes = (product.batch,) if batched else ()
     left = torch.randn(*sizes, product.rows, product.inner, device=device).to(dtype)
@@ -148,7 +152,8 @@ def seconds(
 
     def once() -> float:
         began = time.perf_counter()
-        multiply(left, right, out=out)
+        with ROUNDING:
+            multiply(left, right, out=out)
         if out.is_cuda:
             torch.cuda.synchronize(out.device)
         return time.perf_counter() - began
@@ -162,19 +167,12 @@ def seconds(
     return statistics.median(times) * product.times
 
 
-def limit(
-    config: ModelConfig,
-    vocabulary: int,
-    shape: Shape,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | None = None,
-    window: float = 0.2,
-) -> float:
+def limit(config: ModelConfig, vocabulary: int, shape: Shape, device: torch.device = CPU, window: float = 0.2) -> float:
     """Return the seconds that this machine's products of a step take, on torch's present threads and precision."""
     times: dict[Product, float] = {}
     total = 0.0
     for product in products(config, vocabulary, shape):
         if product not in times:
-            times[product] = seconds(product, dtype, device, window)
+            times[product] = seconds(product, device, window)
         total += times[product]
     return total

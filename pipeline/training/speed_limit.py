@@ -1,10 +1,7 @@
 """How near a training is to what its machine can do: the time of its matrix products alone, as a share of all."""
 
-import torch
-
 from model.config import ModelConfig
 from model.decoder import plain_loop_because
-from model.rounding import ROUNDING
 from model.seq2seq import SPECIAL_TOKENS, Batch
 from pipeline.config import RunConfig
 from pipeline.training.matmul import Shape, limit, operations
@@ -32,9 +29,8 @@ class SpeedLimit:
         shape = shape_of(batch)
         count = operations(self._config, self._vocabulary, shape)
         if not self._rate:
-            dtype = torch.bfloat16 if ROUNDING.enabled else torch.float32
             device = batch.source_BS.device
-            self._rate = count / limit(self._config, self._vocabulary, shape, dtype, device, MEASURED_SECONDS)
+            self._rate = count / limit(self._config, self._vocabulary, shape, device, MEASURED_SECONDS)
         return count / self._rate
 
 

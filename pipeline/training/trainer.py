@@ -15,7 +15,7 @@ from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
 from pipeline.training.gradients import Gradients, StepLoss
-from pipeline.training.precision import products_in
+from pipeline.training.precision import matmul_precision
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Trainer:
         """Train until the epochs are done or BLEU has stopped rising; return where it ended."""
         while not self.finished:
             device = next(self.model.parameters()).device
-            with products_in(self.config.precision, device) as in_bf16:
+            with matmul_precision(self.config.precision, device) as in_bf16:
                 figures = self._epoch() | {"train_bf16": float(in_bf16)}
             figures |= self.hooks.validate(self.model.eval())
             self.progress = self._judge(figures["bleu"])

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from flows.commands.console import one_line_errors, quieten_libraries
 from model.config import ModelConfig
+from model.rounding import ROUNDING
 from model.search.config import SearchConfig
 from pipeline.batches.collate import Ragged
 from pipeline.corpus.captions import generate_pairs
@@ -29,7 +30,6 @@ from pipeline.inference.translator import Translator
 from pipeline.overrides import build_config
 from pipeline.registry.pulled import pull_model
 from pipeline.store.store import Store
-from pipeline.training.precision import has_bf16
 from pipeline.training.trainer import Hooks
 from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
 from tests.benchmarks import decoding, memory, workers
@@ -54,7 +54,7 @@ def training() -> Figures:
     windows = {"trainer, fp32": ours(config, shares), "plain loop": ours(config, shares, plain_loop=True)}
     windows["plain PyTorch"] = plain(config, shares)
     precisions = ["fp32"]
-    if has_bf16(DEVICE):
+    if ROUNDING.works_on(DEVICE):
         windows["trainer, bf16"] = ours(config, shares, "bf16")
         precisions.append("bf16")
     found = rates(shares, windows)

@@ -19,7 +19,7 @@ from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, plan_epoch, share_rows
 from pipeline.config import Precision, TrainingConfig
 from pipeline.training.matmul import limit
-from pipeline.training.precision import products_in
+from pipeline.training.precision import matmul_precision
 from pipeline.training.speed_limit import shape_of
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 from tests.benchmarks.plain import PlainSeq2Seq
@@ -126,8 +126,7 @@ def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, f
 
 
 def products_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
-    """Return the target tokens a second of the matrix products alone, of tensors of that type."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    with products_in(precision, DEVICE):
-        seconds = [limit(config, VOCABULARY, shape_of(share.batch), dtype, DEVICE, 0.1) for share in shares[::3]]
+    """Return the target tokens per second of the matrix products alone, in that precision."""
+    with matmul_precision(precision, DEVICE):
+        seconds = [limit(config, VOCABULARY, shape_of(share.batch), DEVICE, 0.1) for share in shares[::3]]
     return words_of(shares[::3]) / sum(seconds)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.hub_server import HubServer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Answer = dict[str, Any]
 
 
