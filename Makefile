@@ -1,43 +1,52 @@
-# `make run` and `make test` do all their set-up; they need Python 3.11 (or 3.12) and a package index.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
+# `make run` and `make test` do all their set-up; they need Python 3.11 to 3.14 and a package index.
+# The newest of these that works: a shim of a version manager is found, but may not run.
+WORKS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	$$python -c '$(WORKS)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PRESET ?= captions
 MODEL ?= captions
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run test test-slow check bench bench-serving bench-bulk lock clean
+.PHONY: help run test test-slow check bench bench-serving bench-bulk lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed  ## train, score and register the model of PRESET (captions: embedded, offline)
 	$(BIN)/nmt train --preset $(PRESET)
 
-test: check  ## what CI runs
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m "not slow" --durations 25
+test: $(if $(FILE),$(VENV)/installed,check)  ## run what CI runs; with FILE=tests/model, the tests of that file or folder
+	$(PYTEST) -m "not slow" $(if $(FILE),,--durations 25) $(FILE)
 
-test-slow: $(VENV)/installed  ## what CI has no time for: nodes and machines that die
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m slow
+test-slow: $(VENV)/installed  ## run what CI has no time for: machines that die, schedules, several nodes
+	$(PYTEST) -m slow $(FILE)
 
-check: $(VENV)/installed  ## format, lint and types
+check: $(VENV)/installed  ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed  ## speed and memory of training and search; of a registered MODEL, on the sentences in LINES
+bench: $(VENV)/installed  ## measure training and search; of a registered MODEL, on the sentences in LINES
 	$(BIN)/python -m tests.benchmarks.speed $(if $(filter command line,$(origin MODEL)),--model $(MODEL)) $(if $(LINES),--lines $(LINES))
 
-bench-serving: $(VENV)/installed  ## requests and latency of the registered model MODEL (captions), behind both servers
+bench-serving: $(VENV)/installed  ## measure requests per second and latency of MODEL (captions), behind both servers
 	$(BIN)/python -m tests.benchmarks.serving --model $(MODEL)
 
-bench-bulk: $(VENV)/installed  ## a file of 200,000 sentences through MODEL, killed in the middle and started again
+bench-bulk: $(VENV)/installed  ## translate 200,000 sentences with MODEL, killed in the middle and started again
 	$(BIN)/python -m tests.benchmarks.bulk --model $(MODEL)
 
 $(VENV)/installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else "Python 3.11 or 3.12 is needed, this is %d.%d: make PYTHON=/path/to/python3.11" % v)'
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(WORKS)' 2>/dev/null; then \
+		echo "Python 3.11 to 3.14 with venv is needed, not $(or $(PYTHON),found): make PYTHON=/path/to/python3.13"; \
+		exit 1; fi
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-lock:  ## resolve pyproject.toml anew and pin every version
+lock:  ## pin every version anew, from pyproject.toml
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --upgrade "setuptools>=77"
@@ -47,5 +56,5 @@ lock:  ## resolve pyproject.toml anew and pin every version
 		| sed -E 's/^(torch==[0-9.]+)\+.*/\1/' >> requirements.lock
 	rm -rf $(VENV)-lock build
 
-clean:  ## remove the environment and caches; $$NMT_HOME (.nmt) with its models stays
+clean:  ## remove the environment and caches, but not .nmt and its models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
