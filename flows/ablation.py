@@ -8,6 +8,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.fresh import STAGES_OF_ABLATION, fresh_stages
 from flows.presets import load_config
 from flows.tasks import (
     RETRY_DELAYS,
@@ -43,11 +44,13 @@ from pipeline.store.store import Store
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def report_task(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus, run: AblationRun) -> AblationReport:
+def report_task(
+    plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus, run: AblationRun, store: Store
+) -> AblationReport:
     """Compare the systems: tables and pictures, in the store, in MLflow and as an artifact of this run."""
     view = current_view()
     view.began("report")
-    report = report_ablation(plan, outcomes, corpus, Store())
+    report = report_ablation(plan, outcomes, corpus, store)
     run.complete(report)
     create_markdown_artifact(report.tables(), key="ablation", description=f"Ablation of {plan.ladder.title}")
     view.ended(f"{len(plan.tables)} tables, {len(report.pictures)} pictures", report.reused)
@@ -55,24 +58,27 @@ def report_task(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus,
 
 
 @flow(name="ablation", flow_run_name=flow_run_name)
-def ablation(preset: str = "captions", overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+def ablation(
+    preset: str = "captions", overrides: dict[str, Any] | None = None, fresh: str | None = None
+) -> dict[str, Any]:
     """Train the systems of a preset's ablation and compare them.
 
     preset: a name that `nmt presets` lists, or a YAML file. overrides: values by dotted name, such as
     {"ablation.epochs": 3, "ablation.seeds": 2}. All systems are validated before anything is downloaded, and share
     corpus, tokenizer, batches, budget and seeds. What was trained before, by `train` too, is taken from the store; an
-    ablation that was stopped goes on from the last epoch of the system that it was at.
+    ablation that was stopped goes on from the last epoch of the system that it was at. `fresh` names the first stage to
+    make anew ("all" for every one).
     """
     config = load_config(preset, overrides or {})
     plan = plan_ablation(config)
-    store = Store()
+    store = Store(fresh=fresh_stages(fresh, STAGES_OF_ABLATION))
     corpus = corpus_task(config, store)
     tokenizer = tokenizer_task(config, corpus, store)
     encoded = batches_task(config, corpus, tokenizer, store)
     run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
-    with run.going_on(), _cluster(plan, encoded):
+    with run.going_on(), _cluster(plan, encoded, store):
         outcomes = _train_systems(plan, corpus, encoded, run, store)
-        report = report_task(plan, outcomes, corpus, run)
+        report = report_task(plan, outcomes, corpus, run, store)
     return {
         "preset": config.name,
         "run_id": run.id,
@@ -95,10 +101,10 @@ def _fingerprint(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus) -> 
     return fingerprint({"evaluations": [stage.fingerprint for stage in stages]})
 
 
-def _cluster(plan: AblationPlan, encoded: EncodedCorpus) -> AbstractContextManager[None]:
+def _cluster(plan: AblationPlan, encoded: EncodedCorpus, store: Store) -> AbstractContextManager[None]:
     """Return one Ray cluster for all trainings, or nothing where all are done: starting one takes seconds."""
     stages = [train_stage(encoded, system.config) for system in plan.trainings()]
-    return nullcontext() if all(Store().find(stage) for stage in stages) else ray_cluster()
+    return nullcontext() if all(store.find(stage) for stage in stages) else ray_cluster()
 
 
 def _train_systems(

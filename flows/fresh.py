@@ -13,16 +13,17 @@ STAGES: Mapping[str, StageName] = {
     "evaluation": "evaluation",
 }
 """The stages of a training in their order, as users call them."""
+STAGES_OF_ABLATION: Mapping[str, StageName] = {**STAGES, "report": "ablation"}
 
 
-def fresh_stages(first: str | None) -> list[StageName]:
+def fresh_stages(first: str | None, stages: Mapping[str, StageName] = STAGES) -> list[StageName]:
     """Return the stages to make anew: from `first` on, "all" for every one, none for None.
 
     Raises InputError for another name.
     """
     if first is None:
         return []
-    names = ["all", *STAGES]
+    names = ["all", *stages]
     if first not in names:
         raise InputError(f"fresh={first}: there is no such stage; choose one of {', '.join(names)}")
-    return list(STAGES.values())[max(0, names.index(first) - 1) :]
+    return list(stages.values())[max(0, names.index(first) - 1) :]

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,12 @@ from rich.table import Table
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
-from flows.fresh import STAGES
+from flows.fresh import STAGES, STAGES_OF_ABLATION
 from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
 from pipeline.errors import InputError
 from pipeline.overrides import field_help, parse_overrides
+from pipeline.store.stages import StageName
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,30 +31,35 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="FIELD=VALUE", help="such as training.epochs=3; repeatable")
 ]
 
+Fresh = Annotated[bool, typer.Option("--fresh", help="make every stage anew, whatever the store has")]
+FROM = "make this stage and those after it anew: "
+
 
 @app.command()
 @one_line_errors()
 def train(
     preset: Preset = "captions",
     overrides: Override = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="make every stage anew, whatever the store has")] = False,
-    fresh_from: Annotated[
-        str | None,
-        typer.Option(metavar="STAGE", help="make this stage and those after it anew: " + ", ".join(STAGES)),
-    ] = None,
+    fresh: Fresh = False,
+    fresh_from: Annotated[str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES))] = None,
     as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
 ) -> None:
     """Train the model of a preset, score it and register it; what has not changed is taken from the store."""
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Refused before the servers start, let alone a download.
-    if fresh_from is not None and fresh_from not in STAGES:
-        raise InputError(f"--fresh-from {fresh_from}: there is no such stage; choose one of {', '.join(STAGES)}")
+    first = _first_fresh(fresh, fresh_from, STAGES)
     with running_flow("flows.train") as flow:
-        result = flow.train(preset=preset, overrides=values, fresh="all" if fresh else fresh_from)
+        result = flow.train(preset=preset, overrides=values, fresh=first)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
     else:
         _print_result(result)
+
+
+def _first_fresh(everything: bool, first: str | None, stages: Mapping[str, StageName]) -> str | None:
+    if first is not None and first not in stages:
+        raise InputError(f"--fresh-from {first}: there is no such stage; choose one of {', '.join(stages)}")
+    return "all" if everything else first
 
 
 def _print_result(result: dict[str, Any]) -> None:
@@ -96,14 +103,17 @@ def _print_result(result: dict[str, Any]) -> None:
 def ablate(
     preset: Preset = "captions",
     overrides: Override = None,
+    fresh: Fresh = False,
+    fresh_from: Annotated[str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES_OF_ABLATION))] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="trainings of every system; else the preset's")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
 ) -> None:
     """Train and compare a ladder of systems, from the bare network to input feeding, and the scores of attention."""
     values = parse_overrides(overrides or []) | ({} if seeds is None else {"ablation.seeds": seeds})
     plan_ablation(load_config(preset, values))  # All systems are refused before the servers start, or none.
+    first = _first_fresh(fresh, fresh_from, STAGES_OF_ABLATION)
     with running_flow("flows.ablation") as flow:
-        result = flow.ablation(preset=preset, overrides=values)
+        result = flow.ablation(preset=preset, overrides=values, fresh=first)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
         return

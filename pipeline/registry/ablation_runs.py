@@ -12,6 +12,7 @@ from pipeline.ablation.report import AblationReport, slug
 from pipeline.config import RunConfig
 from pipeline.evaluation.evaluation import SCORED_SPLITS
 from pipeline.registry.runs import ChildRun, TrainingRun, finish, make_run, open_experiment, reachable_server
+from pipeline.store.stages import fingerprint
 
 ABLATION_TAG, REPORT_TAG, DESCRIPTION_TAG = "nmt.ablation", "nmt.report", "mlflow.note.content"
 SECTIONS = ("corpus", "tokenizer", "batching", "model", "training", "evaluation", "ablation")
@@ -57,14 +58,15 @@ class AblationRun:
     def complete(self, report: AblationReport) -> None:
         """Log the report, its pictures and each system's BLEU, unless they are there, and end the run."""
         with reachable_server():
-            if self._client.get_run(self.id).data.tags.get(REPORT_TAG) != report.fingerprint:
+            identity = fingerprint({"report": report.fingerprint, "tables": report.tables()})
+            if self._client.get_run(self.id).data.tags.get(REPORT_TAG) != identity:
                 self._client.log_artifacts(self.id, str(report.path))
                 bleu = {
                     f"{table}_bleu/{number}-{slug(row['label'])}": row["bleu"]["mean"]
                     for table, rows in report.figures["tables"].items()
                     for number, row in enumerate(rows, start=1)
                 }
-                tags = {DESCRIPTION_TAG: report.tables(), REPORT_TAG: report.fingerprint}
+                tags = {DESCRIPTION_TAG: report.tables(), REPORT_TAG: identity}
                 self._client.log_batch(self.id, _metrics(bleu), tags=[RunTag(*tag) for tag in tags.items()])
             finish(self._client, self.id)
 
