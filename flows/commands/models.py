@@ -114,7 +114,7 @@ def translate(
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {Path(output).absolute().parent}")
     quieten_libraries()
-    from flows.commands.lines import translate_lines_of
+    from flows.commands.line_translation import translate_lines_of
     from infra.stack import use_running_stack
 
     use_running_stack()

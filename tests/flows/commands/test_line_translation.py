@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import pytest
 from typer.testing import CliRunner
 
-import flows.commands.lines
+import flows.commands.line_translation
 from flows.commands.app import app
-from flows.commands.lines import open_model
+from flows.commands.line_translation import open_model
 from flows.commands.search_options import SearchOptions
 from pipeline.errors import InputError
 from tests.flows.conftest import FinishedRun
@@ -110,7 +110,7 @@ class OldVersion:
 
 @pytest.mark.usefixtures("_registry")
 def test_an_old_version_translates_but_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.commands.lines, "PulledModel", OldVersion)
+    monkeypatch.setattr(flows.commands.line_translation, "PulledModel", OldVersion)
     assert ask() == [line.upper() for line in LINES]
     with pytest.raises(InputError, match=f"--model {MODEL}: this version was registered before there were options"):
         ask(beam=3)
