@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .config import ModelConfig
-from .recurrent import CellState
+from .config import BridgeKind, ModelConfig
+from .recurrent import RECURRENCES, CellState
 
 LastStates = tuple[tuple[CellState, ...], ...]
 """Of every encoder layer and direction."""
@@ -23,7 +23,7 @@ class ProjectionBridge(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        states = 2 if config.cell == "lstm" else 1
+        states = RECURRENCES[config.cell].cell.states
         self.projections = nn.ModuleList(
             nn.ModuleList(nn.Linear(config.annotation_size, config.decoder_size) for _ in range(states))
             for _ in range(config.layers)
@@ -40,13 +40,20 @@ class ProjectionBridge(nn.Module):
         return tuple(first)
 
 
+COMBINATIONS: dict[BridgeKind, Callable[[list[Tensor]], Tensor]] = {
+    "concat": lambda parts: torch.cat(parts, dim=-1),
+    "mean": lambda parts: torch.stack(parts).mean(0),
+    "max": lambda parts: torch.stack(parts).amax(0),
+}
+"""Make (B, H) of the (B, D) of all directions."""
+
+
 class CombiningBridge(nn.Module):
     """Both directions' states as one, without weights: side by side, their mean, or their maximum by unit."""
 
-    def __init__(self, combine: Callable[[list[Tensor]], Tensor]) -> None:
-        """Take what makes (B, H) of the (B, D) of all directions."""
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self._combine = combine
+        self._combine = COMBINATIONS[config.bridge]
 
     def forward(self, last: LastStates) -> tuple[CellState, ...]:
         """Return the first state of every decoder layer; a cell is made of cells."""
@@ -60,7 +67,7 @@ class ZeroBridge(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self._states, self._size = 2 if config.cell == "lstm" else 1, config.decoder_size
+        self._states, self._size = RECURRENCES[config.cell].cell.states, config.decoder_size
 
     def forward(self, last: LastStates) -> tuple[CellState, ...]:
         """Return the first state of every decoder layer."""
@@ -70,15 +77,13 @@ class ZeroBridge(nn.Module):
         )
 
 
-COMBINATIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
-    "concat": lambda parts: torch.cat(parts, dim=-1),
-    "mean": lambda parts: torch.stack(parts).mean(0),
-    "max": lambda parts: torch.stack(parts).amax(0),
+BRIDGES: dict[BridgeKind, type[ProjectionBridge | CombiningBridge | ZeroBridge]] = {
+    "projection": ProjectionBridge,
+    **dict.fromkeys(COMBINATIONS, CombiningBridge),
+    "zero": ZeroBridge,
 }
 
 
 def make_bridge(config: ModelConfig) -> nn.Module:
     """Return the bridge that `config.bridge` names."""
-    if config.bridge in COMBINATIONS:
-        return CombiningBridge(COMBINATIONS[config.bridge])
-    return ZeroBridge(config) if config.bridge == "zero" else ProjectionBridge(config)
+    return BRIDGES[config.bridge](config)

@@ -1,6 +1,6 @@
 """What the network is made of; everything else about a run is configured elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 AttentionKind = Literal["none", "dot", "scaled-dot", "general", "concat", "mlp"]
 BridgeKind = Literal["projection", "concat", "mean", "max", "zero"]
 CellKind = Literal["lstm", "gru"]
+DecoderKind = Literal["luong", "bahdanau"]
+SCORES_OF_EQUAL_SIZES: frozenset[AttentionKind] = frozenset({"dot", "scaled-dot"})
+"""The scores that multiply a state with an annotation as it is: both must have the same size."""
+BRIDGED_SIZES: Mapping[BridgeKind, Literal["annotation_size", "encoder_size"]] = {
+    "concat": "annotation_size",
+    "mean": "encoder_size",
+    "max": "encoder_size",
+}
+"""The bridges that hand on the encoder's states as they are: the decoder must have this size."""
 
 
 class ModelConfig(BaseModel):
@@ -32,7 +41,7 @@ class ModelConfig(BaseModel):
     attention: AttentionKind = Field(
         "general", description="score of attention; none: the decoder has the encoder's last state alone"
     )
-    decoder: Literal["luong", "bahdanau"] = Field(
+    decoder: DecoderKind = Field(
         "luong", description="attend with the new state (luong) or before it, with the old one (bahdanau)"
     )
     input_feeding: bool = Field(True, description="feed the attentional vector to the next step (luong)")
@@ -102,20 +111,17 @@ class ModelConfig(BaseModel):
             )
 
     def _size_conflicts(self) -> Iterator[str]:
-        if self.attention in ("dot", "scaled-dot") and self.annotation_size != self.decoder_size:
+        if self.attention in SCORES_OF_EQUAL_SIZES and self.annotation_size != self.decoder_size:
             yield (
                 f"attention={self.attention} multiplies states with annotations, of decoder_size={self.decoder_size} "
                 f"and {self._annotation_sizes()}; make them equal or set attention=general"
             )
-        if self.bridge == "concat" and self.annotation_size != self.decoder_size:
+        bridged = BRIDGED_SIZES.get(self.bridge, "decoder_size")
+        if getattr(self, bridged) != self.decoder_size:
+            units = self._annotation_sizes() if bridged == "annotation_size" else f"encoder_size={self.encoder_size}"
             yield (
-                f"bridge=concat gives the decoder {self._annotation_sizes()} units where decoder_size="
-                f"{self.decoder_size}; make them equal or set bridge=projection"
-            )
-        if self.bridge in ("mean", "max") and self.encoder_size != self.decoder_size:
-            yield (
-                f"bridge={self.bridge} gives the decoder encoder_size={self.encoder_size} units where decoder_size="
-                f"{self.decoder_size}; make them equal or set bridge=projection"
+                f"bridge={self.bridge} gives the decoder {units} units where decoder_size={self.decoder_size}; "
+                "make them equal or set bridge=projection"
             )
         if self.tied_embeddings == "none":
             return

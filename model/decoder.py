@@ -9,15 +9,16 @@ R units of a readout.
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 
-from .attention import SourceMemory, make_attention
+from .attention import Attention, Softmax, SourceMemory, make_attention
 from .config import ModelConfig
 from .encoder import Encoding
 from .recurrent import CellStack, CellState, LayerStack, LstmCell
-from .scores import SCORES, ProductScore
+from .scores import SCORES, ProductScore, is_product
 from .unroll import AttendedSource, LayerStart, unroll
 
 
@@ -147,7 +148,10 @@ class InputFeedingDecoder(LuongDecoder):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.unrolls = plain_loop_because(config) is None
+        self.unrolls = self._is_what_unroll_computes()
+        assert self.unrolls == (plain_loop_because(config) is None), (
+            "plain_loop_because must name the option that unroll.py does not compute"
+        )
 
     @staticmethod
     def _make_layers(config: ModelConfig) -> CellStack:
@@ -171,9 +175,10 @@ class InputFeedingDecoder(LuongDecoder):
 
     def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
         """Return the readouts (B, T, H): by unroll.py where it covers the options, else by the loop above."""
-        score = self.attention.score
-        if not self.unrolls or not isinstance(score, ProductScore):
+        if not self.unrolls:
             return super().read_out(embedded_BTE, state, memory)
+        score = self.attention.score
+        assert isinstance(score, ProductScore)
         from_word = self.layers.from_embedding
         masks = (None, *(memory.layer_masks or (None,) * len(self.layers.biases)))
         weights = [cell.from_state.weight for cell in self.layers.cells if isinstance(cell, LstmCell)]
@@ -183,18 +188,31 @@ class InputFeedingDecoder(LuongDecoder):
         embedded_TBE = embedded_BTE.transpose(0, 1).contiguous()
         return unroll(embedded_TBE, from_word.weight, starts, source, state.fed_BH, self.combine.weight)
 
+    def _is_what_unroll_computes(self) -> bool:
+        """By the very types of the parts: a subclass that computes something else would be trained as its base."""
+        score = self.attention.score
+        expected = {self: InputFeedingDecoder, self.attention: Attention, self.attention.weigh: Softmax}
+        expected |= dict.fromkeys(self.layers.cells, LstmCell)
+        return (
+            is_product(type(score))
+            and isinstance(getattr(score, "scale", None), float)  # Not a weight: it would get no gradient.
+            and all(type(part) is kind for part, kind in expected.items())
+        )
+
 
 def plain_loop_because(config: ModelConfig) -> str | None:
     """Return the option that unroll.py does not cover, so that training takes a decoder step by step; None without."""
-    if config.decoder == "bahdanau" or config.coverage:
-        return "decoder=bahdanau" if config.decoder == "bahdanau" else "coverage=true"
+    if config.decoder != "luong":
+        return f"decoder={config.decoder}"
+    if config.coverage:
+        return "coverage=true"
     if not config.input_feeding:
         return None  # There is no loop: one call runs all steps.
     if config.cell != "lstm":
         return f"cell={config.cell}"
     if config.local_window is not None:
         return f"local_window={config.local_window}"
-    return None if issubclass(SCORES[config.attention], ProductScore) else f"attention={config.attention}"
+    return None if is_product(SCORES[config.attention]) else f"attention={config.attention}"
 
 
 class BahdanauDecoder(AttentiveDecoder):
@@ -240,6 +258,10 @@ def make_decoder(config: ModelConfig) -> FixedContextDecoder | AttentiveDecoder:
     """Return the decoder that the configuration describes."""
     if config.attention == "none":
         return PeekyDecoder(config) if config.peeky else FixedContextDecoder(config)
-    if config.decoder == "bahdanau":
-        return BahdanauDecoder(config)
-    return InputFeedingDecoder(config) if config.input_feeding else LuongDecoder(config)
+    match config.decoder:
+        case "luong":
+            return InputFeedingDecoder(config) if config.input_feeding else LuongDecoder(config)
+        case "bahdanau":
+            return BahdanauDecoder(config)
+        case _:
+            assert_never(config.decoder)

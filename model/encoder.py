@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .dropout import DropoutNoise, drop
-from .recurrent import CellState, GruLayer, HoldingLstmLayer, LstmLayer
+from .recurrent import RECURRENCES, CellState, GruLayer, LstmLayer
 
 
 def reversal_index(lengths_B: Tensor, size: int) -> Tensor:
@@ -53,7 +53,8 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig, with_cells: bool) -> None:
         """Make the layers; `with_cells` says whether an LSTM's cells at the last words are wanted."""
         super().__init__()
-        layer = GruLayer if config.cell == "gru" else HoldingLstmLayer if with_cells else LstmLayer
+        recurrence = RECURRENCES[config.cell]
+        layer = recurrence.holding_layer if with_cells else recurrence.layer
         self._backwards = (False, True) if config.bidirectional else (config.reversed_source,)
         sizes = [config.embedding_size] + [config.annotation_size] * (config.layers - 1)
         self.layers = nn.ModuleList(

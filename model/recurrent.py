@@ -9,10 +9,14 @@ GRU (Cho et al. 2014, with the reset gate after the product, as cuDNN and torch 
     r, z = sigmoid(W x + U h + b);  n = tanh(W x + b + r (U h + b));  h' = (1 - z) n + z h
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from .config import CellKind
+from .cost import Matmul, linear
 
 CellState = tuple[Tensor, ...]
 """State of one layer: (hidden_BH,) of a GRU, (hidden_BH, cell_BH) of an LSTM."""
@@ -101,6 +105,8 @@ class LstmCell(nn.Module):
     """One step of an LSTM whose input's share of the gates, with the bias, was computed before."""
 
     gates = 4
+    states = 2
+    """Tensors of a state."""
 
     def __init__(self, fed_size: int, size: int) -> None:
         super().__init__()
@@ -115,11 +121,18 @@ class LstmCell(nn.Module):
         cell_BH = forget_BH.sigmoid() * cell_BH + in_BH.sigmoid() * candidate_BH.tanh()
         return out_BH.sigmoid() * cell_BH.tanh(), cell_BH
 
+    @staticmethod
+    def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
+        """Yield the matrix products of a training step, without those of the input."""
+        yield from linear(rows, fed_size + size, 4 * size, steps)
+
 
 class GruCell(nn.Module):
     """One step of a GRU whose input's share of the gates, with the bias, was computed before."""
 
     gates = 3
+    states = 1
+    """Tensors of a state."""
 
     def __init__(self, fed_size: int, size: int) -> None:
         super().__init__()
@@ -137,13 +150,37 @@ class GruCell(nn.Module):
         candidate_BH = (candidate_BH + reset_BH * hidden_candidate_BH).tanh()
         return (candidate_BH + update_BH * (hidden_BH - candidate_BH),)
 
+    @staticmethod
+    def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
+        """Yield the matrix products of a training step, without those of the input."""
+        yield from linear(rows, fed_size, 3 * size, steps)
+        yield from linear(rows, size, 3 * size, steps)
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A cell in its three forms."""
+
+    layer: type[LstmLayer] | type[GruLayer]
+    """Runs through whole sentences in one call."""
+    holding_layer: type[LstmLayer] | type[GruLayer]
+    """The same, with the whole state at the last token of each sentence."""
+    cell: type[LstmCell] | type[GruCell]
+    """Takes one step."""
+
+
+RECURRENCES: dict[CellKind, Recurrence] = {
+    "lstm": Recurrence(LstmLayer, HoldingLstmLayer, LstmCell),
+    "gru": Recurrence(GruLayer, GruLayer, GruCell),
+}
+
 
 class LayerStack(nn.Module):
     """Layers that each run through all positions in one call: for inputs that are known beforehand."""
 
     def __init__(self, cell: CellKind, input_size: int, size: int, layers: int) -> None:
         super().__init__()
-        layer = LstmLayer if cell == "lstm" else GruLayer
+        layer = RECURRENCES[cell].layer
         self.layers = nn.ModuleList(layer(size if number else input_size, size) for number in range(layers))
 
     def forward(
@@ -166,7 +203,7 @@ class CellStack(nn.Module):
 
     def __init__(self, cell: CellKind, embedding_size: int, fed_size: int, size: int, layers: int) -> None:
         super().__init__()
-        kind = LstmCell if cell == "lstm" else GruCell
+        kind = RECURRENCES[cell].cell
         self.from_embedding = nn.Linear(embedding_size, kind.gates * size)
         self.cells = nn.ModuleList(kind(size if number else fed_size, size) for number in range(layers))
         # The first layer's bias is in `from_embedding`; the others read the hidden state below and nothing else.

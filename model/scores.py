@@ -2,37 +2,67 @@
 
 Shapes: B sentences, T target positions, S source positions, H decoder units, A annotation units, K units of a key.
 
-A key is the annotation's share of the score, computed once a sentence; a query is a decoder state.
+A key is the annotation's part of the score, computed once per sentence; a query is a decoder state.
+
+A new score is a class here, registered in `SCORES`, and its name in `AttentionKind` (config.py).
 """
 
 import math
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from .config import AttentionKind
+from .cost import Matmul, Queries, attend, linear
 
 
-class ProductScore(nn.Module):
-    """score(h, a) = scale h' key: all that is left of the product scores once the keys are there."""
+class Score(nn.Module):
+    """What all scores have in common."""
 
-    scale = 1.0
+    keys: Callable[[Tensor], Tensor]
+    """Makes the keys (B, S, K) of the annotations (B, S, A): a method, or a layer."""
 
-    def __init__(self, decoder_size: int) -> None:
+    def __init__(self, decoder_size: int, annotation_size: int) -> None:
         super().__init__()
         self.key_size = decoder_size
 
     def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
         """Return the scores (B, T, S)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:
+        """Yield the matrix products of keys and scores in a training step."""
+        raise NotImplementedError
+
+
+class ProductScore(Score):
+    """score(h, a) = scale h' key: all that is left of the product scores once the keys are there."""
+
+    scale: float = 1.0
+
+    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, T, S)."""
         return torch.bmm(queries_BTH, keys_BSK.mT) * self.scale
+
+    @staticmethod
+    def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:
+        """Yield the products of queries and keys."""
+        yield from attend(queries, decoder_size)
+
+
+def is_product(score: type[Score]) -> bool:
+    """Whether a score is that of `ProductScore`, which unroll.py computes: not where a subclass has its own forward."""
+    return score.forward is ProductScore.forward
 
 
 class DotScore(ProductScore):
     """score(h, a) = h' a (Luong et al. 2015, eq. 8, dot). States and annotations must be of one size."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
-        super().__init__(decoder_size)
-        assert decoder_size == annotation_size
+        super().__init__(decoder_size, annotation_size)
+        assert decoder_size == annotation_size, "this score belongs in SCORES_OF_EQUAL_SIZES"
 
     def keys(self, annotations_BSA: Tensor) -> Tensor:
         """Return the keys (B, S, K)."""
@@ -51,19 +81,24 @@ class GeneralScore(ProductScore):
     """score(h, a) = h' W a (Luong et al. 2015, eq. 8, general)."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
-        super().__init__(decoder_size)
+        super().__init__(decoder_size, annotation_size)
         self.keys = nn.Linear(annotation_size, decoder_size, bias=False)
 
+    @staticmethod
+    def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:
+        """Yield the products of the keys, and of queries and keys."""
+        yield from linear(queries.sentences * queries.source, annotation_size, decoder_size)
+        yield from attend(queries, decoder_size)
 
-class ConcatScore(nn.Module):
+
+class ConcatScore(Score):
     """score(h, a) = v' tanh(W [h; a]) (Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, eq. 8, concat).
 
-    W [h; a] is the sum of a product with h and one with a, so that the second is computed once a sentence.
+    W [h; a] is the sum of a product with h and one with a, so that the second is computed once per sentence.
     """
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
-        super().__init__()
-        self.key_size = decoder_size
+        super().__init__(decoder_size, annotation_size)
         self.queries = nn.Linear(decoder_size, decoder_size, bias=False)
         self.keys = nn.Linear(annotation_size, decoder_size, bias=False)
         self.energy = nn.Linear(decoder_size, 1, bias=False)
@@ -73,13 +108,19 @@ class ConcatScore(nn.Module):
         hidden_BTSK = torch.tanh(self.queries(queries_BTH).unsqueeze(2) + keys_BSK.unsqueeze(1))
         return self.energy(hidden_BTSK).squeeze(-1)  # type: ignore[no-any-return]
 
+    @staticmethod
+    def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:
+        """Yield the products of keys, queries and energies."""
+        yield from linear(queries.sentences * queries.source, annotation_size, decoder_size)
+        yield from linear(queries.rows, decoder_size, decoder_size, queries.steps)
+        yield from linear(queries.pairs, decoder_size, 1, queries.steps)
 
-class MlpScore(nn.Module):
+
+class MlpScore(Score):
     """score(h, a) = v' tanh(W2 tanh(W1 [h; a] + b1) + b2): concat through a perceptron of two hidden layers."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
-        super().__init__()
-        self.key_size = decoder_size
+        super().__init__(decoder_size, annotation_size)
         self.queries = nn.Linear(decoder_size, decoder_size, bias=False)
         self.keys = nn.Linear(annotation_size, decoder_size)
         self.hidden = nn.Linear(decoder_size, decoder_size)
@@ -90,8 +131,13 @@ class MlpScore(nn.Module):
         first_BTSK = torch.tanh(self.queries(queries_BTH).unsqueeze(2) + keys_BSK.unsqueeze(1))
         return self.energy(torch.tanh(self.hidden(first_BTSK))).squeeze(-1)  # type: ignore[no-any-return]
 
+    @staticmethod
+    def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:
+        """Yield the products of keys, queries, the second layer and energies."""
+        yield from ConcatScore.matmuls(decoder_size, annotation_size, queries)
+        yield from linear(queries.pairs, decoder_size, decoder_size, queries.steps)
 
-Score = DotScore | GeneralScore | ConcatScore | MlpScore
+
 SCORES: dict[AttentionKind, type[Score]] = {
     "dot": DotScore,
     "scaled-dot": ScaledDotScore,

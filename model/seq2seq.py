@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import SourceMemory
-from .bridge import make_bridge
+from .bridge import COMBINATIONS, make_bridge
 from .config import ModelConfig
 from .decoder import DecoderState, make_decoder
 from .dropout import DropoutNoise, drop
@@ -63,7 +63,7 @@ class Seq2Seq(nn.Module):
         self.config = config
         self.tokens = tokens
         self.source_embedding = nn.Embedding(source_vocabulary, config.embedding_size)
-        self.encoder = Encoder(config, with_cells=config.bridge in ("concat", "mean", "max"))
+        self.encoder = Encoder(config, with_cells=config.bridge in COMBINATIONS)
         self.bridge = make_bridge(config)
         self.target_embedding = nn.Embedding(target_vocabulary, config.embedding_size)
         self.decoder = make_decoder(config)

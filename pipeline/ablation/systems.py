@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from model.config import SCORES_OF_EQUAL_SIZES, AttentionKind
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.overrides import build_config, dump_fields
 
-SCORES = ("dot", "scaled-dot", "general", "concat", "mlp")
+SCORES = tuple(score for score in get_args(AttentionKind) if score != "none")
+EQUAL_SIZES = " and ".join(score for score in SCORES if score in SCORES_OF_EQUAL_SIZES)
 DEFAULT_DROPOUT = 0.2
 """Of the step `+ dropout` where the preset has none."""
 NO_STEP = {"decoder": "luong", "coverage": False, "local_window": None, "peeky": False, "reversed_source": False}
@@ -120,11 +122,11 @@ def _system(preset: RunConfig, name: str, changes: Mapping[str, Any]) -> System:
 
 
 def _size_for_scores(preset: RunConfig) -> dict[str, Any]:
-    """Return the encoder's size for all scores: dot products need annotations of the decoder's size."""
+    """Return the encoder's size for all scores: some need annotations of the decoder's size."""
     size, rest = divmod(preset.model.decoder_size, 2)
     if rest:
         raise InputError(
-            f"model.decoder_size={preset.model.decoder_size}: the scores dot and scaled-dot need annotations of the "
+            f"model.decoder_size={preset.model.decoder_size}: the scores {EQUAL_SIZES} need annotations of the "
             "same size, from two directions; set an even model.decoder_size"
         )
     return {} if preset.model.encoder_size == size else {"model.encoder_size": size}
@@ -148,13 +150,13 @@ def _ladder_table(preset: RunConfig, ladder: list[System]) -> Table:
 
 def _scores_table(preset: RunConfig, by_score: Mapping[str, System], sizes: Mapping[str, Any]) -> Table:
     rows = [Row(score, by_score[score].name, None if score == "general" else "general") for score in SCORES]
-    size = by_score["dot"].config.model.encoder_size
+    size = by_score["general"].config.model.encoder_size
     shared = [f"{score} is the ladder's `{s.name}`" for score, s in by_score.items() if not s.name.startswith("score ")]
     if sizes:
         note = (
-            f"All have an encoder of 2 x {size} units, not the preset's 2 x {preset.model.encoder_size}: dot and "
-            f"scaled-dot need annotations of the decoder's {preset.model.decoder_size} units, and the same for all is "
-            "fair. So none is a row of the ladder."
+            f"All have an encoder of 2 x {size} units, not the preset's 2 x {preset.model.encoder_size}: {EQUAL_SIZES} "
+            f"need annotations of the decoder's {preset.model.decoder_size} units, and the same for all is fair. So "
+            "none is a row of the ladder."
         )
     else:
         note = "; ".join(shared) + "." if shared else ""

@@ -3,39 +3,40 @@
 import itertools
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from model.config import ModelConfig
+from model.config import SCORES_OF_EQUAL_SIZES, AttentionKind, BridgeKind, CellKind, DecoderKind, ModelConfig
+from model.scores import SCORES
 from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
 
 VOCABULARY = 9
-SCORES = ("dot", "scaled-dot", "general", "concat", "mlp")
-BRIDGES = ("projection", "concat", "mean", "max", "zero")
+BRIDGES = get_args(BridgeKind)
 # Of different lengths, so that there is padding; one of a single word.
 SOURCES = [[5, 8, 6, 7, 3], [3], [7, 4, 3]]
 TARGETS = [[6, 3], [7, 5, 4, 3], [8, 6, 3]]
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
-    "cell": ("lstm", "gru"),
+    "cell": get_args(CellKind),
     "bidirectional": (True, False),
     "reversed_source": (False, True),
     "bridge": BRIDGES,
-    "attention": ("none", *SCORES),
-    "decoder": ("luong", "bahdanau"),
+    "attention": get_args(AttentionKind),
+    "decoder": get_args(DecoderKind),
     "input_feeding": (False, True),
     "peeky": (False, True),
     "local_window": (None, 2),
     "coverage": (False, True),
-    "tied_embeddings": ("none", "decoder", "all"),
+    "tied_embeddings": get_args(ModelConfig.model_fields["tied_embeddings"].annotation),
 }
+"""Of each option the values, those that its type allows; the first is the plainest."""
 
 
 def sizes(options: dict[str, Any]) -> dict[str, int] | None:
     """Return sizes that suit the options, different ones wherever they may differ; None if there are none."""
     directions = 2 if options["bidirectional"] else 1
-    annotation_is_state = options["attention"] in ("dot", "scaled-dot") or options["bridge"] == "concat"
+    annotation_is_state = options["attention"] in SCORES_OF_EQUAL_SIZES or options["bridge"] == "concat"
     direction_is_state = options["bridge"] in ("mean", "max")
     if annotation_is_state and direction_is_state and directions == 2:
         return None
@@ -88,12 +89,12 @@ def describe(config: ModelConfig) -> str:
     )
 
 
-SIZES = {"cell": ("lstm", "gru"), "layers": (1, 2)}
+SIZES = {"cell": OPTIONS["cell"], "layers": (1, 2)}
 DECODERS = [
     *products(attention=("none",), peeky=(False, True), **SIZES),
     *products(
-        attention=SCORES,
-        decoder=("luong", "bahdanau"),
+        attention=tuple(SCORES),
+        decoder=OPTIONS["decoder"],
         input_feeding=(False, True),
         local_window=(None, 2),
         coverage=(False, True),

@@ -151,16 +151,23 @@ class LiteralNetwork:
 
     def score(self, h: Tensor, a: Tensor, coverage: Tensor) -> Tensor:
         """Return the score of one annotation; `coverage` is the attention that its word has had."""
-        w, kind = self.score_weights, self.config.attention
-        covered = self.coverage_weight * coverage
-        if kind in ("dot", "scaled-dot"):
-            return (eq.score_dot if kind == "dot" else eq.score_scaled_dot)(h, a, covered)
-        if kind == "general":
-            return eq.score_general(h, a, w["keys.weight"], covered)
-        W, v = torch.cat([w["queries.weight"], w["keys.weight"]], dim=1), w["energy.weight"][0]
-        if kind == "concat":
-            return eq.score_concat(h, a, W, v, covered)
-        return eq.score_mlp(h, a, (W, w["keys.bias"]), (w["hidden.weight"], w["hidden.bias"]), v, covered)
+        w, covered = self.score_weights, self.coverage_weight * coverage
+        match self.config.attention:
+            case "dot":
+                return eq.score_dot(h, a, covered)
+            case "scaled-dot":
+                return eq.score_scaled_dot(h, a, covered)
+            case "general":
+                return eq.score_general(h, a, w["keys.weight"], covered)
+            case "concat":
+                W = torch.cat([w["queries.weight"], w["keys.weight"]], dim=1)
+                return eq.score_concat(h, a, W, w["energy.weight"][0], covered)
+            case "mlp":
+                first = torch.cat([w["queries.weight"], w["keys.weight"]], dim=1), w["keys.bias"]
+                second = w["hidden.weight"], w["hidden.bias"]
+                return eq.score_mlp(h, a, first, second, w["energy.weight"][0], covered)
+            case kind:
+                raise NotImplementedError(f"attention={kind} has no transcription; add it here and to equations.py")
 
     def attend(self, h: Tensor, encoded: Encoded, coverage: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return the weights, the context vector, and c_s + a(s): See et al. 2017, eq. 10."""

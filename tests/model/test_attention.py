@@ -7,7 +7,7 @@ from torch import Tensor
 from model.attention import Attention, SourceMemory, make_attention
 from model.config import AttentionKind, ModelConfig
 from model.encoder import Encoding
-from tests.model.combinations import SCORES
+from model.scores import SCORES
 
 LENGTHS = torch.tensor([5, 1, 3])
 

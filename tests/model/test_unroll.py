@@ -9,6 +9,7 @@ from torch import Tensor
 from model.config import ModelConfig
 from model.decoder import DecoderState, InputFeedingDecoder, make_decoder, plain_loop_because
 from model.encoder import Encoding
+from model.scores import SCORES, is_product
 from model.unroll import AttendedSource, LayerStart, unroll
 from tests.model.afresh import gradients_are_right
 from tests.model.combinations import every_choice, go_together, sizes
@@ -49,7 +50,10 @@ def decoder_of(config: ModelConfig, dtype: torch.dtype = torch.float64) -> Input
     return decoder
 
 
-@pytest.mark.parametrize("attention", ["dot", "scaled-dot", "general"])
+PRODUCTS = [name for name, score in SCORES.items() if is_product(score)]
+
+
+@pytest.mark.parametrize("attention", PRODUCTS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("drops", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
@@ -103,11 +107,12 @@ def test_what_is_not_covered_is_read_by_the_plain_loop_and_named() -> None:
         config = ModelConfig.model_validate(options | (sizes(options) or {}))
         because = plain_loop_because(config)
         loops = options["input_feeding"] or options["decoder"] == "bahdanau" or options["coverage"]
-        covered = options["cell"] == "lstm" and options["attention"] in ("dot", "scaled-dot", "general")
+        covered = options["cell"] == "lstm" and options["attention"] in PRODUCTS
         covered &= options["decoder"] == "luong" and not options["coverage"] and not options["local_window"]
         assert (because is None) == (covered or not loops), options
         named.add(because)
     assert named == {
         None,
-        *("cell=gru", "decoder=bahdanau", "coverage=true", "local_window=2", "attention=concat", "attention=mlp"),
+        *("cell=gru", "decoder=bahdanau", "coverage=true", "local_window=2"),
+        *(f"attention={score}" for score in SCORES if score not in PRODUCTS),
     }

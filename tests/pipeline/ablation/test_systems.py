@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from flows.presets import load_config
+from model.scores import SCORES
 from pipeline.ablation.systems import AblationPlan, plan_ablation
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
@@ -13,7 +14,6 @@ from pipeline.store.stages import fingerprint
 from tests.conftest import TINY
 
 LADDER = ["base", "+ bidirectional", "+ dropout", "+ attention", "+ input feeding"]
-SCORES = ["dot", "scaled-dot", "general", "concat", "mlp"]
 
 
 def planned(**overrides: Any) -> AblationPlan:
@@ -52,7 +52,7 @@ def test_the_systems(system: str, bidirectional: bool, dropout: float, attention
 def test_each_row_is_tested_against_the_one_before_and_each_score_against_general() -> None:
     plan = planned()
     assert [(row.label, row.against) for row in plan.ladder.rows] == list(zip(LADDER, [None, *LADDER], strict=False))
-    assert [row.label for row in plan.scores.rows] == SCORES
+    assert [row.label for row in plan.scores.rows] == list(SCORES)
     assert {row.against for row in plan.scores.rows if row.label != "general"} == {"general"}
 
 

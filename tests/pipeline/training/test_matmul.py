@@ -7,8 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.config import ModelConfig
+from model.cost import Matmul
+from model.scores import SCORES, is_product
 from model.seq2seq import Batch, Seq2Seq
-from pipeline.training.matmul import Product, Shape, decoder_products, encoder_products, limit, operations
+from pipeline.training.matmul import Shape, decoder_matmuls, encoder_matmuls, limit, operations
 
 BATCH = Shape(sentences=6, source=9, target=7, tokens=42)
 """Without padding, so that every position is a word."""
@@ -30,12 +32,12 @@ SIZES = {"embedding_size": 16, "encoder_size": 8, "decoder_size": 16, "dropout":
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("attention", ["general", "dot"])
+@pytest.mark.parametrize("attention", [score for score, kind in SCORES.items() if is_product(kind)])
 def test_the_unrolled_decoder_is_counted_as_torch_counts_it(attention: str, layers: int) -> None:
     """Of LSTMs it does not count the encoder's recurrence, one call, nor products that are added in place."""
     config = ModelConfig.model_validate(SIZES | {"attention": attention, "layers": layers})
-    ours = sum(product.operations for product in decoder_products(config, 40, BATCH))
-    gates = Product(BATCH.sentences, 2 * config.decoder_size, 4 * config.decoder_size, BATCH.target)
+    ours = sum(matmul.operations for matmul in decoder_matmuls(config, 40, BATCH))
+    gates = Matmul(BATCH.sentences, 2 * config.decoder_size, 4 * config.decoder_size, BATCH.target)
     assert ours - layers * gates.operations == counted(config, 40)
 
 
@@ -44,20 +46,19 @@ def test_the_unrolled_decoder_is_counted_as_torch_counts_it(attention: str, laye
     [
         {"cell": "gru"},
         {"cell": "gru", "layers": 2},
-        {"attention": "concat"},
-        {"attention": "mlp"},
         {"coverage": True},
         {"local_window": 2},
         {"decoder": "bahdanau", "input_feeding": False},
         {"decoder": "bahdanau", "input_feeding": False, "cell": "gru", "layers": 3, "attention": "concat"},
+        *({"attention": score} for score, kind in SCORES.items() if not is_product(kind)),
     ],
     ids=str,
 )
 def test_other_decoders_that_go_step_by_step_are_counted_to_a_few_hundredths(options: dict[str, Any]) -> None:
     """Zeros at the start have no gradient, nor has the last step's coverage: a product less in seven steps."""
     config = ModelConfig.model_validate(SIZES | options)
-    of_gru = encoder_products(config, BATCH) if config.cell == "gru" else ()
-    ours = sum(product.operations for product in (*of_gru, *decoder_products(config, 40, BATCH)))
+    of_gru = encoder_matmuls(config, BATCH) if config.cell == "gru" else ()
+    ours = sum(matmul.operations for matmul in (*of_gru, *decoder_matmuls(config, 40, BATCH)))
     assert counted(config, 40) <= ours <= 1.06 * counted(config, 40)
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from model.cost import Matmul
 from model.loss import summed_cross_entropy
 from model.rounding import ROUNDING, Rounding
 from pipeline.config import Precision
-from pipeline.training.matmul import Product, seconds
+from pipeline.training.matmul import seconds
 from pipeline.training.precision import matmul_precision
 from tests.pipeline.copy_task import CopyTask
 
@@ -76,7 +77,7 @@ def test_the_probe_says_what_a_product_does(rounds: bool) -> None:
 def test_where_nothing_is_rounded_nothing_is_computed_for_it(rounds: bool) -> None:
     with matmul_precision("bf16", CPU):
         assert ROUNDING.rows(100) == (128 if rounds else 100)
-        assert seconds(Product(4, 4, 4), window=0.0) > 0
+        assert seconds(Matmul(4, 4, 4), window=0.0) > 0
     assert ROUNDING.rows(100) == 100
 
 
