@@ -13,6 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split, find_split
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_evaluation_set
+from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
 from pipeline.registry.pulled import Pulled
 from pipeline.registry.runs import tracking_uri
@@ -61,9 +62,7 @@ def scores_task(
     view.began("scores")
     scores = score_translations(systems, pairs, config.ablation.bootstrap_samples, Store())
     run = record_scores(scores, models, pairs, config.registry.experiment)
-    found = scores.figures["systems"][-1]["scores"]
-    summary = ", ".join(f"{metric} {score['score']:.2f}" for metric, score in found.items())
-    view.ended(scores.figures.get("verdict", summary), scores.reused)
+    view.ended(scores.figures.get("verdict", summary(scores.figures["systems"][-1])), scores.reused)
     return scores, run
 
 

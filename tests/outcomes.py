@@ -14,7 +14,7 @@ from pipeline.batches.tokenizer import Tokenizer
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.inference.weights import save_weights
-from pipeline.metrics.metrics import corpus_bleu, corpus_chrf
+from pipeline.metrics.metrics import headline_scores
 from pipeline.store.stages import fingerprint
 from pipeline.store.store import Reuse
 from pipeline.training.trained import TrainedModel
@@ -45,12 +45,8 @@ def make_outcome(system: System, corpus: Corpus, tokenizer: Tokenizer, folder: P
     trained = TrainedModel(place, fingerprint({"t": str(place)}), figures, Reuse.NO, system.config.model, tokenizer)
     rows = [{"source": s, "reference": r, "translation": translate(s, r)} for s, r in corpus.pairs("test")]
     (place / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    translations, references = [row["translation"] for row in rows], [row["reference"] for row in rows]
-    scores = {
-        "bleu": corpus_bleu(translations, references),
-        "chrf": corpus_chrf(translations, references),
-        "perplexity": 2.0 + seed,
-    }
+    scores = headline_scores([row["translation"] for row in rows], [row["reference"] for row in rows])
+    scores["perplexity"] = 2.0 + seed
     evaluation = Evaluation(place, fingerprint({"e": str(place)}), {"validation": scores, "test": scores}, Reuse.NO)
     return Outcome(system.name, seed, trained, evaluation)
 

@@ -63,20 +63,20 @@ def _first_fresh(everything: bool, first: str | None, stages: Mapping[str, Stage
 
 
 def _print_result(result: dict[str, Any]) -> None:
+    # Imported where they are needed: both take seconds, and a mistake on the command line is reported at once.
+    from pipeline.evaluation.tables import score_table
+    from pipeline.metrics.metrics import headline_metrics
+
     console = Console(highlight=False)
+    headings, rows = score_table(result["scores"])
     scores = Table()
-    for heading in ("split", "sentences", "BLEU", "chrF", "perplexity"):
+    for heading in headings:
         scores.add_column(heading, justify="left" if heading == "split" else "right")
-    for split in ("validation", "test"):
-        figures = result["scores"][split]
-        scores.add_row(
-            split,
-            f"{figures['sentences']:,}",
-            *(f"{figures[key]:.2f}" for key in ("bleu", "chrf", "perplexity")),
-        )
+    for row in rows:
+        scores.add_row(*row)
     console.print(scores)
-    for metric, signature in result["scores"]["signatures"].items():
-        console.print(f"{metric}: {signature}", markup=False, soft_wrap=True)
+    for metric in headline_metrics():
+        console.print(f"{metric.title}: {result['scores']['signatures'][metric.key]}", markup=False, soft_wrap=True)
     console.print()
     with Path(result["translations"]).open(encoding="utf8", newline="\n") as lines:
         for _, line in zip(range(3), lines, strict=False):

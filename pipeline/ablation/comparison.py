@@ -1,13 +1,15 @@
 """What an ablation measures of its systems: means over seeds, significance, and BLEU by the source's length."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import mean, stdev
+from typing import Any
 
 from pipeline.ablation.systems import Row, Table
 from pipeline.evaluation.evaluation import Evaluation
+from pipeline.metrics.bootstrap import Score, bootstrap
 from pipeline.metrics.lengths import Bucket, words
-from pipeline.metrics.metrics import Score, bootstrap, corpus_bleu
+from pipeline.metrics.metrics import BLEU, Metric, headline_metrics
 from pipeline.training.trained import TrainedModel
 
 LONGEST_DRAWN = 25
@@ -47,10 +49,17 @@ class Measured:
     """BLEU above the row that this one is tested against."""
     p: float | None
     """The paired test's; over several seeds the largest."""
-    chrf: Spread
+    others: Mapping[str, Spread]
+    """The other headline metrics by key."""
     epochs: Spread
     training_seconds: Spread
     target_tokens_per_second: Spread
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures by name, every metric by its key."""
+        figures: dict[str, Any] = asdict(self)
+        figures |= figures.pop("others")
+        return figures
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -82,7 +91,7 @@ def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples
         interval=(mean(test.low for test in tests), mean(test.high for test in tests)),
         difference=bleu.mean - mean(_score(outcome, "bleu") for outcome in others) if others else None,
         p=max((test.p for test in tests if test.p is not None), default=None),
-        chrf=spread([_score(outcome, "chrf") for outcome in own]),
+        others={metric.key: spread([_score(outcome, metric.key) for outcome in own]) for metric in other_metrics()},
         epochs=spread([float(outcome.trained.figures["epochs"]) for outcome in own]),
         training_seconds=spread([outcome.trained.figures["training_seconds"] for outcome in own]),
         target_tokens_per_second=spread([outcome.trained.figures["target_tokens_per_second"] for outcome in own]),
@@ -92,7 +101,12 @@ def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples
 def _tested(outcome: Outcome, against: Outcome | None, samples: int) -> Score:
     translations, references = test_set(outcome)
     before = [test_set(against)[0]] if against else []
-    return bootstrap([*before, translations], references, samples)[-1]["BLEU"]
+    return bootstrap([*before, translations], references, samples, [BLEU])[-1][BLEU.key]
+
+
+def other_metrics() -> list[Metric]:
+    """Return the headline metrics that an ablation shows beside BLEU, which it tests."""
+    return [metric for metric in headline_metrics() if metric is not BLEU]
 
 
 def of_system(system: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -120,7 +134,7 @@ def _bucket_scores(outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> It
         rows = [(words(row["source"]), row) for row in outcome.evaluation.translations("test")]
         inside = [[row for length, row in rows if bucket.first <= length <= bucket.last] for bucket in buckets]
         yield [
-            corpus_bleu([row["translation"] for row in share], [row["reference"] for row in share]) for share in inside
+            BLEU.score([row["translation"] for row in share], [row["reference"] for row in share]) for share in inside
         ]
 
 

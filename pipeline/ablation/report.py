@@ -15,8 +15,9 @@ from pipeline.ablation.systems import AblationPlan, Table
 from pipeline.ablation.tables import comparison_table, conditions
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import open_translator
+from pipeline.metrics.bootstrap import bootstrap_signature
 from pipeline.metrics.lengths import Bucket, length_buckets, words
-from pipeline.metrics.metrics import bootstrap_signatures
+from pipeline.metrics.metrics import BLEU
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 
@@ -62,7 +63,7 @@ def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Cor
         Settings(
             {
                 "tables": {name: asdict(table) for name, table in plan.tables.items()},
-                "bootstrap": bootstrap_signatures(ablation.bootstrap_samples)["BLEU"],
+                "bootstrap": bootstrap_signature(BLEU, ablation.bootstrap_samples),
                 "sentences": ablation.sentences,
             }
         ),
@@ -77,7 +78,7 @@ def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Cor
         tables += f"\n{conditions(plan, outcomes, corpus)}\n"
         (folder / TABLES).write_text(tables, "utf8")
         (folder / REPORT).write_text(_report(plan, tables, lengths, maps), "utf8")
-        figures = {"tables": {name: [asdict(row) for row in rows] for name, rows in measured.items()}}
+        figures = {"tables": {name: [row.figures() for row in rows] for name, rows in measured.items()}}
         everything = figures | {"bleu_by_length": lengths, "attention": maps}
         (folder / FIGURES).write_text(json.dumps(_rounded(everything), ensure_ascii=False) + "\n", "utf8")
         pictures = [entry["picture"] for entry in (*lengths.values(), *maps)]

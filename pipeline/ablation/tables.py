@@ -3,33 +3,24 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from pipeline.ablation.comparison import Measured, Outcome, Spread
+from pipeline.ablation.comparison import Measured, Outcome, Spread, other_metrics
 from pipeline.ablation.systems import AblationPlan, Table
 from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.tables import NOTHING, SIGNIFICANT, markdown_table
-from pipeline.metrics.metrics import bootstrap_signatures, signatures
+from pipeline.metrics.bootstrap import bootstrap_signature
+from pipeline.metrics.metrics import BLEU
 from pipeline.store.store import versions
 
-HEADINGS = (
-    "system",
-    "parameters",
-    "perplexity",
-    "BLEU",
-    "95 % interval",
-    "Δ BLEU",
-    "p",
-    "chrF",
-    "epochs",
-    "training",
-    "tokens/s",
-)
+TESTED = ("system", "parameters", "perplexity", BLEU.title, "95 % interval", f"Δ {BLEU.title}", "p")
+COSTS = ("epochs", "training", "tokens/s")
 
 
 def comparison_table(table: Table, measured: Sequence[Measured]) -> str:
     """Return a table of an ablation as Markdown, with its title and caption."""
+    headings = [*TESTED, *(metric.title for metric in other_metrics()), *COSTS]
     rows = [_cells(row) for row in measured]
-    return f"## {table.title}\n\n{markdown_table(HEADINGS, rows)}\n\n{table.caption}\n"
+    return f"## {table.title}\n\n{markdown_table(headings, rows)}\n\n{table.caption}\n"
 
 
 def _cells(row: Measured) -> list[str]:
@@ -42,7 +33,7 @@ def _cells(row: Measured) -> list[str]:
         f"{row.interval[0]:.2f} – {row.interval[1]:.2f}",
         NOTHING if row.difference is None else f"{row.difference:+.2f}{star}",
         NOTHING if row.p is None else f"{row.p:.3f}",
-        _spread(row.chrf),
+        *(_spread(row.others[metric.key]) for metric in other_metrics()),
         f"{row.epochs.mean:g}" if row.epochs.mean.is_integer() else f"{row.epochs.mean:.1f}",
         str(timedelta(seconds=round(row.training_seconds.mean))),
         f"{row.target_tokens_per_second.mean:,.0f}",
@@ -67,9 +58,10 @@ def conditions(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus) 
             f"- Budget: at most {config.training.epochs} epochs, ended by {config.training.patience} without a better "
             "validation BLEU; the best epoch on validation is what is scored, with beam "
             f"{config.evaluation.beam}. {_seeds(config)}",
-            f"- BLEU: `{signatures()['bleu']}`. Interval and p: sacreBLEU's (paired) bootstrap, "
-            f"`{bootstrap_signatures(config.ablation.bootstrap_samples)['BLEU']}`; * marks p < {SIGNIFICANT}.",
-            f"- chrF: `{signatures()['chrf']}`. Perplexity: of the references' pieces under teacher forcing.",
+            f"- {BLEU.title}: `{BLEU.signature}`. Interval and p: sacreBLEU's (paired) bootstrap, "
+            f"`{bootstrap_signature(BLEU, config.ablation.bootstrap_samples)}`; * marks p < {SIGNIFICANT}.",
+            *(f"- {metric.title}: `{metric.signature}`." for metric in other_metrics()),
+            "- Perplexity: of the references' pieces under teacher forcing.",
             f"- Training: time in optimizer steps, and target tokens a second, with {' or '.join(machines)}.",
             f"- Versions: {packages}.",
         ]

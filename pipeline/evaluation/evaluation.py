@@ -1,4 +1,4 @@
-"""The stage that scores a trained model: BLEU and chrF on raw references, perplexity under teacher forcing."""
+"""The stage that scores a trained model: metrics on raw references, perplexity under teacher forcing."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from pipeline.corpus.splits import Split
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
-from pipeline.metrics.metrics import corpus_bleu, corpus_chrf, signatures
+from pipeline.metrics.metrics import definitions, headline_metrics, headline_scores
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
@@ -33,8 +33,12 @@ class Evaluation:
     path: Path
     fingerprint: str
     figures: Figures
-    """By split: bleu, chrf, perplexity; and the signatures."""
+    """By split: `sentences`, `perplexity`, and each headline metric by key; `signatures` by the same keys."""
     reused: Reuse
+
+    def scores(self, split: Split) -> dict[str, float]:
+        """Return the metrics of a split, by key, and its perplexity."""
+        return {key: value for key, value in self.figures[split].items() if key != "sentences"}
 
     def translations(self, split: Split) -> Iterator[dict[str, str]]:
         """Yield source, reference and translation of every pair of a split, in order."""
@@ -44,7 +48,8 @@ class Evaluation:
 
 def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
     """Return the stage of an evaluation of the training with that fingerprint."""
-    settings = Settings.of(config, exclude={"samples", "batch_sentences"})
+    search = Settings.of(config, exclude={"samples", "batch_sentences"})
+    settings = Settings({**search.values, "metrics": definitions(headline_metrics())}, search.defaults)
     return Stage("evaluation", settings, {"training": training, "corpus": corpus.fingerprint})
 
 
@@ -63,7 +68,7 @@ def evaluate_model(
     """Translate the validation and the test set with the best checkpoint and score them.
 
     Reads the trained model and both splits of the corpus. Leaves validation.jsonl and test.jsonl with the keys source,
-    reference, translation. BLEU and chrF compare detokenized text with the raw references; perplexity is that of the
+    reference, translation. The metrics compare detokenized text with the raw references; perplexity is that of the
     references' tokens under teacher forcing. `progress` is called with the sentences translated since the last call.
     """
     stage = evaluation_stage(trained.fingerprint, corpus, config)
@@ -78,21 +83,15 @@ def evaluate_model(
             sources, references = map(list, zip(*corpus.pairs(split), strict=True))
             translations = translator.translate(sources, progress)
             _write(folder / TRANSLATIONS.format(split=split), sources, references, translations)
-            figures[split] = _score(translations, references) | {
-                "perplexity": round(_perplexity(model, subwords, sources, references), 4)
+            figures[split] = {
+                "sentences": len(references),
+                **headline_scores(translations, references),
+                "perplexity": round(_perplexity(model, subwords, sources, references), 4),
             }
-        return figures | {"signatures": signatures()}
+        return figures | {"signatures": {metric.key: metric.signature for metric in headline_metrics()}}
 
     artifact = store.produce(stage, build)
     return Evaluation(artifact.path, artifact.fingerprint, artifact.figures, artifact.reused)
-
-
-def _score(translations: list[str], references: list[str]) -> dict[str, float]:
-    return {
-        "bleu": corpus_bleu(translations, references),
-        "chrf": corpus_chrf(translations, references),
-        "sentences": len(references),
-    }
 
 
 def _perplexity(model: Seq2Seq, subwords: Subwords, sources: list[str], references: list[str]) -> float:

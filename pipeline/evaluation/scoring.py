@@ -1,16 +1,17 @@
 """Stages that score registered models: their translations of an evaluation set, and what these are worth."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.evaluation.evaluation_set import EvaluationSet
-from pipeline.evaluation.tables import SIGNIFICANT, markdown_table
+from pipeline.evaluation.score_report import score_report, verdict
+from pipeline.metrics.bootstrap import bootstrap, bootstrap_signature
 from pipeline.metrics.lengths import length_buckets, words
-from pipeline.metrics.metrics import HIGHER_IS_BETTER, bootstrap, bootstrap_signatures, corpus_bleu, corpus_chrf
+from pipeline.metrics.metrics import METRICS, definitions, headline_metrics
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 
@@ -106,27 +107,27 @@ def translate_set(
 def score_translations(systems: Sequence[Translated], pairs: EvaluationSet, samples: int, store: Store) -> Scores:
     """Score the translations of one model, or compare those of two: the second is tested against the first.
 
-    BLEU, chrF and TER with 95 % bootstrap intervals of `samples` resampled sets (a paired test, where there are two);
-    BLEU and chrF by the length of the source. Leaves report.md.
+    All metrics with 95 % bootstrap intervals of `samples` resampled sets (a paired test, where there are two); the
+    headline metrics by the length of the source too. Leaves report.md.
     """
+    metrics = list(METRICS.values())
     stage = Stage(
         "scores",
-        Settings({"bootstrap_samples": samples}),
+        Settings({"bootstrap_samples": samples, "metrics": definitions(metrics)}),
         {f"translations {number}": system.fingerprint for number, system in enumerate(systems)},
     )
 
     def build(folder: Path) -> Figures:
         sources, references = map(list, zip(*pairs.read(), strict=True))
         texts = [list(system.read()) for system in systems]
-        metrics = tuple(HIGHER_IS_BETTER)
         scores = bootstrap(texts, references, samples, metrics)
         figures: dict[str, Any] = {
             "set": {"name": pairs.name, "pairs": pairs.pairs, "sha256": pairs.fingerprint, "origin": pairs.origin},
-            "signatures": bootstrap_signatures(samples, metrics),
+            "signatures": {metric.score_key: bootstrap_signature(metric, samples) for metric in metrics},
             "systems": [
                 {
                     "model": system.model.uri,
-                    "scores": {metric: asdict(score) for metric, score in found.items()},
+                    "scores": {metric.score_key: asdict(found[metric.key]) for metric in metrics},
                     "lengths": _by_length(sources, references, translations),
                 }
                 for system, found, translations in zip(systems, scores, texts, strict=True)
@@ -134,7 +135,7 @@ def score_translations(systems: Sequence[Translated], pairs: EvaluationSet, samp
         }
         if len(systems) > 1:
             figures["verdict"] = verdict(figures["systems"])
-        (folder / REPORT).write_text(_report(figures), "utf8")
+        (folder / REPORT).write_text(score_report(figures), "utf8")
         return figures
 
     artifact = store.produce(stage, build)
@@ -147,82 +148,9 @@ def _by_length(
     lengths = [words(source) for source in sources]
     found = []
     for bucket in length_buckets(lengths):
-        inside = [place for place, length in enumerate(lengths) if bucket.first <= length <= bucket.last]
+        inside = [number for number, length in enumerate(lengths) if bucket.first <= length <= bucket.last]
         if not inside:
             continue
-        share = [translations[place] for place in inside], [references[place] for place in inside]
-        found.append(asdict(bucket) | {"BLEU": corpus_bleu(*share), "chrF": corpus_chrf(*share)})
+        share = [translations[number] for number in inside], [references[number] for number in inside]
+        found.append(asdict(bucket) | {metric.score_key: metric.score(*share) for metric in headline_metrics()})
     return found
-
-
-def difference(systems: Sequence[Mapping[str, Any]], metric: str) -> float:
-    """Return how much the second system's score is above the first's."""
-    first, second = (float(system["scores"][metric]["score"]) for system in systems)
-    return second - first
-
-
-def verdict(systems: Sequence[Mapping[str, Any]]) -> str:
-    """Say which of two models is better, by how much BLEU, and whether that is beyond chance.
-
-    >>> verdict([{"model": "models:/a/1", "scores": {"BLEU": {"score": 30.0, "p": None}}},
-    ...          {"model": "models:/a/2", "scores": {"BLEU": {"score": 31.5, "p": 0.004}}}])
-    'models:/a/2 is better than models:/a/1 by 1.50 BLEU, beyond chance (p = 0.004)'
-    """
-    first, second = systems
-    gain, p = difference(systems, "BLEU"), second["scores"]["BLEU"]["p"]
-    if gain == 0.0:
-        return f"{second['model']} and {first['model']} have the same BLEU"
-    better, worse = (second, first) if gain > 0 else (first, second)
-    beyond = "beyond chance" if p < SIGNIFICANT else "which may be chance"
-    return f"{better['model']} is better than {worse['model']} by {abs(gain):.2f} BLEU, {beyond} (p = {p:.3f})"
-
-
-def _report(figures: Mapping[str, Any]) -> str:
-    systems, name = figures["systems"], figures["set"]["name"]
-    rows = [
-        [
-            system["model"],
-            *(
-                text
-                for metric in HIGHER_IS_BETTER
-                for score in [system["scores"][metric]]
-                for text in (
-                    f"{score['score']:.2f}{'*' if score['p'] is not None and score['p'] < SIGNIFICANT else ''}",
-                    f"{score['low']:.2f} – {score['high']:.2f}",
-                    *([] if len(systems) == 1 else ["—" if score["p"] is None else f"{score['p']:.3f}"]),
-                )
-            ),
-        ]
-        for system in systems
-    ]
-    headings = [
-        text for metric in HIGHER_IS_BETTER for text in (metric, "95 % interval", *(["p"] if len(systems) > 1 else []))
-    ]
-    lengths = [
-        [
-            _span(bucket),
-            f"{bucket['sentences']:,}",
-            *(f"{system['lengths'][place][metric]:.2f}" for system in systems for metric in ("BLEU", "chrF")),
-        ]
-        for place, bucket in enumerate(systems[0]["lengths"])
-    ]
-    by_model = [f"{metric} of {_short(system['model'])}" for system in systems for metric in ("BLEU", "chrF")]
-    lines = [
-        f"## {name}: {figures['set']['pairs']:,} pairs",
-        *([f"**{figures['verdict']}**"] if "verdict" in figures else []),
-        markdown_table(["model", *headings], rows),
-        "BLEU and chrF: higher is better; TER: lower. Intervals and tests by bootstrap resampling"
-        + (f"; * marks p < {SIGNIFICANT} against the first row." if len(systems) > 1 else "."),
-        markdown_table(["words of the source", "sentences", *by_model], lengths),
-        "\n".join(f"- {metric}: `{signature}`" for metric, signature in figures["signatures"].items()),
-        f"SHA-256 of the pairs: `{figures['set']['sha256']}`",
-    ]
-    return "\n\n".join(lines) + "\n"
-
-
-def _span(bucket: Mapping[str, Any]) -> str:
-    return str(bucket["first"]) if bucket["first"] == bucket["last"] else f"{bucket['first']} – {bucket['last']}"
-
-
-def _short(uri: str) -> str:
-    return uri.removeprefix("models:/")

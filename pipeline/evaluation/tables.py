@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pipeline.evaluation.evaluation import SCORED_SPLITS
+from pipeline.metrics.metrics import headline_metrics
 from pipeline.store.store import Figures
 
 SIGNIFICANT = 0.05
@@ -28,18 +29,24 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
-def run_report(figures: Figures, samples: Sequence[Mapping[str, str]], model: str, decision: str) -> str:
-    """Return what a training came to as Markdown: scores of an evaluation's figures, its model, and translations."""
+def score_table(figures: Figures) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of a table of an evaluation's figures, a row per split."""
+    metrics = headline_metrics()
     rows = [
         [
             split,
             f"{figures[split]['sentences']:,}",
-            *(f"{figures[split][key]:.2f}" for key in ("bleu", "chrf", "perplexity")),
+            *(f"{figures[split][key]:.2f}" for key in (*(metric.key for metric in metrics), "perplexity")),
         ]
         for split in SCORED_SPLITS
     ]
-    scores = markdown_table(["split", "sentences", "BLEU", "chrF", "perplexity"], rows)
-    signed = "\n".join(f"- {metric}: `{signature}`" for metric, signature in figures["signatures"].items())
+    return ["split", "sentences", *(metric.title for metric in metrics), "perplexity"], rows
+
+
+def run_report(figures: Figures, samples: Sequence[Mapping[str, str]], model: str, decision: str) -> str:
+    """Return the outcome of a training as Markdown: its model, the scores of an evaluation's figures, translations."""
+    scores = markdown_table(*score_table(figures))
+    signed = "\n".join(f"- {metric.title}: `{figures['signatures'][metric.key]}`" for metric in headline_metrics())
     # As code, since a corpus may hold any text.
     shown = "\n\n".join(
         "\n".join(f"    {key:<12} {sample[key]}" for key in ("source", "translation", "reference"))

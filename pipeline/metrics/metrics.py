@@ -1,13 +1,78 @@
-"""BLEU, chrF and TER on raw references, with intervals and significance: all that sacreBLEU does here."""
+"""The metrics, each one entry of `METRICS`, and BLEU as sums over shares of a corpus."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sacrebleu.metrics.base import Metric
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
-from sacrebleu.metrics.ter import TER
-from sacrebleu.significance import PairedTest, Result
+from sacrebleu.metrics import bleu, chrf, ter
+from sacrebleu.metrics.base import Metric as SacreMetric
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of sacreBLEU's: detokenized translations against raw references."""
+
+    key: str
+    """In figures and MLflow, as in `final/test_bleu`: lower-case letters, digits and underscores."""
+    title: str
+    """In tables and reports."""
+    make: Callable[[], SacreMetric]
+    """Returns sacreBLEU's implementation with its options."""
+    higher_is_better: bool = True
+    headline: bool = True
+    """Shown everywhere. The others only `nmt evaluate` shows: no training, no ablation, no scores by length."""
+
+    def __post_init__(self) -> None:
+        assert re.fullmatch("[a-z][a-z0-9_]*", self.key), f"{self.key!r} is no key: MLflow would refuse its scores"
+
+    @property
+    def score_key(self) -> str:
+        """In the scores of registered models, as in `scores/BLEU`: the title, or `key` where MLflow refuses that."""
+        return self.title if re.fullmatch(r"\w+", self.title) else self.key
+
+    @property
+    def signature(self) -> str:
+        """What a reader needs to get the same score: case, tokenizer, smoothing, version of sacreBLEU."""
+        metric = self.make()
+        metric.corpus_score(["a"], [["a"]])  # A signature knows its number of references only after a score.
+        return str(metric.get_signature())
+
+    @property
+    def definition(self) -> str:
+        """The signature without sacreBLEU's version: scores with another one are made anew."""
+        return "|".join(part for part in self.signature.split("|") if not part.startswith("version:"))
+
+    def score(self, translations: Sequence[str], references: Sequence[str]) -> float:
+        """Return the score of a corpus, in percent, rounded as it is recorded."""
+        return round(float(self.make().corpus_score(translations, [references]).score), 4)
+
+
+BLEU = Metric("bleu", "BLEU", bleu.BLEU)
+"""The one that decides: the best checkpoint, the champion, the verdict of a comparison."""
+METRICS: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        BLEU,
+        Metric("chrf", "chrF", chrf.CHRF),
+        Metric("ter", "TER", ter.TER, higher_is_better=False, headline=False),
+    )
+}
+"""All metrics by key, in the order of the tables. A new one is an entry here, and nothing else."""
+
+
+def headline_metrics() -> list[Metric]:
+    """Return the metrics that are shown everywhere."""
+    return [metric for metric in METRICS.values() if metric.headline]
+
+
+def headline_scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Return the scores of a corpus by the metric's key."""
+    return {metric.key: metric.score(translations, references) for metric in headline_metrics()}
+
+
+def definitions(metrics: Iterable[Metric]) -> dict[str, str]:
+    """Return what a stage's scores depend on: scores by a new metric, or by one with new options, are made anew."""
+    return {metric.key: metric.definition for metric in metrics}
 
 
 def bleu_statistics(translations: Sequence[str], references: Sequence[str]) -> list[float]:
@@ -17,88 +82,12 @@ def bleu_statistics(translations: Sequence[str], references: Sequence[str]) -> l
     """
     if not translations:  # A worker may have no share of a small set; sacreBLEU wants at least one sentence.
         return [0.0] * 10
-    score = BLEU().corpus_score(translations, [references])
+    score = bleu.BLEU().corpus_score(translations, [references])
     return [*score.counts, *score.totals, score.sys_len, score.ref_len]
 
 
 def bleu_of_statistics(statistics: Sequence[float]) -> float:
     """Return sacreBLEU's default BLEU, in [0, 100], of (a sum of) `bleu_statistics`."""
     counts, totals, lengths = statistics[:4], statistics[4:8], statistics[8:]
-    score = BLEU.compute_bleu([int(n) for n in counts], [int(n) for n in totals], int(lengths[0]), int(lengths[1]))
+    score = bleu.BLEU.compute_bleu([int(n) for n in counts], [int(n) for n in totals], int(lengths[0]), int(lengths[1]))
     return float(score.score)
-
-
-def corpus_bleu(translations: Sequence[str], references: Sequence[str]) -> float:
-    """Return sacreBLEU's default BLEU, in [0, 100], rounded as it is recorded."""
-    return round(float(BLEU().corpus_score(translations, [references]).score), 4)
-
-
-def corpus_chrf(translations: Sequence[str], references: Sequence[str]) -> float:
-    """Return sacreBLEU's default chrF, in [0, 100], rounded as it is recorded."""
-    return round(float(CHRF().corpus_score(translations, [references]).score), 4)
-
-
-def signatures() -> dict[str, str]:
-    """Return sacreBLEU's signatures: which case, tokenizer, smoothing and version the scores are of."""
-    bleu, chrf = BLEU(), CHRF()
-    for metric in (bleu, chrf):
-        metric.corpus_score(["a"], [["a"]])  # A signature knows its number of references only after a score.
-    return {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())}
-
-
-@dataclass(frozen=True)
-class Score:
-    """A metric of one system, over the test set and over resampled ones."""
-
-    score: float
-    low: float
-    high: float
-    """The 95 % interval: the resamples' mean, and half the width that holds 95 % of them to each side."""
-    p: float | None
-    """Of the difference to the first system on the same resamples; None for the first itself."""
-
-
-HIGHER_IS_BETTER = {"BLEU": True, "chrF": True, "TER": False}
-"""Every metric that `bootstrap` knows, and which way it goes."""
-
-
-def bootstrap(
-    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metrics: Sequence[str] = ("BLEU",)
-) -> list[dict[str, Score]]:
-    """Return the scores of each system's translations by metric, with intervals and paired tests (Koehn 2004).
-
-    The seed is sacreBLEU's, so that all systems meet the same resampled test sets; `bootstrap_signatures` has it.
-    """
-    results = _paired_test(systems, references, samples, metrics)[1]
-    return [
-        {metric: _score(results[metric][place], list(system) == list(systems[0])) for metric in metrics}
-        for place, system in enumerate(systems)
-    ]
-
-
-def _score(result: Result, same_as_first: bool) -> Score:
-    assert result.mean is not None
-    assert result.ci is not None
-    p = None if result.p_value is None else round(float(result.p_value), 4)
-    if p is not None and same_as_first:
-        p = 1.0  # sacreBLEU counts the samples that differ by more than the systems do: of none, the smallest p.
-    low, high = result.mean - result.ci, result.mean + result.ci
-    return Score(round(float(result.score), 4), round(float(low), 4), round(float(high), 4), p)
-
-
-def bootstrap_signatures(samples: int, metrics: Sequence[str] = ("BLEU",)) -> dict[str, str]:
-    """Return the signatures of `bootstrap` by metric: the metric's own with the number of samples and the seed."""
-    return _paired_test([["a"]], ["a"], samples, metrics)[0]
-
-
-def _paired_test(
-    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metrics: Sequence[str]
-) -> tuple[dict[str, str], dict[str, list[Result]]]:
-    known: Mapping[str, Metric] = {"BLEU": BLEU(), "chrF": CHRF(), "TER": TER()}
-    named: list[tuple[str, Sequence[str]]] = [(str(number), system) for number, system in enumerate(systems)]
-    test = PairedTest(named, {metric: known[metric] for metric in metrics}, [references], "bs", samples)
-    signatures, scores = test()
-    # sacreBLEU has names of its own for what it finds, in the same order.
-    own = dict(zip(metrics, (name for name in scores if name != "System"), strict=True))
-    results = {metric: [found for found in scores[own[metric]] if isinstance(found, Result)] for metric in metrics}
-    return {metric: str(signatures[own[metric]]) for metric in metrics}, results

@@ -78,9 +78,10 @@ def complete_child(config: RunConfig, fingerprints: Mapping[str, str], child: Ch
     """
     run = TrainingRun(config, fingerprints, child)
     run.complete(outcome.trained.history())
-    scores = outcome.evaluation.figures
     metrics = {
-        f"final/{split}_{key}": scores[split][key] for split in SCORED_SPLITS for key in ("bleu", "chrf", "perplexity")
+        f"final/{split}_{key}": score
+        for split in SCORED_SPLITS
+        for key, score in outcome.evaluation.scores(split).items()
     }
     metrics |= {f"final/{key}": outcome.trained.figures[key] for key in COST_METRICS}
     with reachable_server():

@@ -12,8 +12,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from pipeline.evaluation.evaluation_set import EvaluationSet
-from pipeline.evaluation.scoring import REPORT, Scores, difference
-from pipeline.metrics.metrics import HIGHER_IS_BETTER
+from pipeline.evaluation.score_report import difference, summary
+from pipeline.evaluation.scoring import REPORT, Scores
+from pipeline.metrics.metrics import METRICS
 from pipeline.registry.pulled import Pulled
 from pipeline.registry.runs import finish, open_experiment, reachable_server
 from pipeline.store.store import versions
@@ -60,17 +61,18 @@ def _log(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet) -> None
         mlflow.log_metrics(_metrics(prefix, system), model_id=model.model_id, dataset=dataset)
     if len(models) > 1:
         second = scores.figures["systems"][1]["scores"]
-        gains = {f"gain/{metric}": difference(scores.figures["systems"], metric) for metric in HIGHER_IS_BETTER}
-        mlflow.log_metrics(gains | {f"gain/{metric}_p": second[metric]["p"] for metric in HIGHER_IS_BETTER})
+        for metric in METRICS.values():
+            gain, p = difference(scores.figures["systems"], metric), second[metric.score_key]["p"]
+            mlflow.log_metrics({f"gain/{metric.score_key}": gain, f"gain/{metric.score_key}_p": p})
     mlflow.log_artifact(str(scores.path / REPORT))
     mlflow.log_dict(dict(scores.figures), "scores.json")
 
 
 def _metrics(prefix: str, system: Mapping[str, Any]) -> dict[str, float]:
     return {
-        f"{prefix}/{metric}{suffix}": score[key]
+        f"{prefix}/{metric}{suffix}": score[bound]
         for metric, score in system["scores"].items()
-        for key, suffix in (("score", ""), ("low", "_low"), ("high", "_high"))
+        for bound, suffix in (("score", ""), ("low", "_low"), ("high", "_high"))
     }
 
 
@@ -79,11 +81,8 @@ def _tag_versions(
 ) -> None:
     name = _tag(pairs.name)[:100]
     for model, system in zip(models, scores.figures["systems"], strict=True):
-        text = ", ".join(
-            f"{metric} {score['score']:.2f} ({score['low']:.2f}-{score['high']:.2f})"
-            for metric, score in system["scores"].items()
-        )
-        client.set_model_version_tag(model.name, model.version, f"nmt.scores.{name}", f"{text}; run {run}")
+        text = f"{summary(system)}; run {run}"
+        client.set_model_version_tag(model.name, model.version, f"nmt.scores.{name}", text)
     for model, other in zip(models, reversed(models), strict=True):
         if len(models) > 1:
             key = f"nmt.compared.{name}.{_tag(other.label)}"

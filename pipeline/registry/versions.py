@@ -20,7 +20,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference import predictions
-from pipeline.metrics.metrics import corpus_bleu
+from pipeline.metrics.metrics import BLEU
 from pipeline.registry.bundle import PYFUNC, write_bundle
 from pipeline.registry.runs import TrainingRun, mlflow_failed, reachable_server
 from pipeline.store.artifact_folder import file_hash
@@ -167,10 +167,8 @@ def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model
             source, name=f"{corpus_name(config.corpus)}-{split}"[:200], digest=corpus.split_fingerprint(split)[:36]
         )
         mlflow.log_input(dataset, context=split)
-        scores = {key: value for key, value in evaluation.figures[split].items() if key != "sentences"}
-        mlflow.log_metrics(
-            {f"final/{split}_{key}": value for key, value in scores.items()}, model_id=model_id, dataset=dataset
-        )
+        scores = {f"final/{split}_{key}": value for key, value in evaluation.scores(split).items()}
+        mlflow.log_metrics(scores, model_id=model_id, dataset=dataset)
 
 
 def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str:
@@ -203,7 +201,7 @@ def _bleu_on_same_data(champion: MlflowVersion, version: MlflowVersion, corpus: 
         return float(champion.tags[BLEU_TAG])
     sources, references = map(list, zip(*corpus.pairs("validation"), strict=True))
     loaded = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
-    return corpus_bleu(loaded.predict(sources), references)
+    return BLEU.score(loaded.predict(sources), references)
 
 
 def _promote(client: MlflowClient, version: MlflowVersion, decision: str, before: str | None) -> str:

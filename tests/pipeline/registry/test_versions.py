@@ -1,69 +1,23 @@
 """The registry on a real MLflow store: versions, the champion, and finding a run again."""
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from model.search.config import SearchConfig
-from model.seq2seq import Seq2Seq
-from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
 from pipeline.config import RunConfig
-from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.corpus.corpus import Corpus
 from pipeline.errors import ExternalError, InputError
-from pipeline.evaluation.evaluation import Evaluation
 from pipeline.inference.predictions import PARAMETERS, defaults
 from pipeline.inference.translator import LinePolicy
-from pipeline.inference.weights import save_weights
-from pipeline.metrics.metrics import signatures
 from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.registry.runs import TrainingRun, tracking_uri
-from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.store.store import Reuse, Store
-from pipeline.training.trained import TrainedModel
-
-Register = Callable[..., ModelVersion]
-
-
-@pytest.fixture
-def corpus(nmt_home: Path, tiny: RunConfig) -> Corpus:
-    return prepare_corpus(tiny.corpus, Store())
-
-
-@pytest.fixture
-def tokenizer(corpus: Corpus, tiny: RunConfig) -> Tokenizer:
-    return train_tokenizer(corpus, tiny.tokenizer, Store())
-
-
-@pytest.fixture
-def register(corpus: Corpus, tokenizer: Tokenizer, tiny: RunConfig, tmp_path: Path) -> Register:
-    """Register an untrained network with a BLEU of the test's choice."""
-
-    def run(number: int, bleu: float, data: Corpus = corpus) -> ModelVersion:
-        folder = tmp_path / f"training-{number}"
-        (folder / "checkpoints" / "epoch-001").mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(number)
-        save_weights(Seq2Seq(tiny.model, 250, 250), folder / "checkpoints" / "epoch-001" / "model.safetensors")
-        (folder / "history.jsonl").write_text(json.dumps({"step": 1, "loss": 2.0}) + "\n")
-        figures = {"checkpoints": [{"name": "epoch-001"}]}
-        trained = TrainedModel(folder, f"training-{number}", figures, Reuse.NO, tiny.model, tokenizer)
-        for split in ("validation", "test"):
-            rows = [{"source": s, "reference": t, "translation": "x"} for s, t in corpus.pairs("test")]
-            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        scores = {"bleu": bleu, "chrf": 1.0, "perplexity": 2.0, "sentences": 30}
-        evaluation = Evaluation(
-            folder, f"evaluation-{number}", {"validation": scores, "test": scores, "signatures": signatures()}, Reuse.NO
-        )
-        training_run = TrainingRun(tiny, {"training": trained.fingerprint})
-        return register_model(training_run, trained, evaluation, data, tiny)
-
-    return run
+from tests.pipeline.registry.conftest import Register
 
 
 def champion() -> str:

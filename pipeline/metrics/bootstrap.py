@@ -1,0 +1,60 @@
+"""Intervals and significance by bootstrap resampling of the test set (Koehn 2004)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sacrebleu.significance import PairedTest, Result
+
+from pipeline.metrics.metrics import Metric
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of one system, over the test set and over resampled ones."""
+
+    score: float
+    low: float
+    high: float
+    """The 95 % interval: the resamples' mean, and half the width that holds 95 % of them to each side."""
+    p: float | None
+    """Of the difference to the first system on the same resamples; None for the first itself."""
+
+
+def bootstrap(
+    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metrics: Iterable[Metric]
+) -> list[dict[str, Score]]:
+    """Return the scores of each system's translations by the metric's key, with intervals and paired tests.
+
+    The seed is sacreBLEU's, so all systems and metrics are scored on the same resampled test sets;
+    `bootstrap_signature` has it.
+    """
+    results = {metric.key: _paired_test(systems, references, samples, metric)[1] for metric in metrics}
+    return [
+        {key: _score(found[number], list(system) == list(systems[0])) for key, found in results.items()}
+        for number, system in enumerate(systems)
+    ]
+
+
+def _score(result: Result, same_as_first: bool) -> Score:
+    assert result.mean is not None
+    assert result.ci is not None
+    p = None if result.p_value is None else round(float(result.p_value), 4)
+    if p is not None and same_as_first:
+        p = 1.0  # sacreBLEU counts the samples that differ by more than the systems do: of none, the smallest p.
+    low, high = result.mean - result.ci, result.mean + result.ci
+    return Score(round(float(result.score), 4), round(float(low), 4), round(float(high), 4), p)
+
+
+def bootstrap_signature(metric: Metric, samples: int) -> str:
+    """Return the metric's signature with the number of resampled test sets and their seed."""
+    return _paired_test([["a"]], ["a"], samples, metric)[0]
+
+
+def _paired_test(
+    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metric: Metric
+) -> tuple[str, list[Result]]:
+    """Return the signature and each system's result. One metric per test: sacreBLEU's names of several may be equal."""
+    named: list[tuple[str, Sequence[str]]] = [(str(number), system) for number, system in enumerate(systems)]
+    signatures, scores = PairedTest(named, {metric.key: metric.make()}, [references], "bs", samples)()
+    ((name, signature),) = signatures.items()
+    return str(signature), [result for result in scores[name] if isinstance(result, Result)]

@@ -1,0 +1,72 @@
+"""Intervals and significance: wider where there is less to go by, and blind to what is no difference."""
+
+import pytest
+import sacrebleu
+from sacrebleu.metrics.bleu import BLEU as SACREBLEU
+
+from pipeline.metrics.bootstrap import Score, bootstrap, bootstrap_signature
+from pipeline.metrics.metrics import BLEU, METRICS, Metric
+
+MANY = [f"a {adjective} {noun} {verb} in the park ." for adjective in ("big", "small", "red", "old", "tired")
+        for noun in ("dog", "cat", "man", "child") for verb in ("runs", "sleeps", "sits")]  # fmt: skip
+
+
+def bleu(translations: list[str], references: list[str], against: list[str] | None = None) -> Score:
+    systems = [translations] if against is None else [against, translations]
+    return bootstrap(systems, references, 200, [BLEU])[-1]["bleu"]
+
+
+def worse(share: int) -> list[str]:
+    """Return the sentences with every `share`-th one cut short and turned round."""
+    return [" ".join(reversed(line.split()[:-2])) if n % share == 0 else line for n, line in enumerate(MANY)]
+
+
+def test_the_interval_holds_the_score_and_narrows_with_the_test_set() -> None:
+    short = bleu(worse(3)[:12], MANY[:12])
+    long = bleu(worse(3), MANY)
+    assert long.low < BLEU.score(worse(3), MANY) < long.high
+    assert long.high - long.low < short.high - short.low
+    assert long.p is None, "compared with nothing"
+
+
+def test_the_interval_is_the_same_alone_and_compared() -> None:
+    alone, compared = bleu(worse(3), MANY), bleu(worse(3), MANY, against=MANY)
+    assert (compared.low, compared.high) == (alone.low, alone.high)
+
+
+def test_the_same_translations_do_not_differ_significantly() -> None:
+    p = bleu(worse(3), MANY, against=worse(3)).p
+    assert p is not None
+    assert p > 0.5
+
+
+@pytest.mark.parametrize(("system", "against"), [(5, 2), (2, 5)])
+def test_what_is_clearly_better_or_worse_is_significant(system: int, against: int) -> None:
+    p = bleu(worse(system), MANY, against=worse(against)).p
+    assert p is not None
+    assert p < 0.01
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_the_signature_says_how_it_was_resampled(metric: Metric) -> None:
+    assert "|bs:200|seed:12345|" in bootstrap_signature(metric, 200)
+
+
+def test_all_metrics_at_once_are_sacrebleus() -> None:
+    first, second = bootstrap([worse(2), worse(5)], MANY, 200, METRICS.values())
+    expected = {
+        "bleu": sacrebleu.corpus_bleu(worse(5), [MANY]).score,
+        "chrf": sacrebleu.corpus_chrf(worse(5), [MANY]).score,
+        "ter": sacrebleu.corpus_ter(worse(5), [MANY]).score,
+    }
+    for key, score in expected.items():
+        assert second[key].score == pytest.approx(score, abs=1e-4)
+        assert second[key].low < score < second[key].high
+        assert first[key].p is None
+        assert second[key].p < 0.01  # type: ignore[operator]
+
+
+def test_two_metrics_that_sacrebleu_calls_by_one_name_are_kept_apart() -> None:
+    lower = Metric("bleu_lower", "lower-case BLEU", lambda: SACREBLEU(lowercase=True))
+    (found,) = bootstrap([[line.upper() for line in MANY]], MANY, 100, [BLEU, lower])
+    assert found["bleu_lower"].score > found["bleu"].score
