@@ -64,9 +64,18 @@ class Column:
         by_lower = {name.lower(): name for name in names} | {name.lower().rpartition(".")[2]: name for name in names}
         near = difflib.get_close_matches(self.name.lower(), by_lower, 1)
         hint = f"did you mean {by_lower[near[0]]}?" if near else f"set {self.option} to one of them"
-        raise InputError(
-            f"{self.given}: {place} has no column {self.name}; its columns are {', '.join(names) or 'none'}; {hint}"
-        )
+        raise InputError(f"{self.given}: {place} has no column {self.name}; its columns are {listed(names)}; {hint}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return column names for a message: on one line, long ones cut, many counted.
+
+    >>> listed(["de", "en"]), listed([])
+    ('de, en', 'none')
+    """
+    shown = [" ".join(name.split())[:40] for name in names[:20]]
+    more = [f"and {len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    return ", ".join(shown + more) or "none"
 
 
 def roots(columns: Sequence[Column], names: Sequence[str], nested_names: Sequence[str], where: str) -> list[str]:

@@ -10,22 +10,16 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-import pyarrow
-import pyarrow.parquet as pq
+from typing import BinaryIO
 
 from pipeline.errors import InputError
-from pipeline.rows.columns import Column, Place, roots
+from pipeline.rows.columns import Column, Place, listed
 from pipeline.rows.files import RowFile
 from pipeline.rows.formats import Format
+from pipeline.rows.parquet import Row, parquet_rows
 
-ROWS_AT_ONCE = 1000
 LINE_BYTES = 16 * 2**20
 """A longer line is not text: most likely a file of another format."""
-
-Row = dict[str, Any]
 
 
 def read_lines(file: RowFile) -> Iterator[str]:
@@ -40,15 +34,11 @@ def read_rows(file: RowFile, columns: Sequence[Column] | None = None) -> Iterato
     CSV follows RFC 4180; TSV has no quotes, as its registration has it and as parallel corpora use it. Of Parquet only
     `columns` are read, where they are given. Raises InputError with the file and the line or row.
     """
-    if file.format == "parquet":
-        number = 0
-        for batch in parquet_batches(file, columns):
-            for row in batch.to_pylist():
-                number += 1
-                yield Place(file.given, "row", number), row
-        return
-    for number, row in READERS[file.format](file):
-        yield Place(file.given, "line", number), row
+    unit, rows = (
+        ("row", parquet_rows(file, columns)) if file.format == "parquet" else ("line", _READERS[file.format](file))
+    )
+    for number, row in rows:
+        yield Place(file.given, unit, number), row
 
 
 def read_texts(files: Sequence[RowFile], column: Column) -> Iterator[str]:
@@ -60,62 +50,39 @@ def read_texts(files: Sequence[RowFile], column: Column) -> Iterator[str]:
             yield from (column.text(row, place) for place, row in read_rows(file, [column]))
 
 
-def parquet_batches(file: RowFile, columns: Sequence[Column] | None = None) -> Iterator[pyarrow.RecordBatch]:
-    """Yield a Parquet file's rows as Arrow holds them: those of some columns, or of all."""
-    with readable_parquet(file), file.folder.open(file.name, seekable=True) as raw, pq.ParquetFile(raw) as table:
-        names = None if columns is None else roots(columns, table.schema_arrow.names, _nested(table), file.given)
-        yield from table.iter_batches(batch_size=ROWS_AT_ONCE, columns=names)
+def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the lines of a stream of UTF-8 with their line feeds; `name` is what messages call it.
 
-
-def parquet_schema(file: RowFile) -> pyarrow.Schema:
-    """Return the columns of a Parquet file and their types."""
-    with readable_parquet(file), file.folder.open(file.name, seekable=True) as raw:
-        return pq.read_schema(raw)
-
-
-@contextmanager
-def readable_parquet(file: RowFile) -> Iterator[None]:
-    """Turn what Arrow raises for a broken Parquet file into an InputError; let the disk's errors pass."""
-    try:
-        yield
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
-        if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
-            raise
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise InputError(f"{file.given}: not a readable Parquet file ({reason}); write it again") from None
-
-
-def _nested(table: pq.ParquetFile) -> list[str]:
-    """Return the names of all columns, and of the fields inside them, as `outer.inner`."""
-    names: list[str] = []
-    fields = [(field.name, field.type) for field in table.schema_arrow]
-    while fields:
-        name, kind = fields.pop(0)
-        if pyarrow.types.is_struct(kind):
-            fields = [(f"{name}.{field.name}", field.type) for field in kind] + fields
-        else:
-            names.append(name)
-    return names
+    Raises InputError with the line for other bytes, and for a line that is too long to be text.
+    """
+    number = 0
+    while line := stream.readline(LINE_BYTES):
+        number += 1
+        if len(line) == LINE_BYTES and not line.endswith(b"\n"):
+            raise InputError(
+                f"{name} line {number}: {LINE_BYTES:,} bytes without a line feed; end lines with line feeds"
+            )
+        try:
+            # Some editors begin a file with a byte order mark; it is no part of the first line.
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{name} line {number}: byte 0x{error.object[error.start]:02X} is not UTF-8; "
+                "convert the file to UTF-8 (iconv -f LATIN1 -t UTF-8)"
+            ) from None
 
 
 def _raw_lines(file: RowFile) -> Iterator[str]:
-    """Yield the lines with their line feeds."""
+    """Yield a file's lines with their line feeds."""
     number = 0
     try:
         with file.open() as stream:
-            while line := stream.readline(LINE_BYTES):
-                number += 1
-                if len(line) == LINE_BYTES and not line.endswith(b"\n"):
-                    raise InputError(f"{file.given} line {number}: more than {LINE_BYTES:,} bytes without a line feed")
-                # Some editors begin a file with a byte order mark; it is no part of the first line.
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file.given} line {number}: byte 0x{error.object[error.start]:02X} is not UTF-8; "
-            "convert the file to UTF-8 (iconv -f LATIN1 -t UTF-8)"
-        ) from None
+            for number, line in enumerate(decode_lines(stream, file.given), 1):  # noqa: B007
+                yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{file.given} after line {number}: broken gzip ({error}); pack the file again") from None
+    except OSError as error:
+        raise file.folder.explained(error) from error
 
 
 def _json_rows(file: RowFile) -> Iterator[tuple[int, Row]]:
@@ -148,20 +115,20 @@ def _tsv_rows(file: RowFile) -> Iterator[tuple[int, Row]]:
     lines = read_lines(file)
     header = next(lines, "").split("\t")
     for number, line in enumerate(lines, 2):
-        if line:
+        if line or len(header) == 1:  # Of a single column an empty line is an empty cell.
             yield number, _row(header, line.split("\t"), file, number)
 
 
 def _row(header: list[str], cells: list[str], file: RowFile, number: int) -> Row:
     if len(cells) != len(header):
         raise InputError(
-            f"{file.given} line {number}: {len(cells)} cells under {len(header)} column names ({', '.join(header)}); "
+            f"{file.given} line {number}: {len(cells)} cells under {len(header)} column names ({listed(header)}); "
             "correct the line"
         )
     return dict(zip(header, cells, strict=True))
 
 
-READERS: Mapping[Format, Callable[[RowFile], Iterator[tuple[int, Row]]]] = {
+_READERS: Mapping[Format, Callable[[RowFile], Iterator[tuple[int, Row]]]] = {
     "jsonl": _json_rows,
     "csv": _csv_rows,
     "tsv": _tsv_rows,

@@ -73,7 +73,7 @@ def test_json_lines_and_parquet_with_a_column(tmp_path: Path, expected: list[str
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     translate(str(tmp_path / "a.jsonl.gz"), str(tmp_path / "out.parquet"), column="de", parameters=GREEDY)
     found = pq.read_table(tmp_path / "out.parquet").to_pylist()
-    assert found == [{"source": s, "translation": t} for s, t in zip(SENTENCES, expected, strict=False)]
+    assert found == [row | {"translation": text} for row, text in zip(rows, expected, strict=True)]
     pq.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     scored = GREEDY | {"scores": True}
     translate(str(tmp_path / "a.parquet"), str(tmp_path / "out.jsonl"), column="de", parameters=scored)
@@ -87,9 +87,9 @@ def test_json_lines_and_parquet_with_a_column(tmp_path: Path, expected: list[str
     [
         ("no.jsonl", "x.jsonl", {}, "no.jsonl: there is no such file, and no folder with files in it"),
         ("rows.jsonl", "no/x.jsonl", {}, "--output no/x.jsonl: there is no folder"),
-        ("rows.jsonl", "x.jsonl", {"column": "en"}, "--column en: rows.jsonl line 1 has no such column; it has de"),
+        ("rows.jsonl", "x.jsonl", {"column": "en"}, "--column en: rows.jsonl line 1 has no column en; its columns are de"),
         ("rows.jsonl", "x.jsonl", {"parameters": {"beam": 0}}, "--beam 0: beam=0 must be at least 1"),
-        ("rows.jsonl", "x.txt", {"parameters": {"scores": True}}, "--output x.txt: text is one line a line; name a"),
+        ("rows.jsonl", "x.txt", {"parameters": {"scores": True}}, "--output x.txt: text has one translation a line; name a"),
         ("rows.jsonl", "x.jsonl", {"workers": 999}, "--workers 999: each takes a CPU, and the cluster has"),
         ("rows.jsonl", "x.jsonl", {"model": "captoins"}, "--model captoins: no model of that name"),
         (

@@ -1,21 +1,16 @@
-"""prepare_corpus from local files and from the embedded captions."""
+"""The stage `prepare_corpus`: local files and the embedded captions, found again in the store by what they hold."""
 
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.config import CorpusConfig
-from pipeline.corpus.local_files import Part
-from pipeline.corpus.pairs import PairColumns
-from pipeline.corpus.sources import local_splits
-from pipeline.corpus.splits import Split, clean_sentence
+from pipeline.errors import InputError
 from pipeline.store.store import Reuse, Store
-from tests.corpus_files import LAYOUTS, PLAIN, SPLITS, Pair, jsonl, one_side, prepare, write_folder
+from tests.corpus_files import LAYOUTS, PLAIN, SPLITS, jsonl, prepare, write_folder
 
 
 @pytest.fixture
@@ -34,28 +29,6 @@ def test_the_same_pairs_are_the_same_corpus_in_every_format(store: Store, tmp_pa
     assert len({corpus.fingerprint for corpus in corpora.values()}) == 1
     assert len({corpus.split_fingerprint("test") for corpus in corpora.values()}) == 1
     assert corpora["csv"].figures["pairs"] == {"train": 26, "validation": 1, "test": 1}
-
-
-def test_nothing_is_left_beside_the_files_or_in_a_cache(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    for layout in ("csv", "parquet"):
-        folder = write_folder(tmp_path / layout, layout, SPLITS)
-        before = sorted(folder.iterdir())
-        prepare(store, folder)
-        assert sorted(folder.iterdir()) == before
-    assert not (tmp_path / "cache").exists()
-
-
-def test_two_text_files_and_shards(store: Store, tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "text", "text", SPLITS)
-    two = prepare(store, folder / "train.de", target_path=str(folder / "train.en"))
-    one = prepare(store, write_folder(tmp_path / "jsonl", "jsonl", SPLITS) / "train.jsonl")
-    assert one.fingerprint == two.fingerprint
-    (folder / "train.2.de").write_text("eins\n")
-    (folder / "train.2.en").write_text("one\n")
-    assert list(prepare(store, folder).pairs("train")) == [("eins", "one"), *SPLITS["train"]]
 
 
 def test_an_edited_file_of_the_same_size_and_time_is_read_again(store: Store, tmp_path: Path) -> None:
@@ -86,40 +59,6 @@ def test_only_fields_that_matter_make_a_corpus_anew(store: Store, tmp_path: Path
     assert not prepare(store, moved, seed=7).reused
 
 
-def test_held_out_pairs_occur_nowhere_else(store: Store, tmp_path: Path) -> None:
-    pairs = [*PLAIN, *PLAIN[:7], ("Satz 1 ", "sentence 1")]
-    corpus = prepare(store, write_folder(tmp_path / "x", "jsonl", {"train": pairs}))
-    names: tuple[Split, ...] = ("train", "validation", "test")
-    splits = {split: list(corpus.pairs(split)) for split in names}
-    assert [len(splits[split]) for split in names] == [13, 3, 4]
-    assert sorted(pair for pairs in splits.values() for pair in pairs) == sorted(PLAIN)
-    assert corpus.figures["duplicates"] == 8
-    assert corpus.figures["leaked"] == {"validation": 0, "test": 0}
-    assert corpus.figures["held_out"] == ["validation", "test"]
-
-
-def test_the_test_set_depends_on_seed_and_size_alone(store: Store, tmp_path: Path) -> None:
-    file = write_folder(tmp_path / "x", "jsonl", {"train": PLAIN}) / "train.jsonl"
-    backwards = write_folder(tmp_path / "y", "jsonl", {"train": PLAIN[::-1]}) / "train.jsonl"
-    usual = prepare(store, file)
-    assert prepare(store, file, validation_size=9).split_fingerprint("test") == usual.split_fingerprint("test")
-    assert set(prepare(store, backwards).pairs("test")) == set(usual.pairs("test"))
-    assert set(prepare(store, file, seed=2).pairs("test")) != set(usual.pairs("test"))
-
-
-def test_blank_pairs_are_dropped_and_leaks_counted(store: Store, tmp_path: Path) -> None:
-    splits = {
-        "train": [(" Ein\tHund\r\nbellt\n", "a\ndog "), ("\u00a0", "x"), ("x", ""), ("Hund", "dog")],
-        "val": [("Hund", "dog"), ("Hund", "dog"), ("", "")],
-        "test": [("Hund", "hound")],
-    }
-    corpus = prepare(store, write_folder(tmp_path / "x", "jsonl", splits))
-    assert list(corpus.pairs("train")) == [("Ein Hund bellt", "a dog"), ("Hund", "dog")]
-    assert corpus.figures["blank"] == {"train": 2, "validation": 1, "test": 0}
-    assert corpus.figures["leaked"] == {"validation": 2, "test": 0}
-    assert corpus.figures["duplicates"] == 0
-
-
 def test_nested_columns(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
     file.write_text("".join(json.dumps({"translation": {"de": de, "en": en}}) + "\n" for de, en in PLAIN))
@@ -140,17 +79,19 @@ def test_captions(store: Store) -> None:
     assert not prepare(store, captions_pairs=5, seed=2).reused
 
 
-COLUMNS = PairColumns.of(CorpusConfig())
-sentences = st.text(st.characters(codec="utf-8"), max_size=20)
+def test_a_source_that_cannot_be_used_leaves_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "x", "jsonl", SPLITS)
+    (folder / "test.jsonl").write_bytes(jsonl(PLAIN) + b'{"de": null, "en": "y"}\n')
+    with pytest.raises(InputError, match=r"corpus.source_column=de: .*test.jsonl line 21 holds null, not a text"):
+        prepare(store, folder)
+    assert not [path for path in store.root.glob("corpus/*") if path.suffix != ".lock"]
 
+    def change(*arguments: Any) -> Any:
+        (folder / "test.jsonl").write_bytes(jsonl(PLAIN))
+        return {}
 
-@settings(max_examples=50, deadline=None)
-@given(pairs=st.lists(st.tuples(sentences, sentences), min_size=1, max_size=5))
-def test_reading_gives_back_what_was_written(pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("written")
-    (folder / "x.jsonl").write_bytes(jsonl(pairs))
-    assert list(local_splits({"train": (Part("jsonl", folder / "x.jsonl"),)}, COLUMNS)["train"]) == pairs
-    flat = [(clean_sentence(de), clean_sentence(en)) for de, en in pairs]
-    for side in (0, 1):
-        (folder / f"x.{side}").write_bytes(one_side(side)(flat))
-    assert list(local_splits({"train": (Part("text", folder / "x.0", folder / "x.1"),)}, COLUMNS)["train"]) == flat
+    monkeypatch.setattr("pipeline.corpus.sources.local_splits", change)
+    with pytest.raises(InputError, match=r"corpus.path=.*x: the files changed while they were read; start again"):
+        prepare(store, folder)

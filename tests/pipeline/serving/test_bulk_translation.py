@@ -108,7 +108,7 @@ def test_an_empty_file_is_an_empty_file(tmp_path: Path, folder: Folder) -> None:
 
 def test_a_mistake_at_the_end_is_found_before_anything_is_translated(tmp_path: Path, folder: Folder) -> None:
     (tmp_path / "a.jsonl").write_text('{"source": "x"}\n' * 25 + "{}\n")
-    with pytest.raises(InputError, match="line 26 has no such column"):
+    with pytest.raises(InputError, match="line 26 has no column source"):
         plan_translation(find_files(str(tmp_path / "a.jsonl")), Column("--column", "source"), folder)
 
 

@@ -1,0 +1,115 @@
+"""Parquet in and out, as a stream of Arrow's record batches [pyarrow.parquet]."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet as pq
+
+from pipeline.errors import InputError
+from pipeline.rows.columns import Column, roots
+from pipeline.rows.files import RowFile
+
+ROWS_AT_ONCE = 1000
+
+Row = dict[str, Any]
+
+
+def parquet_rows(file: RowFile, columns: Sequence[Column] | None = None) -> Iterator[tuple[int, Row]]:
+    """Yield a file's rows, numbered from 1, with some columns or all. Raises InputError for a broken file."""
+    with readable_parquet(file):
+        rows = chain.from_iterable(batch.to_pylist() for batch in parquet_batches(file, columns))
+        yield from enumerate(rows, 1)
+
+
+def parquet_batches(file: RowFile, columns: Sequence[Column] | None = None) -> Iterator[pyarrow.RecordBatch]:
+    """Yield a file's rows as Arrow holds them, with some columns or all. Raises InputError for a broken file."""
+    with readable_parquet(file), file.folder.open(file.name, seekable=True) as raw, pq.ParquetFile(raw) as table:
+        names = table.schema_arrow.names
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice:
+            raise InputError(f"{file.given}: it has several columns {twice[0]}; rename all but one")
+        wanted = None if columns is None else roots(columns, names, _nested(table.schema_arrow), file.given)
+        yield from table.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted)
+
+
+def parquet_schema(file: RowFile) -> pyarrow.Schema:
+    """Return a file's columns and their types. Raises InputError for a broken file."""
+    with readable_parquet(file), file.folder.open(file.name, seekable=True) as raw:
+        return pq.read_schema(raw)
+
+
+@contextmanager
+def readable_parquet(file: RowFile) -> Iterator[None]:
+    """Turn what Arrow raises for a broken file into an InputError, let errors of the disk and of S3 pass."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, pyarrow.ArrowNotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and (error.errno is not None or "AWS Error" in str(error)):
+            raise file.folder.explained(error) from error
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise InputError(f"{file.given}: not a readable Parquet file ({reason}); write it again") from None
+
+
+def _nested(schema: pyarrow.Schema) -> list[str]:
+    """Return the names of all columns, and of the fields inside them, as `outer.inner`."""
+    names: list[str] = []
+    fields = [(field.name, field.type) for field in schema]
+    while fields:
+        name, kind = fields.pop(0)
+        if pyarrow.types.is_struct(kind):
+            fields = [(f"{name}.{field.name}", field.type) for field in kind] + fields
+        else:
+            names.append(name)
+    return names
+
+
+def write_parquet(schema: pyarrow.Schema, batches: Iterator[pyarrow.RecordBatch], path: Path) -> None:
+    """Write a file of these columns, a batch at a time. Raises InputError for types that Parquet does not have."""
+    with fits_parquet("its rows"):
+        writer = pq.ParquetWriter(path, schema)
+    with writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def schema_of(chunks: Iterable[Sequence[Row]]) -> pyarrow.Schema:
+    """Return all columns of the rows, each with a type that fits all of its values.
+
+    Raises InputError for a column that has none: a text here, a number there.
+    """
+    schema = pyarrow.schema([])
+    for rows in chunks:
+        with fits_parquet("its rows"):
+            schema = pyarrow.unify_schemas([schema, batch_of(rows).schema], promote_options="permissive")
+    return schema
+
+
+def batch_of(rows: Sequence[Row], schema: pyarrow.Schema | None = None) -> pyarrow.RecordBatch:
+    """Return rows as a batch of a schema, by default of their own; what a row lacks is null.
+
+    Raises InputError for a value that is of another type than its column.
+    """
+    kinds = dict.fromkeys(chain.from_iterable(rows)) if schema is None else {f.name: f.type for f in schema}
+    arrays = {}
+    for name, kind in kinds.items():
+        with fits_parquet(f"its column {name}"):
+            arrays[name] = pyarrow.array([row.get(name) for row in rows], kind)
+    return pyarrow.record_batch(arrays)
+
+
+@contextmanager
+def fits_parquet(what: str) -> Iterator[None]:
+    """Turn what Arrow raises for values that make no column into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, OverflowError, pyarrow.ArrowNotImplementedError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{what} cannot be written as Parquet ({reason}); name a .jsonl file") from None

@@ -1,0 +1,95 @@
+"""Which files hold which split, and what is said where none does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import CorpusConfig
+from pipeline.corpus.local_files import find_evaluation_parts, find_parts
+from pipeline.errors import InputError
+from tests.corpus_files import SPLITS, write_folder
+
+
+def found(path: Path, **fields: Any) -> dict[str, list[tuple[str, ...]]]:
+    parts = find_parts(CorpusConfig(path=str(path), **fields))
+    return {split: [tuple(file.name for file in part.files) for part in files] for split, files in parts.items()}
+
+
+def message_of(path: Path, **fields: Any) -> str:
+    with pytest.raises(InputError) as refused:
+        found(path, **fields)
+    assert "\n" not in str(refused.value)
+    return str(refused.value).replace(f"{path.parent}/", "")
+
+
+def touch(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text("x")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            ["train.jsonl", "dev.jsonl", "test.jsonl", "README.md", "training-notes.txt"],
+            {"train": [("train.jsonl",)], "validation": [("dev.jsonl",)], "test": [("test.jsonl",)]},
+        ),
+        (["Train.CSV.gz", "valid.csv"], {"train": [("Train.CSV.gz",)], "validation": [("valid.csv",)]}),
+        (["train-2.parquet", "train-1.parquet"], {"train": [("train-1.parquet",), ("train-2.parquet",)]}),
+        (
+            ["train.de", "train.en.gz", "test.2016.de", "test.2016.en"],
+            {"train": [("train.de", "train.en.gz")], "test": [("test.2016.de", "test.2016.en")]},
+        ),
+    ],
+)
+def test_a_folder_by_the_names_in_it(tmp_path: Path, names: list[str], expected: dict[str, Any]) -> None:
+    assert found(touch(tmp_path / "x", *names)) == expected
+
+
+def test_one_file_and_two_aligned_ones(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "x", "a.tsv", "a.txt", "b.txt")
+    assert found(folder / "a.tsv") == {"train": [("a.tsv",)]}
+    assert found(folder / "a.txt", target_path=str(folder / "b.txt")) == {"train": [("a.txt", "b.txt")]}
+
+
+def test_pairs_to_score_need_no_other_split(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "x", "test.tsv")
+    config = CorpusConfig(path=str(folder))
+    assert [part.path.name for part in find_evaluation_parts(config, "test")] == ["test.tsv"]
+    with pytest.raises(InputError, match=r"the folder has no file of the validation split; looked for val\*, dev\*"):
+        find_evaluation_parts(config, "validation")
+
+
+def test_folders_without_what_is_needed(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "x", "test.jsonl")
+    expected = (
+        "corpus.path=x: the folder has no training file; looked for train* (also val*, dev*, test*) ending in .jsonl"
+    )
+    assert message_of(folder).startswith(expected)
+    assert ".csv, .tsv (each also with .gz), .parquet, or in both .de and .en (aligned text)" in message_of(folder)
+    touch(folder, "train.csv", "train.jsonl")
+    assert "split is there in several formats (train.csv, train.jsonl); leave one" in message_of(folder)
+    assert message_of(tmp_path / "nowhere").startswith("corpus.path=nowhere: there is no such file or folder")
+
+
+def test_a_side_that_is_missing(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "x", "text", SPLITS)
+    (folder / "test.en").unlink()
+    assert message_of(folder).startswith("corpus.path=x: test.de has no other side test.en; add it")
+    (folder / "test.de").rename(folder / "test.en")
+    assert message_of(folder).startswith("corpus.path=x: test.en has no other side test.de; add it")
+    file = folder / "train.de"
+    assert "name the other side's file in corpus.target_path" in message_of(file)
+    assert "corpus.target_path=nowhere: there is no such file" in message_of(file, target_path="nowhere")
+    assert "is a folder and corpus.target_path=y is set" in message_of(folder, target_path="y")
+
+
+def test_files_that_cannot_be_a_corpus(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "x", "train.xlsx")
+    expected = "corpus.path=train.xlsx: a file is one of .jsonl, .json (an object a line), .csv"
+    assert message_of(folder / "train.xlsx").startswith(expected)
+    (folder / "train.jsonl").write_text("")
+    assert message_of(folder) == "x/train.jsonl: the file is empty; put sentence pairs in or take it away"

@@ -1,0 +1,50 @@
+"""Pairs out of rows and of aligned lines."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import CorpusConfig
+from pipeline.corpus.pairs import PairColumns, read_aligned, read_table
+from pipeline.errors import InputError
+from pipeline.rows.files import RowFile
+
+COLUMNS = PairColumns.of(CorpusConfig(source_column="t.de", target_column="t.en"))
+
+
+def write(path: Path, content: str) -> RowFile:
+    path.write_text(content)
+    return RowFile.local(path)
+
+
+def test_the_two_columns_of_a_row(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", '{"t": {"en": "dog", "de": "Hund"}}\n{"t.de": "Katze", "t.en": "cat"}\n')
+    assert list(read_table(file, COLUMNS)) == [("Hund", "dog"), ("Katze", "cat")]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            '{"t": {"de": "x"}}',
+            "corpus.target_column=t.en: .*a.jsonl line 1 has no column t.en; its columns are t.de; did",
+        ),
+        ('{"t": {"de": null, "en": "y"}}', "corpus.source_column=t.de: .*a.jsonl line 1 holds null, not a text"),
+    ],
+)
+def test_a_side_that_is_missing_is_named_by_its_field(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(read_table(write(tmp_path / "a.jsonl", row), COLUMNS))
+
+
+def test_aligned_lines(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.de", "Hund\n\nKatze")
+    assert list(read_aligned(source, write(tmp_path / "a.en", "dog\n\ncat\n"))) == [
+        ("Hund", "dog"),
+        ("", ""),
+        ("Katze", "cat"),
+    ]
+    pairs = read_aligned(source, write(tmp_path / "b.en", "dog\n"))
+    assert next(pairs) == ("Hund", "dog")
+    with pytest.raises(InputError, match=r"a.de has 3 lines and .*b.en has 1; line-aligned text needs as many on both"):
+        list(pairs)

@@ -1,0 +1,57 @@
+"""Local files through `datasets`: what was written is read, in order, and nothing is left behind."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import CorpusConfig
+from pipeline.corpus.local_files import Part
+from pipeline.corpus.pairs import PairColumns
+from pipeline.corpus.sources import local_splits
+from pipeline.corpus.splits import clean_sentence
+from pipeline.store.store import Store
+from tests.corpus_files import SPLITS, Pair, jsonl, one_side, prepare, write_folder
+
+COLUMNS = PairColumns.of(CorpusConfig())
+sentences = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_nothing_is_left_beside_the_files_or_in_a_cache(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    for layout in ("csv", "parquet"):
+        folder = write_folder(tmp_path / layout, layout, SPLITS)
+        before = sorted(folder.iterdir())
+        prepare(store, folder)
+        assert sorted(folder.iterdir()) == before
+    assert not (tmp_path / "cache").exists()
+
+
+def test_two_text_files_and_shards(store: Store, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "text", "text", SPLITS)
+    two = prepare(store, folder / "train.de", target_path=str(folder / "train.en"))
+    one = prepare(store, write_folder(tmp_path / "jsonl", "jsonl", SPLITS) / "train.jsonl")
+    assert one.fingerprint == two.fingerprint
+    (folder / "train.2.de").write_text("eins\n")
+    (folder / "train.2.en").write_text("one\n")
+    assert list(prepare(store, folder).pairs("train")) == [("eins", "one"), *SPLITS["train"]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(pairs=st.lists(st.tuples(sentences, sentences), min_size=1, max_size=5))
+def test_reading_gives_back_what_was_written(pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "x.jsonl").write_bytes(jsonl(pairs))
+    assert list(local_splits({"train": (Part("jsonl", folder / "x.jsonl"),)}, COLUMNS)["train"]) == pairs
+    flat = [(clean_sentence(de), clean_sentence(en)) for de, en in pairs]
+    for side in (0, 1):
+        (folder / f"x.{side}").write_bytes(one_side(side)(flat))
+    assert list(local_splits({"train": (Part("text", folder / "x.0", folder / "x.1"),)}, COLUMNS)["train"]) == flat

@@ -1,0 +1,57 @@
+"""Texts by the names of their columns, nested ones too, and what is said where there is none."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.rows.columns import Column, Place, roots
+
+HERE = Place("a.jsonl", "line", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("de", {"de": "x"}),
+        ("de", {"en": "y", "de": "x", "de.de": "z"}),
+        ("a.de", {"a": {"de": "x"}}),
+        ("a.de", {"a.de": "x"}),
+        ("a.b.de", {"a": {"b": {"de": "x"}, "de": "y"}}),
+        ("a.b.de", {"a": {"b.de": "x"}}),
+    ],
+)
+def test_a_name_with_dots_is_a_field_in_a_field(name: str, row: dict[str, Any]) -> None:
+    assert Column("--column", name).text(row, HERE) == "x"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"DE": "x"}, "a.jsonl line 3 has no column de; its columns are DE; did you mean DE?"),
+        ({"t": {"de": "x"}}, "a.jsonl line 3 has no column de; its columns are t.de; did you mean t.de?"),
+        ({"en": "x", "fr": "y"}, "its columns are en, fr; set corpus.source_column to one of them"),
+        ({}, "a.jsonl line 3 has no column de; its columns are none; set"),
+        ({"de": None}, "a.jsonl line 3 holds null, not a text; correct the row or name another column"),
+        ({"de": 5}, r"a.jsonl line 3 holds 5 \(int\), not a text"),
+        ({"de": ["x" * 99]}, r"a.jsonl line 3 holds \['x{38} \(list\), not a text"),
+        ({"de": "\ud83d"}, "a.jsonl line 3 holds half of a surrogate pair, which is no character; correct the row"),
+        ({f"{n}\n{'x' * 99}": "" for n in range(50)}, "its columns are 0 x{38}, 1 x{38}, .*19 x{37}, and 30 more; set"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=rf"^corpus.source_column=de: [^\n]*{message}") as refused:
+        Column("corpus.source_column", "de").text(row, HERE)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_columns_of_a_table_that_hold_the_texts() -> None:
+    names, nested = ["id", "t", "x.y"], ["id", "t.de", "t.en", "x.y"]
+
+    def found(*wanted: str) -> list[str]:
+        return roots([Column("--column", name) for name in wanted], names, nested, "a.parquet")
+
+    assert found("t.de", "t.en") == ["t"]
+    assert found("x.y", "id") == ["x.y", "id"]
+    with pytest.raises(InputError, match=r"--column de: a.parquet has no column de; .*did you mean t.de\?"):
+        found("de")
