@@ -190,13 +190,6 @@ def our_containers() -> list[Container]:
     return [container for container in containers() if container.image.startswith("nmt")]
 
 
-def readme_blocks() -> list[str]:
-    """Return the indented blocks of infra/README.md: what it says to type."""
-    text = (INFRA / "README.md").read_text("utf8")
-    blocks = re.findall(r"(?:^    .*\n(?:[ \t]*\n(?=    ))?)+", text, flags=re.M)
-    return [re.sub(r"^    ", "", block, flags=re.M) for block in blocks]
-
-
 def environment_without(*names: str) -> dict[str, str]:
     """Return this process's environment without some variables."""
     return {key: value for key, value in os.environ.items() if key not in names}

@@ -1,29 +1,24 @@
-"""What compose.yaml, kubernetes/ and infra/README.md start: programs, options and variables that the libraries know."""
+"""What compose.yaml and kubernetes/ start: programs, options and variables that the libraries know."""
 
 import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import PurePosixPath
-from typing import Any
 
 import pytest
-import typer
 import yaml
 
-from flows.commands.app import app
 from infra.services import HEARTBEAT_SECONDS, NO_TELEMETRY
+from tests.commands import PARSERS
 from tests.infra.manifests import (
     EVERYWHERE,
     INFRA,
     ROOT,
     Container,
-    compose_file,
     containers,
     objects,
     our_containers,
-    readme_blocks,
-    shell_invocations,
 )
 
 OTHERS = {
@@ -34,7 +29,6 @@ OTHERS = {
     *("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"),
 }
 DRIVERS = [container for container in our_containers() if "infra.ray_node" in container.command]
-README_INVOCATIONS = [words for block in readme_blocks() for words in shell_invocations(block)]
 
 
 def each(chosen: Sequence[Container]) -> pytest.MarkDecorator:
@@ -69,67 +63,9 @@ def test_variables_are_texts(container: Container) -> None:
     assert all(isinstance(value, str) for value in container.plain.values())  # Not YAML's numbers and booleans.
 
 
-def parse_nmt(words: list[str]) -> None:
-    group: Any = typer.main.get_command(app)  # Typer has a click of its own.
-    group.commands[words[0]].make_context(words[0], words[1:])
-
-
-def parse_prefect(words: list[str]) -> None:
-    from prefect.cli._app import _app
-
-    options = {"--no-prompt"}  # Of `prefect` itself: the others are its commands'.
-    _app.parse_args([word for word in words if word not in options], exit_on_error=False, print_error=False)
-
-
-def parse_ray(words: list[str]) -> None:
-    from ray.scripts import scripts
-
-    scripts.cli.commands[words[0]].make_context(words[0], words[1:])
-
-
-def parse_mlflow(words: list[str]) -> None:
-    from mlflow.cli import cli
-
-    command: Any = cli
-    while hasattr(command, "commands"):
-        command, words = command.commands[words[0]], words[1:]
-    command.make_context("mlflow", words)
-
-
-PARSERS = {"nmt": parse_nmt, "prefect": parse_prefect, "ray": parse_ray, "mlflow": parse_mlflow}
-
-
 @each(our_containers())
 def test_commands_have_the_options_that_they_are_given(container: Container) -> None:
     for words in container.invocations():
-        PARSERS[words[0]](words[1:])
-
-
-def services_and_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the services that `docker compose` is told, and the command that it is to execute in one."""
-    plain: list[str] = []
-    following = iter(words)
-    for word in following:
-        if word in {"--profile", "--scale"}:
-            next(following)
-        elif not word.startswith("-") or (len(plain) > 2 and plain[0] == "exec"):
-            plain.append(word)
-    return (plain[1:2], plain[2:]) if plain[0] == "exec" else (plain[1:], [])
-
-
-@pytest.mark.parametrize("words", README_INVOCATIONS, ids=" ".join)
-def test_what_the_readme_says_to_type(words: list[str]) -> None:
-    if words[:2] == ["docker", "compose"]:
-        services, words = services_and_command(words[2:])
-        assert set(services) <= set(compose_file()["services"])
-    elif words[0] == "kubectl":
-        named = {f"{d['kind'].lower()}/{d['metadata']['name']}" for d in objects()} | {"service/nmt-head-svc"}
-        assert {word for word in words if re.match(r"(deployment|service|job)/", word)} <= named
-        words = words[words.index("--") + 1 :] if "--" in words else []
-    elif words[:2] == ["docker", "run"]:
-        volumes = {f"nmt_{volume}" for volume in compose_file()["volumes"]}
-        assert set(re.findall(r"\bnmt_\w+", " ".join(words))) <= volumes
-    if words and words[0] in PARSERS:
         PARSERS[words[0]](words[1:])
 
 

@@ -1,4 +1,4 @@
-"""infra/README.md: what it says to type makes every secret, and it leaves out no variable and no image."""
+"""infra/README.md: its command makes every secret, and it leaves out no variable, image or file."""
 
 import re
 import shutil
@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.manifests import INFRA, VARIABLE, compose_secrets, containers, objects, readme_blocks
+from tests.infra.manifests import INFRA, VARIABLE, compose_secrets, containers, objects
+from tests.readmes import SHELL, Readme
 
-TEXT = (INFRA / "README.md").read_text("utf8")
+README = Readme("infra/README.md")
+TEXT = README.text
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the secrets")
 def test_its_command_makes_every_secret_anew_and_for_one_user_alone(tmp_path: Path) -> None:
-    (block,) = [block for block in readme_blocks() if "openssl" in block]
+    (block,) = [block for block in README.codes(SHELL) if "openssl" in block]
     files = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
