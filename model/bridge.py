@@ -1,4 +1,4 @@
-"""The encoder's last states to the decoder's first, layer by layer.
+"""From the encoder's last states to the decoder's first, layer by layer.
 
 Shapes: B sentences, D units of one encoder direction, A annotation units, H decoder units.
 """
@@ -12,13 +12,13 @@ from .config import BridgeKind, ModelConfig
 from .recurrent import RECURRENCES, CellState
 
 LastStates = tuple[tuple[CellState, ...], ...]
-"""Of every encoder layer and direction."""
+"""The last state of every encoder layer and direction."""
 
 
 class ProjectionBridge(nn.Module):
-    """tanh(W [h of all directions] + b) (after Bahdanau et al. 2015, appendix A.2.2: there of the backward one alone).
+    """tanh(W [h of all directions] + b) (after Bahdanau et al. 2015, A.2.2, who take the backward one alone).
 
-    An LSTM's cell gets a projection of the same hidden states, linear since a cell is not bounded.
+    An LSTM's cell is another projection of the same hidden states, without tanh, since a cell is not bounded.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -45,25 +45,25 @@ COMBINATIONS: dict[BridgeKind, Callable[[list[Tensor]], Tensor]] = {
     "mean": lambda parts: torch.stack(parts).mean(0),
     "max": lambda parts: torch.stack(parts).amax(0),
 }
-"""Make (B, H) of the (B, D) of all directions."""
+"""Functions from the states (B, D) of all directions to the decoder's (B, H)."""
 
 
 class CombiningBridge(nn.Module):
-    """Both directions' states as one, without weights: side by side, their mean, or their maximum by unit."""
+    """Combines both directions' states without weights: side by side, by their mean, or by each unit's maximum."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self._combine = COMBINATIONS[config.bridge]
 
     def forward(self, last: LastStates) -> tuple[CellState, ...]:
-        """Return the first state of every decoder layer; a cell is made of cells."""
+        """Return the first state of every decoder layer; an LSTM's cell combines the cells."""
         return tuple(
             tuple(self._combine(list(parts)) for parts in zip(*directions, strict=True)) for directions in last
         )
 
 
 class ZeroBridge(nn.Module):
-    """Zeros: all that the decoder learns of the source comes through its inputs."""
+    """Zeros: the decoder learns about the source only through its inputs."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -1,11 +1,12 @@
-"""Decoders: from the words so far to the readouts that predict the next ones.
+"""Decoders: from the tokens so far to the readouts that predict the next ones.
 
-All have one interface: `remember` what the encoder made, `start`, and a call over any number of target positions, which
-are all of a sentence under teacher forcing and one in search. `read_out` is that call for training, where the readouts
-are all that is wanted, and is faster where unroll.py covers the decoder.
+All have one interface: `remember` what the encoder made, `start`, and a call over any number of target positions: all
+of a sentence under teacher forcing, one in search. `read_out` is that call for training, which needs the readouts alone
+and is faster where unroll.py computes the decoder.
 
-Shapes: B sentences, T target positions, E embedding units, H decoder units, A annotation units, S source positions,
-R units of a readout.
+Shapes: B sentences, N hypotheses (in training, the reference of each sentence: N = B), T target positions, S source
+positions, E embedding units, H decoder units, A annotation units, K units of a key, R units of a readout, G units of all
+gates.
 """
 
 from dataclasses import dataclass
@@ -27,72 +28,72 @@ class DecoderState:
     """What one step hands to the next."""
 
     layers: tuple[CellState, ...]
-    fed_BH: Tensor
-    """The attentional vector of the step before, zeros at the start; (B, 0) without input feeding."""
-    coverage_BS: Tensor
-    """The attention that every position has had; (B, 0) without coverage."""
+    fed_NH: Tensor
+    """The attentional vector of the step before, zeros at the start; (N, 0) without input feeding."""
+    coverage_NS: Tensor
+    """The attention that every source position has received; (N, 0) without coverage."""
 
     def select(self, rows: Tensor) -> "DecoderState":
-        """Return the state of the sentences (or hypotheses) `rows`, int64 (B',), in that order."""
+        """Return the state of the hypotheses `rows`, int64 (N',), in that order."""
         layers = tuple(tuple(part.index_select(0, rows) for part in layer) for layer in self.layers)
-        return DecoderState(layers, self.fed_BH.index_select(0, rows), self.coverage_BS.index_select(0, rows))
+        return DecoderState(layers, self.fed_NH.index_select(0, rows), self.coverage_NS.index_select(0, rows))
 
 
 Decoded = tuple[DecoderState, Tensor, Tensor]
-"""The state after the last position, the readouts (B, T, R), the attention weights (B, T, S)."""
+"""The state after the last position, the readouts (N, T, R), the attention weights (N, T, S)."""
 
 
 class Decoder(nn.Module):
     """What all decoders have in common."""
 
-    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
-        """Return the readouts (B, T, R) of T words, and nothing else: all that training wants."""
-        readouts_BTR: Tensor = self(embedded_BTE, state, memory)[1]
-        return readouts_BTR
+    def read_out(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
+        """Return the readouts (N, T, R) of T tokens and nothing else, for training."""
+        readouts_NTR: Tensor = self(embedded_NTE, state, memory)[1]
+        return readouts_NTR
 
 
 class FixedContextDecoder(Decoder):
-    """No attention: all that is known of the source is in the first state (Sutskever et al. 2014, section 2).
+    """No attention: the first state holds all that is known of the source (Sutskever et al. 2014, section 2).
 
     h_t = LSTM(y_{t-1}, h_{t-1}), which is the readout.
     """
 
     def __init__(self, config: ModelConfig, inputs: int | None = None) -> None:
-        """Make the layers, which read `inputs` units, by default a word's embedding."""
+        """Make the layers, which read `inputs` units, by default those of an embedding."""
         super().__init__()
         self.layers = LayerStack(config.cell, inputs or config.embedding_size, config.decoder_size, config.layers)
 
     def remember(self, encoding: Encoding, lengths_B: Tensor, layer_masks: tuple[Tensor, ...]) -> SourceMemory:
-        """Keep the fixed context vector; there is no position to attend to."""
+        """Keep the fixed context vector, and no position to attend to."""
         nothing_B0A = encoding.annotations_BSA[:, :0]
         return SourceMemory(nothing_B0A, nothing_B0A, nothing_B0A[:, :, 0], lengths_B, encoding.summary, layer_masks)
 
     def start(self, layers: tuple[CellState, ...], memory: SourceMemory) -> DecoderState:
-        """Return the state before the first target word."""
+        """Return the state before the first target token."""
         return DecoderState(layers, layers[0][0][:, :0], memory.padding_bias_BS)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
-        """Read the embeddings of T words."""
-        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.layer_masks)
-        return DecoderState(layers, state.fed_BH, state.coverage_BS), hidden_BTH, hidden_BTH[:, :, :0]
+    def forward(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
+        """Read the embeddings of T tokens."""
+        hidden_NTH, layers = self.layers(embedded_NTE, state.layers, memory.layer_masks)
+        return DecoderState(layers, state.fed_NH, state.coverage_NS), hidden_NTH, hidden_NTH[:, :, :0]
 
 
 class PeekyDecoder(FixedContextDecoder):
     """The fixed context vector c at every step, for the layers and for the output (after Cho et al. 2014, section 2.2).
 
-    h_t = LSTM([y_{t-1}; c], h_{t-1}); the readout is [h_t; c]. Cho's output layer sees the word y_{t-1} too.
+    h_t = LSTM([y_{t-1}; c], h_{t-1}); the readout is [h_t; c]. Cho's output layer also sees y_{t-1}.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.embedding_size + config.annotation_size)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
-        """Read the embeddings of T words."""
-        copies = embedded_BTE.shape[0] // memory.summary_BA.shape[0]  # Of each sentence, in a beam.
+    def forward(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
+        """Read the embeddings of T tokens."""
+        copies = embedded_NTE.shape[0] // memory.summary_BA.shape[0]  # The hypotheses of a beam.
         summary_BA = memory.summary_BA if copies == 1 else memory.summary_BA.repeat_interleave(copies, dim=0)
-        context_BTA = summary_BA.unsqueeze(1).expand(-1, embedded_BTE.shape[1], -1)
-        state, hidden_BTH, weights_BT0 = super().forward(torch.cat([embedded_BTE, context_BTA], -1), state, memory)
-        return state, torch.cat([hidden_BTH, context_BTA], dim=-1), weights_BT0
+        context_NTA = summary_BA.unsqueeze(1).expand(-1, embedded_NTE.shape[1], -1)
+        state, hidden_NTH, weights_NT0 = super().forward(torch.cat([embedded_NTE, context_NTA], -1), state, memory)
+        return state, torch.cat([hidden_NTH, context_NTA], dim=-1), weights_NT0
 
 
 class AttentiveDecoder(Decoder):
@@ -104,16 +105,16 @@ class AttentiveDecoder(Decoder):
         self.attention = make_attention(config)
 
     def remember(self, encoding: Encoding, lengths_B: Tensor, layer_masks: tuple[Tensor, ...]) -> SourceMemory:
-        """Compute what attention needs once a sentence."""
+        """Compute what attention needs once per sentence."""
         return self.attention.memory(encoding, lengths_B, layer_masks)
 
     def start(self, layers: tuple[CellState, ...], memory: SourceMemory) -> DecoderState:
-        """Return the state before the first target word."""
+        """Return the state before the first target token."""
         return DecoderState(layers, layers[0][0][:, :0], self.attention.nothing_covered(memory))
 
 
 class LuongDecoder(AttentiveDecoder):
-    """The new state attends (Luong et al. 2015, section 3). No state depends on attention: one call runs them all.
+    """The new state attends (Luong et al. 2015, section 3). No state depends on attention, so one call runs them all.
 
     h_t = LSTM(y_{t-1}, h_{t-1});  c_t = attention(h_t);  readout = tanh(W [c_t; h_t])
     """
@@ -126,16 +127,16 @@ class LuongDecoder(AttentiveDecoder):
     def _make_layers(config: ModelConfig) -> LayerStack | CellStack:
         return LayerStack(config.cell, config.embedding_size, config.decoder_size, config.layers)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
-        """Read the embeddings of T words."""
-        hidden_BTH, layers = self.layers(embedded_BTE, state.layers, memory.layer_masks)
-        readouts_BTH, weights_BTS, coverage_BS = self._attend(hidden_BTH, memory, state.coverage_BS)
-        return DecoderState(layers, state.fed_BH, coverage_BS), readouts_BTH, weights_BTS
+    def forward(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
+        """Read the embeddings of T tokens."""
+        hidden_NTH, layers = self.layers(embedded_NTE, state.layers, memory.layer_masks)
+        readouts_NTH, weights_NTS, coverage_NS = self._attend(hidden_NTH, memory, state.coverage_NS)
+        return DecoderState(layers, state.fed_NH, coverage_NS), readouts_NTH, weights_NTS
 
-    def _attend(self, hidden_BTH: Tensor, memory: SourceMemory, coverage_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the attentional vectors (B, T, H), the weights (B, T, S) and the coverage after them."""
-        context_BTA, weights_BTS, coverage_BS = self.attention(hidden_BTH, memory, coverage_BS)
-        return torch.tanh(self.combine(torch.cat([context_BTA, hidden_BTH], dim=-1))), weights_BTS, coverage_BS
+    def _attend(self, hidden_NTH: Tensor, memory: SourceMemory, coverage_NS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the attentional vectors (N, T, H), the weights (N, T, S) and the coverage after them."""
+        context_NTA, weights_NTS, coverage_NS = self.attention(hidden_NTH, memory, coverage_NS)
+        return torch.tanh(self.combine(torch.cat([context_NTA, hidden_NTH], dim=-1))), weights_NTS, coverage_NS
 
 
 class InputFeedingDecoder(LuongDecoder):
@@ -158,25 +159,25 @@ class InputFeedingDecoder(LuongDecoder):
         return CellStack(config.cell, config.embedding_size, config.decoder_size, config.decoder_size, config.layers)
 
     def start(self, layers: tuple[CellState, ...], memory: SourceMemory) -> DecoderState:
-        """Return the state before the first target word, with nothing to feed."""
+        """Return the state before the first target token, with zeros to feed."""
         return DecoderState(layers, torch.zeros_like(layers[0][0]), self.attention.nothing_covered(memory))
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
-        """Read the embeddings of T words, one after the other."""
+    def forward(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
+        """Read the embeddings of T tokens, one after the other."""
         readouts, weights = [], []
-        layers, fed_BH, coverage_BS = state.layers, state.fed_BH, state.coverage_BS
-        for gates_BG in self.layers.gates(embedded_BTE):
-            layers = self.layers(gates_BG, fed_BH, layers, memory.layer_masks)
-            fed_B1H, weights_B1S, coverage_BS = self._attend(layers[-1][0].unsqueeze(1), memory, coverage_BS)
-            fed_BH = fed_B1H.squeeze(1)
-            readouts.append(fed_B1H)
-            weights.append(weights_B1S)
-        return DecoderState(layers, fed_BH, coverage_BS), torch.cat(readouts, dim=1), torch.cat(weights, dim=1)
+        layers, fed_NH, coverage_NS = state.layers, state.fed_NH, state.coverage_NS
+        for gates_NG in self.layers.gates(embedded_NTE):
+            layers = self.layers(gates_NG, fed_NH, layers, memory.layer_masks)
+            fed_N1H, weights_N1S, coverage_NS = self._attend(layers[-1][0].unsqueeze(1), memory, coverage_NS)
+            fed_NH = fed_N1H.squeeze(1)
+            readouts.append(fed_N1H)
+            weights.append(weights_N1S)
+        return DecoderState(layers, fed_NH, coverage_NS), torch.cat(readouts, dim=1), torch.cat(weights, dim=1)
 
-    def read_out(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
-        """Return the readouts (B, T, H): by unroll.py where it covers the options, else by the loop above."""
+    def read_out(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
+        """Return the readouts (N, T, H), by unroll.py where it computes this decoder, else by the loop above."""
         if not self.unrolls:
-            return super().read_out(embedded_BTE, state, memory)
+            return super().read_out(embedded_NTE, state, memory)
         score = self.attention.score
         assert isinstance(score, ProductScore)
         from_word = self.layers.from_embedding
@@ -185,29 +186,29 @@ class InputFeedingDecoder(LuongDecoder):
         biases = (from_word.bias, *self.layers.biases)
         starts = [LayerStart(*parts) for parts in zip(state.layers, weights, biases, masks, strict=True)]
         source = AttendedSource(memory.keys_BSK, memory.annotations_BSA, memory.padding_bias_BS, score.scale)
-        embedded_TBE = embedded_BTE.transpose(0, 1).contiguous()
-        return unroll(embedded_TBE, from_word.weight, starts, source, state.fed_BH, self.combine.weight)
+        embedded_TBE = embedded_NTE.transpose(0, 1).contiguous()
+        return unroll(embedded_TBE, from_word.weight, starts, source, state.fed_NH, self.combine.weight)
 
     def _is_what_unroll_computes(self) -> bool:
-        """By the very types of the parts: a subclass that computes something else would be trained as its base."""
+        """Compare the types of all parts: a subclass that computes something else must not be trained as its base."""
         score = self.attention.score
         expected = {self: InputFeedingDecoder, self.attention: Attention, self.attention.weigh: Softmax}
         expected |= dict.fromkeys(self.layers.cells, LstmCell)
         return (
             is_product(type(score))
-            and isinstance(getattr(score, "scale", None), float)  # Not a weight: it would get no gradient.
+            and isinstance(getattr(score, "scale", None), float)  # A weight would get no gradient.
             and all(type(part) is kind for part, kind in expected.items())
         )
 
 
 def plain_loop_because(config: ModelConfig) -> str | None:
-    """Return the option that unroll.py does not cover, so that training takes a decoder step by step; None without."""
+    """Return the option for which training runs the decoder step by step by the plain loop; None where it does not."""
     if config.decoder != "luong":
         return f"decoder={config.decoder}"
     if config.coverage:
         return "coverage=true"
     if not config.input_feeding:
-        return None  # There is no loop: one call runs all steps.
+        return None  # One call runs all steps, without a loop.
     if config.cell != "lstm":
         return f"cell={config.cell}"
     if config.local_window is not None:
@@ -221,8 +222,8 @@ class BahdanauDecoder(AttentiveDecoder):
     c_t = attention(s_{t-1});  s_t = GRU([y_{t-1}; c_t], s_{t-1});
     readout = maxout(U s_t + V y_{t-1} + C c_t), each unit the larger of two.
 
-    The readout takes the new state, as the paper's eq. 4 and its successors do; its appendix prints the old one. The
-    cell is the one of recurrent.py. Of several layers the top one attends and the first one reads the context.
+    The readout takes the new state, as the paper's eq. 4 and later systems do; its appendix prints the old one. The
+    cell is that of recurrent.py. Of several layers, the top one attends and the first one reads the context.
     """
 
     layers: CellStack
@@ -234,24 +235,24 @@ class BahdanauDecoder(AttentiveDecoder):
         self.from_word = nn.Linear(config.embedding_size, 2 * size, bias=False)
         self.from_context = nn.Linear(annotation_size, 2 * size, bias=False)
 
-    def forward(self, embedded_BTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
-        """Read the embeddings of T words, one after the other."""
+    def forward(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Decoded:
+        """Read the embeddings of T tokens, one after the other."""
         hidden, contexts, weights = [], [], []
-        layers, coverage_BS = state.layers, state.coverage_BS
-        for gates_BG in self.layers.gates(embedded_BTE):
-            query_B1H = layers[-1][0].unsqueeze(1)
-            context_B1A, weights_B1S, coverage_BS = self.attention(query_B1H, memory, coverage_BS)
-            layers = self.layers(gates_BG, context_B1A.squeeze(1), layers, memory.layer_masks)
+        layers, coverage_NS = state.layers, state.coverage_NS
+        for gates_NG in self.layers.gates(embedded_NTE):
+            query_N1H = layers[-1][0].unsqueeze(1)
+            context_N1A, weights_N1S, coverage_NS = self.attention(query_N1H, memory, coverage_NS)
+            layers = self.layers(gates_NG, context_N1A.squeeze(1), layers, memory.layer_masks)
             hidden.append(layers[-1][0])
-            contexts.append(context_B1A)
-            weights.append(weights_B1S)
-        readouts_BTH = self._read_out(torch.stack(hidden, dim=1), embedded_BTE, torch.cat(contexts, dim=1))
-        return DecoderState(layers, state.fed_BH, coverage_BS), readouts_BTH, torch.cat(weights, dim=1)
+            contexts.append(context_N1A)
+            weights.append(weights_N1S)
+        readouts_NTH = self._read_out(torch.stack(hidden, dim=1), embedded_NTE, torch.cat(contexts, dim=1))
+        return DecoderState(layers, state.fed_NH, coverage_NS), readouts_NTH, torch.cat(weights, dim=1)
 
-    def _read_out(self, hidden_BTH: Tensor, embedded_BTE: Tensor, context_BTA: Tensor) -> Tensor:
-        pairs_BT2H = self.from_state(hidden_BTH) + self.from_word(embedded_BTE) + self.from_context(context_BTA)
-        readouts_BTH: Tensor = pairs_BT2H.unflatten(-1, (-1, 2)).amax(dim=-1)
-        return readouts_BTH
+    def _read_out(self, hidden_NTH: Tensor, embedded_NTE: Tensor, context_NTA: Tensor) -> Tensor:
+        pairs_NT2H = self.from_state(hidden_NTH) + self.from_word(embedded_NTE) + self.from_context(context_NTA)
+        readouts_NTH: Tensor = pairs_NT2H.unflatten(-1, (-1, 2)).amax(dim=-1)
+        return readouts_NTH
 
 
 def make_decoder(config: ModelConfig) -> FixedContextDecoder | AttentiveDecoder:

@@ -1,9 +1,9 @@
-"""Rows of an embedding table, and the table for the output layer that shares it, with one gradient for all of them.
+"""Rows of an embedding table, and the table for the output layer that shares it, with one gradient for all uses.
 
-Autograd makes a gradient as large as the table of every use of it, zeros but for the rows that were read, and adds them
-up: on CPU as long a time as the optimizer's.
+For every use autograd would make a gradient as large as the table, zero but for the rows that were read, and add them
+up: on a CPU that takes about as long as the optimizer.
 
-Shapes: V pieces, E embedding units, R indices of any shape.
+Shapes: V vocabulary, E embedding units.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def look_up(table_VE: Tensor, *indices: Tensor) -> tuple[Tensor, ...]:
-    """Return the table, for what shares it, and the rows (*R, E) at each of `indices`, int64 (*R)."""
+    """Return the table, for the layer that shares it, and the rows (..., E) at each of `indices`, int64 (...)."""
     found: tuple[Tensor, ...] = _LookUp.apply(table_VE, *indices)  # type: ignore[no-untyped-call]
     return found
 
@@ -32,6 +32,6 @@ class _LookUp(torch.autograd.Function):
         for index, d_row in zip(ctx.saved_tensors, d_rows, strict=True):
             if d_row is not None:
                 d_table_VE = d_row.new_zeros(ctx.shape) if d_table_VE is None else d_table_VE
-                # In place, into what the output layer made: nothing else has it.
+                # In place, into the output layer's gradient: nothing else holds it.
                 d_table_VE.index_add_(0, index.flatten(), d_row.flatten(0, -2))
         return d_table_VE, *(None for _ in d_rows)

@@ -1,4 +1,4 @@
-"""Teacher forcing: how often the decoder is fed the reference, and how often its own words.
+"""Teacher forcing: how often the decoder is fed the reference, and how often its own tokens.
 
 Shapes: B sentences of this share, T target positions.
 """
@@ -12,27 +12,27 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TeacherForcing:
-    """Draws which words of one training step are fed from the reference (Bengio et al. 2015, "Scheduled Sampling").
+    """Draws which tokens of a training step are fed from the reference (Bengio et al. 2015, "Scheduled Sampling").
 
-    Drawn for all sentences of the global batch, like dropout, so that the number of workers changes nothing.
+    Like dropout, it draws for all sentences of the global batch, so that the number of workers changes nothing.
     """
 
     ratio: float
-    """Share of the reference's words, in [0, 1]."""
+    """Probability of feeding the reference, in [0, 1]."""
     per: Literal["step", "sentence"]
-    """Whether each word is drawn anew, or a sentence is forced as a whole or not at all."""
+    """Whether to draw for each token, or once for a whole sentence."""
     seed: int
-    """Unique to the training step."""
+    """A different one for every training step."""
     rows: Tensor
     """int64 (B,): places of this share's sentences in the global batch."""
     global_size: int
 
     def draw(self, length: int) -> Tensor:
-        """Return bool (B, T): whether the word at a position is fed from the reference."""
+        """Return bool (B, T): whether the token at a position is fed from the reference."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.per == "sentence":
             return self._draw_once(generator).unsqueeze(1).expand(-1, length)
-        # Position by position: the draws do not depend on how long this share's sentences are.
+        # One position at a time: the draws do not depend on how long this share's sentences are.
         return torch.stack([self._draw_once(generator) for _ in range(length)], dim=1)
 
     def _draw_once(self, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """Summed cross-entropy over tokens; divide by the tokens of *all* workers.
 
-Shapes: B sentences, T target positions, P all of these, N that are not padding, C of them at a time; H units, V target
-vocabulary.
+Shapes: B sentences, T target positions, P all of these, M that are not padding, C of them at a time; R units of a
+readout, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .rounding import ROUNDING
 
-# Words whose logits stand at once: enough for products at full speed, and of no account beside the weights.
+# Tokens whose logits are in memory at once: enough for products at full speed, and little beside the weights.
 CHUNK_TOKENS = 512
 
 
@@ -22,74 +22,74 @@ class Loss:
     """Sums, not means: sums of shares of any size can be added."""
 
     smoothed: Tensor
-    """What training minimises, in nats, with its gradient."""
+    """What training minimises, in nats, with a gradient."""
     nll: Tensor
-    """The negative log-likelihood in nats, which perplexity is made of; a constant."""
+    """The negative log-likelihood in nats, for perplexity; without a gradient."""
     tokens: int
-    """Target tokens that both sum over, `end` counted, padding not."""
+    """Target tokens that both sum over, with `end` and without padding."""
 
 
 def summed_cross_entropy(
-    attentional_BTH: Tensor,
-    projection_VH: Tensor,
+    readouts_BTR: Tensor,
+    projection_VR: Tensor,
     bias_V: Tensor,
     target_BT: Tensor,
     padding_index: int,
     label_smoothing: float = 0.0,
 ) -> Loss:
-    """Return the loss of the tokens of a batch; padding takes no part, and the logits never stand all at once.
+    """Return the loss of a batch's tokens without padding; its logits are never in memory all at once.
 
-    `label_smoothing` spreads that share e of each word's mass evenly over the vocabulary (Szegedy et al. 2016,
+    `label_smoothing` spreads that share e of each token's mass evenly over the vocabulary (Szegedy et al. 2016,
     "Rethinking the Inception Architecture for Computer Vision", section 7).
     """
-    words_N = (target_BT != padding_index).flatten().nonzero().squeeze(1)
-    target_N = target_BT.flatten()[words_N]
+    positions_M = (target_BT != padding_index).flatten().nonzero().squeeze(1)
+    target_M = target_BT.flatten()[positions_M]
     smoothed, nll = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        attentional_BTH.flatten(0, 1), projection_VH, bias_V, words_N, target_N, label_smoothing
+        readouts_BTR.flatten(0, 1), projection_VR, bias_V, positions_M, target_M, label_smoothing
     )
-    return Loss(smoothed, nll, target_N.numel())
+    return Loss(smoothed, nll, target_M.numel())
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """The projection, its softmax and the loss, with their gradients, for some tokens after the others.
+    """The projection, its softmax and the loss, with their gradients, one chunk of tokens after the other.
 
-    With z = W h + b the logits of a word y, and e the label smoothing, loss and gradient are
+    With z = W h + b the logits of a token y, and e the label smoothing, loss and gradient are
 
         nll = log sum exp z - z_y;  smoothed = nll + e (z_y - mean z)
-        D z = softmax(z) - (1 - e) onehot(y) - e / V
-        D h = W' D z;  D W = sum D z h';  D b = sum D z
+        dz = softmax(z) - (1 - e) onehot(y) - e / V
+        dh = W' dz;  dW = sum dz h';  db = sum dz
 
-    What is the same for all tokens, e / V, stays out of the products: it takes the mean row of W from D h, and the sum
-    of all h from each row of D W. A loss is one number, so that its gradients can be formed in the forward pass, where
-    the logits are; the backward pass multiplies them by the number's own. (F.linear_cross_entropy does so too, without
-    label smoothing, and takes a tenth longer.)
+    with dx for the derivative of the loss by x. The term e / V is the same for all tokens and stays out of the
+    products: it takes the mean row of W from dh, and the sum of all h from each row of dW. The loss is one number, so
+    its gradients can be computed in the forward pass, where the logits are; the backward pass multiplies them by the
+    gradient of that number. (F.linear_cross_entropy does the same without label smoothing.)
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        states_PH: Tensor,
-        projection_VH: Tensor,
+        states_PR: Tensor,
+        projection_VR: Tensor,
         bias_V: Tensor,
-        words_N: Tensor,
-        target_N: Tensor,
+        positions_M: Tensor,
+        target_M: Tensor,
         smoothing: float,
     ) -> tuple[Tensor, Tensor]:
-        # Rows beyond the tokens are zeros, and so are their gradients.
-        rows = ROUNDING.rows(len(words_N))
-        states_NH = F.pad(states_PH.index_select(0, words_N), (0, 0, 0, rows - len(words_N)))
-        target_N = F.pad(target_N, (0, rows - len(words_N)))
-        sums = _Sums(states_NH, len(words_N), projection_VH, bias_V, with_gradients=any(ctx.needs_input_grad))
-        # Of a size that is always the same, so that it is memory that has been used before.
-        logits_CV = states_NH.new_empty(CHUNK_TOKENS, len(bias_V))
-        for first in range(0, len(target_N), CHUNK_TOKENS):
+        # Rows beyond the tokens are zero, and so are their gradients.
+        rows = ROUNDING.rows(len(positions_M))
+        states_MR = F.pad(states_PR.index_select(0, positions_M), (0, 0, 0, rows - len(positions_M)))
+        target_M = F.pad(target_M, (0, rows - len(positions_M)))
+        sums = _Sums(states_MR, len(positions_M), projection_VR, bias_V, with_gradients=any(ctx.needs_input_grad))
+        # Always of the same size, so that the allocator returns memory that was used before.
+        logits_CV = states_MR.new_empty(CHUNK_TOKENS, len(bias_V))
+        for first in range(0, len(target_M), CHUNK_TOKENS):
             chunk = slice(first, first + CHUNK_TOKENS)
             with ROUNDING:
-                sums.add(logits_CV, chunk, target_N[chunk], smoothing)
+                sums.add(logits_CV, chunk, target_M[chunk], smoothing)
         smoothed = sums.smooth(smoothing) if smoothing else sums.nll.clone()
         if sums.with_gradients:
-            ctx.gradients = sums.d_states_NH[: len(words_N)], sums.d_projection_VH, sums.d_bias_V
-            ctx.shape, ctx.words_N = states_PH.shape, words_N
+            ctx.gradients = sums.d_states_MR[: len(positions_M)], sums.d_projection_VR, sums.d_bias_V
+            ctx.shape, ctx.positions_M = states_PR.shape, positions_M
         ctx.mark_non_differentiable(sums.nll)
         return smoothed, sums.nll
 
@@ -97,67 +97,67 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_smoothed: Tensor, _d_nll: Tensor) -> tuple[Tensor | None, ...]:
         if not ctx.gradients:
-            raise RuntimeError("the loss can be gone back over once: its gradients have been given away")
+            raise RuntimeError("backward() can run only once: it gives away the gradients of the forward pass")
         gradients, ctx.gradients = ctx.gradients, ()
-        # In place, and on CPU not at all where it would change nothing: they are as large as the weights.
+        # In place, and on a CPU only where it changes something: they are as large as the weights.
         if d_smoothed.is_cuda or d_smoothed != 1:
             for gradient in gradients:
                 gradient *= d_smoothed
-        d_states_NH, d_projection_VH, d_bias_V = gradients
-        d_states_PH = d_states_NH.new_zeros(ctx.shape).index_copy_(0, ctx.words_N, d_states_NH)
-        return d_states_PH, d_projection_VH, d_bias_V, None, None, None
+        d_states_MR, d_projection_VR, d_bias_V = gradients
+        d_states_PR = d_states_MR.new_zeros(ctx.shape).index_copy_(0, ctx.positions_M, d_states_MR)
+        return d_states_PR, d_projection_VR, d_bias_V, None, None, None
 
 
 class _Sums:
-    """Of the tokens so far: the likelihood, the logits of the tokens themselves, and the gradients."""
+    """Sums over the tokens so far: the likelihood, the reference tokens' logits, and the gradients."""
 
     def __init__(
-        self, states_NH: Tensor, tokens: int, projection_VH: Tensor, bias_V: Tensor, *, with_gradients: bool
+        self, states_MR: Tensor, tokens: int, projection_VR: Tensor, bias_V: Tensor, *, with_gradients: bool
     ) -> None:
-        """Take all states, of which the first `tokens` are of tokens."""
+        """Take the states, of which all after the first `tokens` are zero rows."""
         self.tokens = tokens
-        self.states_NH, self.projection_VH, self.bias_V = states_NH, projection_VH, bias_V
+        self.states_MR, self.projection_VR, self.bias_V = states_MR, projection_VR, bias_V
         self.with_gradients = with_gradients
-        self.nll, self.own = states_NH.new_zeros(()), states_NH.new_zeros(())
+        self.nll, self.own = states_MR.new_zeros(()), states_MR.new_zeros(())
         if with_gradients:
-            # The first tokens overwrite what is here, where there are any.
-            make = torch.empty_like if len(states_NH) else torch.zeros_like
-            self.d_states_NH, self.d_projection_VH = make(states_NH), make(projection_VH)
+            # The first chunk overwrites these, if there is one.
+            make = torch.empty_like if len(states_MR) else torch.zeros_like
+            self.d_states_MR, self.d_projection_VR = make(states_MR), make(projection_VR)
             self.d_bias_V = torch.zeros_like(bias_V)
 
     def add(self, logits_CV: Tensor, rows: slice, target_C: Tensor, smoothing: float) -> None:
-        """Add the tokens `rows`."""
-        states_CH, target_C1 = self.states_NH[rows], target_C.unsqueeze(1)
+        """Add a chunk: the tokens `rows`."""
+        states_CR, target_C1 = self.states_MR[rows], target_C.unsqueeze(1)
         values_CV = logits_CV[: len(target_C)]
-        torch.addmm(self.bias_V, states_CH, self.projection_VH.T, out=values_CV)
+        torch.addmm(self.bias_V, states_CR, self.projection_VR.T, out=values_CV)
         own_C1 = values_CV.gather(1, target_C1)
         torch.softmax(values_CV, dim=1, out=values_CV)
         tokens = max(0, self.tokens - rows.start)
         values_CV[tokens:] = 0.0
-        states_CH, target_C1, own_C1 = states_CH[:tokens], target_C1[:tokens], own_C1[:tokens]
-        self.nll -= self._log_probability(values_CV, states_CH, target_C1, own_C1).sum()
+        states_CR, target_C1, own_C1 = states_CR[:tokens], target_C1[:tokens], own_C1[:tokens]
+        self.nll -= self._log_probability(values_CV, states_CR, target_C1, own_C1).sum()
         self.own += own_C1.sum()
         if self.with_gradients:
             values_CV[:tokens].scatter_add_(1, target_C1, torch.full_like(own_C1, smoothing - 1))
-            torch.mm(values_CV, self.projection_VH, out=self.d_states_NH[rows])
-            states_CH, before = self.states_NH[rows], int(rows.start > 0)
-            torch.addmm(self.d_projection_VH, values_CV.T, states_CH, beta=before, out=self.d_projection_VH)
+            torch.mm(values_CV, self.projection_VR, out=self.d_states_MR[rows])
+            states_CR, before = self.states_MR[rows], int(rows.start > 0)
+            torch.addmm(self.d_projection_VR, values_CV.T, states_CR, beta=before, out=self.d_projection_VR)
             self.d_bias_V.addmv_(values_CV.T, values_CV.new_ones(len(values_CV)))
 
-    def _log_probability(self, values_CV: Tensor, states_CH: Tensor, target_C1: Tensor, own_C1: Tensor) -> Tensor:
+    def _log_probability(self, values_CV: Tensor, states_CR: Tensor, target_C1: Tensor, own_C1: Tensor) -> Tensor:
         logp_C1 = values_CV.gather(1, target_C1).log()
         rounded_C = (logp_C1 == -torch.inf).squeeze(1)
-        if rounded_C.any():  # Of a probability that was rounded to 0 the logarithm is still a number.
-            logits_V = F.linear(states_CH[rounded_C], self.projection_VH, self.bias_V)
+        if rounded_C.any():  # The logarithm of a probability that was rounded to 0 is still finite.
+            logits_V = F.linear(states_CR[rounded_C], self.projection_VR, self.bias_V)
             logp_C1[rounded_C] = own_C1[rounded_C] - logits_V.logsumexp(1, keepdim=True)
         return logp_C1
 
     def smooth(self, smoothing: float) -> Tensor:
-        """Return the smoothed loss; take its share of the vocabulary, the same for all tokens, from the gradients."""
-        mean_H, sum_H, tokens = self.projection_VH.mean(0), self.states_NH.sum(0), self.tokens
+        """Return the smoothed loss, and take from the gradients the term that is the same for all tokens."""
+        mean_R, sum_R, tokens = self.projection_VR.mean(0), self.states_MR.sum(0), self.tokens
         if self.with_gradients:
             share = smoothing / len(self.bias_V)
-            self.d_states_NH -= smoothing * mean_H
-            self.d_projection_VH -= share * sum_H
+            self.d_states_MR -= smoothing * mean_R
+            self.d_projection_VR -= share * sum_R
             self.d_bias_V -= share * tokens
-        return self.nll + smoothing * (self.own - mean_H @ sum_H - tokens * self.bias_V.mean())
+        return self.nll + smoothing * (self.own - mean_R @ sum_R - tokens * self.bias_V.mean())

@@ -1,7 +1,8 @@
 """LSTM and GRU: a layer that runs through whole sentences in one call, and a cell that takes one step.
 
-Shapes: B sentences, T positions, I input units, F units fed from the step before or the layer below, H units,
-G units of all gates (4H of an LSTM, 3H of a GRU).
+Shapes: in the encoder B sentences, S positions, D units; in the decoder N hypotheses, T positions, H units. E embedding
+units, I input units of a layer, F units fed from the step before or the layer below, G units of all gates (4H of an
+LSTM, 3H of a GRU).
 
 LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000):
     i, f, g, o = W x + U h + b;  c' = sigmoid(f) c + sigmoid(i) tanh(g);  h' = sigmoid(o) tanh(c')
@@ -19,13 +20,13 @@ from .config import CellKind
 from .cost import Matmul, linear
 
 CellState = tuple[Tensor, ...]
-"""State of one layer: (hidden_BH,) of a GRU, (hidden_BH, cell_BH) of an LSTM."""
+"""The state of one layer: (hidden,) of a GRU, (hidden, cell) of an LSTM, each of shape (B, D) or (N, H)."""
 
 
-def last_words(outputs_BTH: Tensor, lengths_B: Tensor) -> Tensor:
-    """Return the output (B, H) at the last word of each sentence."""
-    index_B1H = (lengths_B - 1).view(-1, 1, 1).expand(-1, 1, outputs_BTH.shape[-1])
-    return outputs_BTH.gather(1, index_B1H).squeeze(1)
+def last_tokens(outputs_BSD: Tensor, lengths_B: Tensor) -> Tensor:
+    """Return the output (B, D) at the last token of each sentence."""
+    index_B1D = (lengths_B - 1).view(-1, 1, 1).expand(-1, 1, outputs_BSD.shape[-1])
+    return outputs_BSD.gather(1, index_B1D).squeeze(1)
 
 
 class LstmLayer(nn.Module):
@@ -35,43 +36,43 @@ class LstmLayer(nn.Module):
         super().__init__()
         self.fused = nn.LSTM(input_size, size, batch_first=True)
 
-    def read(self, inputs_BTI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
-        """Run from zero; return the hidden states (B, T, H), and the one at the last word of each sentence.
+    def read(self, inputs_BSI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
+        """Run from zero; return the hidden states (B, S, D), and the one at the last token of each sentence.
 
-        The fused call keeps no cell but that after the last position, which may be padding: see HoldingLstmLayer.
+        The fused call returns the cell after the last position alone, which may be padding: see HoldingLstmLayer.
         """
-        outputs_BTH, _ = self.fused(inputs_BTI)
-        return outputs_BTH, (last_words(outputs_BTH, lengths_B),)
+        outputs_BSD, _ = self.fused(inputs_BSI)
+        return outputs_BSD, (last_tokens(outputs_BSD, lengths_B),)
 
-    def forward(self, inputs_BTI: Tensor, state: CellState) -> tuple[Tensor, CellState]:
+    def forward(self, inputs_NTI: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Run from a state; return the hidden states of all positions and the state after the last."""
-        hidden_BH, cell_BH = state
-        outputs_BTH, (hidden_1BH, cell_1BH) = self.fused(inputs_BTI, (hidden_BH.unsqueeze(0), cell_BH.unsqueeze(0)))
-        return outputs_BTH, (hidden_1BH.squeeze(0), cell_1BH.squeeze(0))
+        hidden_NH, cell_NH = state
+        outputs_NTH, (hidden_1NH, cell_1NH) = self.fused(inputs_NTI, (hidden_NH.unsqueeze(0), cell_NH.unsqueeze(0)))
+        return outputs_NTH, (hidden_1NH.squeeze(0), cell_1NH.squeeze(0))
 
 
 class HoldingLstmLayer(LstmLayer):
-    """An LSTM layer that knows the cell at the last word too.
+    """An LSTM layer that also returns the cell at the last token.
 
-    Padding is marked by one more input unit, whose fixed weights shut the input gate and open the forget gate: the
-    cell after the last position is then that of the last word.
+    One more input unit marks padding, and its fixed weights shut the input gate and open the forget gate: so the cell
+    after the last position is that of the last token.
     """
 
-    # Far beyond what any input adds up to; the sigmoid of it is exactly 0 or 1.
+    # Far beyond any sum of inputs: its sigmoid is exactly 0 or 1.
     HOLD = 1e4
 
-    def read(self, inputs_BTI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
-        """Run from zero; return the hidden states (B, T, H), and both states at the last word of each sentence."""
+    def read(self, inputs_BSI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
+        """Run from zero; return the hidden states (B, S, D), and both states at the last token of each sentence."""
         size = self.fused.hidden_size
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
         from_input_GI, from_hidden_GH, *biases = (getattr(self.fused, name) for name in names)
-        is_padding_BT = torch.arange(inputs_BTI.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
-        marked_BTI = torch.cat([inputs_BTI, is_padding_BT.unsqueeze(-1).to(inputs_BTI.dtype)], dim=-1)
+        is_padding_BS = torch.arange(inputs_BSI.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
+        marked_BSI = torch.cat([inputs_BSI, is_padding_BS.unsqueeze(-1).to(inputs_BSI.dtype)], dim=-1)
         mark_G1 = from_input_GI.new_tensor([-self.HOLD, self.HOLD, 0.0, 0.0]).repeat_interleave(size).unsqueeze(1)
-        zeros_1BH = inputs_BTI.new_zeros(1, inputs_BTI.shape[0], size)
-        outputs_BTH, _, cell_1BH = torch.lstm(
-            marked_BTI,
-            (zeros_1BH, zeros_1BH),
+        zeros_1BD = inputs_BSI.new_zeros(1, inputs_BSI.shape[0], size)
+        outputs_BSD, _, cell_1BD = torch.lstm(
+            marked_BSI,
+            (zeros_1BD, zeros_1BD),
             (torch.cat([from_input_GI, mark_G1], dim=1), from_hidden_GH, *biases),
             has_biases=True,
             num_layers=1,
@@ -80,7 +81,7 @@ class HoldingLstmLayer(LstmLayer):
             bidirectional=False,
             batch_first=True,
         )
-        return outputs_BTH, (last_words(outputs_BTH, lengths_B), cell_1BH.squeeze(0))
+        return outputs_BSD, (last_tokens(outputs_BSD, lengths_B), cell_1BD.squeeze(0))
 
 
 class GruLayer(nn.Module):
@@ -90,76 +91,76 @@ class GruLayer(nn.Module):
         super().__init__()
         self.fused = nn.GRU(input_size, size, batch_first=True)
 
-    def read(self, inputs_BTI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
-        """Run from zero; return the hidden states (B, T, H), and the one at the last word of each sentence."""
-        outputs_BTH, _ = self.fused(inputs_BTI)
-        return outputs_BTH, (last_words(outputs_BTH, lengths_B),)
+    def read(self, inputs_BSI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
+        """Run from zero; return the hidden states (B, S, D), and the one at the last token of each sentence."""
+        outputs_BSD, _ = self.fused(inputs_BSI)
+        return outputs_BSD, (last_tokens(outputs_BSD, lengths_B),)
 
-    def forward(self, inputs_BTI: Tensor, state: CellState) -> tuple[Tensor, CellState]:
+    def forward(self, inputs_NTI: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Run from a state; return the hidden states of all positions and the state after the last."""
-        outputs_BTH, hidden_1BH = self.fused(inputs_BTI, state[0].unsqueeze(0))
-        return outputs_BTH, (hidden_1BH.squeeze(0),)
+        outputs_NTH, hidden_1NH = self.fused(inputs_NTI, state[0].unsqueeze(0))
+        return outputs_NTH, (hidden_1NH.squeeze(0),)
 
 
 class LstmCell(nn.Module):
-    """One step of an LSTM whose input's share of the gates, with the bias, was computed before."""
+    """One step of an LSTM, given what its input and bias add to the gates."""
 
     gates = 4
     states = 2
-    """Tensors of a state."""
+    """Tensors that make up a state."""
 
     def __init__(self, fed_size: int, size: int) -> None:
         super().__init__()
         # What is fed and the hidden state, side by side in one product.
         self.from_state = nn.Linear(fed_size + size, 4 * size, bias=False)
 
-    def forward(self, gates_BG: Tensor, fed_BF: Tensor, state: CellState) -> CellState:
+    def forward(self, gates_NG: Tensor, fed_NF: Tensor, state: CellState) -> CellState:
         """Return the next state."""
-        hidden_BH, cell_BH = state
-        gates_BG = gates_BG + self.from_state(torch.cat([fed_BF, hidden_BH], dim=-1))
-        in_BH, forget_BH, candidate_BH, out_BH = gates_BG.chunk(4, dim=-1)
-        cell_BH = forget_BH.sigmoid() * cell_BH + in_BH.sigmoid() * candidate_BH.tanh()
-        return out_BH.sigmoid() * cell_BH.tanh(), cell_BH
+        hidden_NH, cell_NH = state
+        gates_NG = gates_NG + self.from_state(torch.cat([fed_NF, hidden_NH], dim=-1))
+        in_NH, forget_NH, candidate_NH, out_NH = gates_NG.chunk(4, dim=-1)
+        cell_NH = forget_NH.sigmoid() * cell_NH + in_NH.sigmoid() * candidate_NH.tanh()
+        return out_NH.sigmoid() * cell_NH.tanh(), cell_NH
 
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
-        """Yield the matrix products of a training step, without those of the input."""
+        """Yield the matrix products of a training step but those of the input."""
         yield from linear(rows, fed_size + size, 4 * size, steps)
 
 
 class GruCell(nn.Module):
-    """One step of a GRU whose input's share of the gates, with the bias, was computed before."""
+    """One step of a GRU, given what its input and bias add to the gates."""
 
     gates = 3
     states = 1
-    """Tensors of a state."""
+    """Tensors that make up a state."""
 
     def __init__(self, fed_size: int, size: int) -> None:
         super().__init__()
         self.from_fed = nn.Linear(fed_size, 3 * size, bias=False)
         self.from_hidden = nn.Linear(size, 3 * size)
 
-    def forward(self, gates_BG: Tensor, fed_BF: Tensor, state: CellState) -> CellState:
+    def forward(self, gates_NG: Tensor, fed_NF: Tensor, state: CellState) -> CellState:
         """Return the next state."""
-        (hidden_BH,) = state
-        reset_BH, update_BH, candidate_BH = (gates_BG + self.from_fed(fed_BF)).chunk(3, dim=-1)
-        # Apart from the input's share: the reset gate weighs this one alone.
-        hidden_reset_BH, hidden_update_BH, hidden_candidate_BH = self.from_hidden(hidden_BH).chunk(3, dim=-1)
-        reset_BH = (reset_BH + hidden_reset_BH).sigmoid()
-        update_BH = (update_BH + hidden_update_BH).sigmoid()
-        candidate_BH = (candidate_BH + reset_BH * hidden_candidate_BH).tanh()
-        return (candidate_BH + update_BH * (hidden_BH - candidate_BH),)
+        (hidden_NH,) = state
+        reset_NH, update_NH, candidate_NH = (gates_NG + self.from_fed(fed_NF)).chunk(3, dim=-1)
+        # Not added to the input's part yet: the reset gate multiplies this one alone.
+        hidden_reset_NH, hidden_update_NH, hidden_candidate_NH = self.from_hidden(hidden_NH).chunk(3, dim=-1)
+        reset_NH = (reset_NH + hidden_reset_NH).sigmoid()
+        update_NH = (update_NH + hidden_update_NH).sigmoid()
+        candidate_NH = (candidate_NH + reset_NH * hidden_candidate_NH).tanh()
+        return (candidate_NH + update_NH * (hidden_NH - candidate_NH),)
 
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
-        """Yield the matrix products of a training step, without those of the input."""
+        """Yield the matrix products of a training step but those of the input."""
         yield from linear(rows, fed_size, 3 * size, steps)
         yield from linear(rows, size, 3 * size, steps)
 
 
 @dataclass(frozen=True)
 class Recurrence:
-    """A cell in its three forms."""
+    """The three forms of a recurrent cell."""
 
     layer: type[LstmLayer] | type[GruLayer]
     """Runs through whole sentences in one call."""
@@ -176,7 +177,7 @@ RECURRENCES: dict[CellKind, Recurrence] = {
 
 
 class LayerStack(nn.Module):
-    """Layers that each run through all positions in one call: for inputs that are known beforehand."""
+    """Layers that run through all positions in one call each, for inputs that are known in advance."""
 
     def __init__(self, cell: CellKind, input_size: int, size: int, layers: int) -> None:
         super().__init__()
@@ -184,47 +185,47 @@ class LayerStack(nn.Module):
         self.layers = nn.ModuleList(layer(size if number else input_size, size) for number in range(layers))
 
     def forward(
-        self, inputs_BTI: Tensor, states: tuple[CellState, ...], layer_masks: tuple[Tensor, ...]
+        self, inputs_NTI: Tensor, states: tuple[CellState, ...], layer_masks: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[CellState, ...]]:
-        """Return the top layer's hidden states (B, T, H) and the state of every layer after the last position.
+        """Return the top layer's hidden states (N, T, H) and the state of every layer after the last position.
 
-        layer_masks: dropout masks (B, 1, H) of what each layer but the first reads; none, where nothing is dropped.
+        layer_masks: dropout masks (N, 1, H) for the input of each layer but the first; empty without dropout.
         """
         after: list[CellState] = []
         for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
-            outputs_BTH, last = layer(inputs_BTI, state)
+            outputs_NTH, last = layer(inputs_NTI, state)
             after.append(last)
-            inputs_BTI = outputs_BTH * layer_masks[number] if number < len(layer_masks) else outputs_BTH
-        return outputs_BTH, tuple(after)
+            inputs_NTI = outputs_NTH * layer_masks[number] if number < len(layer_masks) else outputs_NTH
+        return outputs_NTH, tuple(after)
 
 
 class CellStack(nn.Module):
-    """Layers that advance together by one position: for inputs that depend on the step before."""
+    """Layers that advance together by one position, for inputs that depend on the step before."""
 
     def __init__(self, cell: CellKind, embedding_size: int, fed_size: int, size: int, layers: int) -> None:
         super().__init__()
         kind = RECURRENCES[cell].cell
         self.from_embedding = nn.Linear(embedding_size, kind.gates * size)
         self.cells = nn.ModuleList(kind(size if number else fed_size, size) for number in range(layers))
-        # The first layer's bias is in `from_embedding`; the others read the hidden state below and nothing else.
+        # The first layer's bias is in `from_embedding`; the others read only the hidden state below.
         self.biases = nn.ParameterList(torch.zeros(kind.gates * size) for _ in range(layers - 1))
 
-    def gates(self, embedded_BTE: Tensor) -> tuple[Tensor, ...]:
-        """Return what each of T inputs adds to the first layer's gates, (B, G) each: one product for all."""
-        gates_BTG: Tensor = self.from_embedding(embedded_BTE)
-        return gates_BTG.unbind(1)
+    def gates(self, embedded_NTE: Tensor) -> tuple[Tensor, ...]:
+        """Return what each of T inputs adds to the first layer's gates, (N, G) each, by one product for all."""
+        gates_NTG: Tensor = self.from_embedding(embedded_NTE)
+        return gates_NTG.unbind(1)
 
     def forward(
-        self, gates_BG: Tensor, fed_BF: Tensor, states: tuple[CellState, ...], layer_masks: tuple[Tensor, ...]
+        self, gates_NG: Tensor, fed_NF: Tensor, states: tuple[CellState, ...], layer_masks: tuple[Tensor, ...]
     ) -> tuple[CellState, ...]:
         """Return the next state of every layer, the top one last.
 
-        gates_BG: one of `gates`. fed_BF: what the first layer is fed beside it.
-        layer_masks: dropout masks (B, 1, H) of what each layer but the first reads; none, where nothing is dropped.
+        gates_NG: one of `gates`. fed_NF: what the first layer is fed beside it.
+        layer_masks: dropout masks (N, 1, H) for the input of each layer but the first; empty without dropout.
         """
-        after = [self.cells[0](gates_BG, fed_BF, states[0])]
+        after = [self.cells[0](gates_NG, fed_NF, states[0])]
         for number, bias_G in enumerate(self.biases):
-            below_BH = after[-1][0]
-            fed_BF = below_BH * layer_masks[number].squeeze(1) if layer_masks else below_BH
-            after.append(self.cells[number + 1](bias_G, fed_BF, states[number + 1]))
+            below_NH = after[-1][0]
+            fed_NF = below_NH * layer_masks[number].squeeze(1) if layer_masks else below_NH
+            after.append(self.cells[number + 1](bias_G, fed_NF, states[number + 1]))
         return tuple(after)

@@ -1,6 +1,6 @@
 """Score functions of attention: how well a decoder state and an annotation match.
 
-Shapes: B sentences, T target positions, S source positions, H decoder units, A annotation units, K units of a key.
+Shapes: B sentences, Z queries of a sentence, S source positions, H decoder units, A annotation units, K units of a key.
 
 A key is the annotation's part of the score, computed once per sentence; a query is a decoder state.
 
@@ -21,14 +21,14 @@ class Score(nn.Module):
     """What all scores have in common."""
 
     keys: Callable[[Tensor], Tensor]
-    """Makes the keys (B, S, K) of the annotations (B, S, A): a method, or a layer."""
+    """Makes the keys (B, S, K) from the annotations (B, S, A): a method or a layer."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
         super().__init__()
         self.key_size = decoder_size
 
-    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
-        """Return the scores (B, T, S)."""
+    def forward(self, queries_BZH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, Z, S)."""
         raise NotImplementedError
 
     @staticmethod
@@ -38,13 +38,13 @@ class Score(nn.Module):
 
 
 class ProductScore(Score):
-    """score(h, a) = scale h' key: all that is left of the product scores once the keys are there."""
+    """score(h, a) = scale h' key: what the product scores have in common once the keys are computed."""
 
     scale: float = 1.0
 
-    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
-        """Return the scores (B, T, S)."""
-        return torch.bmm(queries_BTH, keys_BSK.mT) * self.scale
+    def forward(self, queries_BZH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, Z, S)."""
+        return torch.bmm(queries_BZH, keys_BSK.mT) * self.scale
 
     @staticmethod
     def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:
@@ -53,12 +53,12 @@ class ProductScore(Score):
 
 
 def is_product(score: type[Score]) -> bool:
-    """Whether a score is that of `ProductScore`, which unroll.py computes: not where a subclass has its own forward."""
+    """Return whether unroll.py computes this score: `ProductScore`'s, not that of a subclass with its own `forward`."""
     return score.forward is ProductScore.forward
 
 
 class DotScore(ProductScore):
-    """score(h, a) = h' a (Luong et al. 2015, eq. 8, dot). States and annotations must be of one size."""
+    """score(h, a) = h' a (Luong et al. 2015, eq. 8, dot). States and annotations must have the same size."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
         super().__init__(decoder_size, annotation_size)
@@ -94,7 +94,7 @@ class GeneralScore(ProductScore):
 class ConcatScore(Score):
     """score(h, a) = v' tanh(W [h; a]) (Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, eq. 8, concat).
 
-    W [h; a] is the sum of a product with h and one with a, so that the second is computed once per sentence.
+    W [h; a] is the sum of a product with h and one with a; the second is computed once per sentence.
     """
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
@@ -103,10 +103,10 @@ class ConcatScore(Score):
         self.keys = nn.Linear(annotation_size, decoder_size, bias=False)
         self.energy = nn.Linear(decoder_size, 1, bias=False)
 
-    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
-        """Return the scores (B, T, S)."""
-        hidden_BTSK = torch.tanh(self.queries(queries_BTH).unsqueeze(2) + keys_BSK.unsqueeze(1))
-        return self.energy(hidden_BTSK).squeeze(-1)  # type: ignore[no-any-return]
+    def forward(self, queries_BZH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, Z, S)."""
+        hidden_BZSK = torch.tanh(self.queries(queries_BZH).unsqueeze(2) + keys_BSK.unsqueeze(1))
+        return self.energy(hidden_BZSK).squeeze(-1)  # type: ignore[no-any-return]
 
     @staticmethod
     def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:
@@ -117,7 +117,7 @@ class ConcatScore(Score):
 
 
 class MlpScore(Score):
-    """score(h, a) = v' tanh(W2 tanh(W1 [h; a] + b1) + b2): concat through a perceptron of two hidden layers."""
+    """score(h, a) = v' tanh(W2 tanh(W1 [h; a] + b1) + b2): concat with a second hidden layer."""
 
     def __init__(self, decoder_size: int, annotation_size: int) -> None:
         super().__init__(decoder_size, annotation_size)
@@ -126,10 +126,10 @@ class MlpScore(Score):
         self.hidden = nn.Linear(decoder_size, decoder_size)
         self.energy = nn.Linear(decoder_size, 1, bias=False)
 
-    def forward(self, queries_BTH: Tensor, keys_BSK: Tensor) -> Tensor:
-        """Return the scores (B, T, S)."""
-        first_BTSK = torch.tanh(self.queries(queries_BTH).unsqueeze(2) + keys_BSK.unsqueeze(1))
-        return self.energy(torch.tanh(self.hidden(first_BTSK))).squeeze(-1)  # type: ignore[no-any-return]
+    def forward(self, queries_BZH: Tensor, keys_BSK: Tensor) -> Tensor:
+        """Return the scores (B, Z, S)."""
+        first_BZSK = torch.tanh(self.queries(queries_BZH).unsqueeze(2) + keys_BSK.unsqueeze(1))
+        return self.energy(torch.tanh(self.hidden(first_BZSK))).squeeze(-1)  # type: ignore[no-any-return]
 
     @staticmethod
     def matmuls(decoder_size: int, annotation_size: int, queries: Queries) -> Iterator[Matmul]:

@@ -1,13 +1,20 @@
 """The whole network: source and target tokens in, loss out; or one decoding step at a time.
 
-Legend of the shape letters that end a tensor's name, here and in the files beside this one:
+Legend of the shape letters that end a tensor's name in this folder (a digit is a size, B' another size of that kind):
 
-    B  sentences of a batch (in search: hypotheses)   E  embedding units
-    S  source positions                               D  units of one encoder direction
-    T  target positions                               A  annotation units, D or 2D
-    V  target vocabulary                              H  decoder units
-    K  beam, or units of a key                        R  units of a readout, which the output layer reads
-    N  words that are not padding                     G  units of all gates of a cell
+    B  sentences of a batch                     E  embedding units
+    S  source positions                         D  units of one encoder direction
+    T  target positions                         A  annotation units, D or 2D
+    N  hypotheses of a batch: N = B x Y         H  decoder units
+    Y  hypotheses of a sentence, 1 or a beam    K  units of a key
+    Z  queries of a sentence: Y x T             R  units of a readout, which the output layer reads
+    P  positions of all sentences               I  input units of a layer
+    M  target tokens, without padding           F  units fed from the step before
+    C  tokens of a chunk of the loss            G  units of all gates of a cell
+    L  tokens of a hypothesis so far            U  units that a cell multiplies: F + H
+    J  candidates for the next hypotheses       X  units that make a readout: H + A
+    V  vocabulary                               Q  blocks of the vocabulary
+                                                W  tokens of a block
 """
 
 from dataclasses import dataclass
@@ -28,7 +35,7 @@ from .loss import Loss, summed_cross_entropy
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """Indices that mean the same in both vocabularies."""
+    """Tokens that have the same index in both vocabularies."""
 
     padding: int = 0
     unknown: int = 1
@@ -89,14 +96,14 @@ class Seq2Seq(nn.Module):
         memory: SourceMemory = self.decoder.remember(encoding, lengths_B, layer_masks)
         return memory, self.decoder.start(layers, memory)
 
-    def step(self, token_B: Tensor, state: DecoderState, memory: SourceMemory) -> tuple[Tensor, DecoderState, Tensor]:
-        """Feed one target token; return log-probabilities (B, V), the next state, attention weights (B, S).
+    def step(self, token_N: Tensor, state: DecoderState, memory: SourceMemory) -> tuple[Tensor, DecoderState, Tensor]:
+        """Feed one target token; return log-probabilities (N, V), the next state, attention weights (N, S).
 
-        Without attention there are no positions to attend to: the weights are (B, 0).
+        Without attention there are no positions to attend to: the weights are (N, 0).
         """
-        embedded_B1E = self.target_embedding(token_B).unsqueeze(1)
-        state, readout_B1R, weights_B1S = self.decoder(embedded_B1E, state, memory)
-        return torch.log_softmax(self.output(readout_B1R.squeeze(1)), dim=-1), state, weights_B1S.squeeze(1)
+        embedded_N1E = self.target_embedding(token_N).unsqueeze(1)
+        state, readout_N1R, weights_N1S = self.decoder(embedded_N1E, state, memory)
+        return torch.log_softmax(self.output(readout_N1R.squeeze(1)), dim=-1), state, weights_N1S.squeeze(1)
 
     def forward(
         self,
@@ -105,7 +112,7 @@ class Seq2Seq(nn.Module):
         label_smoothing: float = 0.0,
         forcing: TeacherForcing | None = None,
     ) -> Loss:
-        """Return the summed loss of the batch; without `forcing`, every word is fed from the reference."""
+        """Return the summed loss of the batch; without `forcing`, the reference's tokens are all fed."""
         embedded_BSE, embedded_BTE, projection_VR = self._look_up(batch.source_BS, batch.target_BT[:, :-1])
         memory, state = self._read(embedded_BSE, batch.source_lengths_B, noise)
         if forcing is None:
@@ -117,7 +124,7 @@ class Seq2Seq(nn.Module):
         )
 
     def _look_up(self, source_BS: Tensor, target_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the embeddings of both sides, and the output projection (V, R): one gradient for a shared table."""
+        """Return both sides' embeddings and the output projection (V, R), with one gradient for a shared table."""
         source_VE, target_VE = self.source_embedding.weight, self.target_embedding.weight
         if source_VE is target_VE:
             shared_VE, embedded_BSE, embedded_BTE = look_up(target_VE, source_BS, target_BT)
@@ -134,7 +141,7 @@ class Seq2Seq(nn.Module):
         noise: DropoutNoise | None,
         forcing: TeacherForcing,
     ) -> Tensor:
-        """Return the readouts (B, T, R) where some words are fed from the reference, and else the likeliest word."""
+        """Return the readouts (B, T, R), feeding tokens of the reference or, where not forced, the likeliest ones."""
         mask_E = drop(torch.ones_like(self.target_embedding.weight[:1]).unsqueeze(0), noise)
         mask_R = drop(torch.ones_like(self.output.weight[:1]).unsqueeze(0), noise)
         forced_BT = forcing.draw(target_BT.shape[1] - 1).to(target_BT.device)
@@ -150,10 +157,10 @@ class Seq2Seq(nn.Module):
 
 
 def _set_up_vector_functions() -> None:
-    """Have a single thread make the first call of MKL's vector functions, which sets them up.
+    """Make the first call of MKL's vector functions, which sets them up, in a single thread.
 
-    When two threads made it at once, one of them sometimes computed half of a tanh with errors of 4e-6, once, in one
-    process of thirty: the same training then ended with other weights.
+    When two threads made it at once, in one process of thirty the first tanh was off by 4e-6 in one thread's half, and
+    the same training ended with other weights.
     """
     one = torch.ones(1, device="cpu")
     for function in (torch.tanh, torch.exp, torch.log):
@@ -171,6 +178,6 @@ def _initialise(model: Seq2Seq, config: ModelConfig) -> None:
             nn.init.xavier_uniform_(parameter)
         else:
             nn.init.zeros_(parameter)
-    # Embeddings of norm about 1: large enough to be told apart, small enough to serve as an output layer.
+    # Embeddings of norm about 1: large enough to tell apart, small enough to serve as the output layer.
     for embedding in (model.source_embedding, model.target_embedding):
         nn.init.normal_(embedding.weight, std=config.embedding_size**-0.5)

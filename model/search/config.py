@@ -1,6 +1,6 @@
-"""How to search: `SearchConfig`, and the score that compares hypotheses.
+"""How to search: `SearchConfig`, and the score that ranks hypotheses.
 
-Shapes: N hypotheses, S source positions, B sentences.
+Shapes: B sentences, N hypotheses, S source positions.
 """
 
 import math
@@ -13,28 +13,28 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How to search: greedily, with a beam, or, where `temperature` is set, by drawing."""
+    """How to search: greedily, with a beam or, if `temperature` is set, by sampling."""
 
     beam: int = 5
-    """Hypotheses kept of each sentence; 1 is greedy search."""
+    """Hypotheses kept per sentence; 1 is greedy search."""
     length_penalty: float = 1.0
-    """Alpha of Wu et al. 2016; 0 compares sums of log-probabilities, which favours short translations."""
+    """Alpha of Wu et al. 2016; 0 ranks by the sum of log-probabilities, which favours short translations."""
     coverage_penalty: float = 0.0
-    """Beta of Wu et al. 2016: how much a translation loses that leaves source words unattended."""
+    """Beta of Wu et al. 2016: how much a translation loses for source tokens that it left unattended."""
     n_best: int = 1
-    """Hypotheses returned of each sentence, of a beam the best, at most `beam`; of draws so many, best first."""
+    """Hypotheses returned per sentence, best first: at most `beam` or, when sampling, any number of draws."""
     min_length: int = 0
-    """Tokens of a translation at least, `end` not counted; the limits below come first."""
+    """Fewest tokens of a translation, without `end`; the limits below take precedence."""
     max_length: int | None = None
     limit_ratio: float = 2.0
     limit_extra: int = 10
-    """A translation ends after at most limit_ratio * source tokens + limit_extra tokens, and after max_length."""
+    """A translation has at most limit_ratio * source tokens + limit_extra tokens, and at most max_length."""
     temperature: float | None = None
-    """Draw every token from the probabilities to the power of 1 / temperature, rather than search."""
+    """Sample each token from the probabilities to the power of 1 / temperature instead of searching."""
     top_k: int | None = None
-    """Draw from so many of the most probable tokens."""
+    """Sample only from this many most probable tokens."""
     seed: int = 1
-    """A sentence's draws depend on this and on its source tokens, and on nothing else in the batch."""
+    """A sentence's draws depend on this and on its source tokens, not on the rest of the batch."""
 
     def __post_init__(self) -> None:
         for complaint in self._complaints():
@@ -51,11 +51,14 @@ class SearchConfig:
         if self.temperature is not None and not 0.0 < self.temperature < math.inf:
             yield f"temperature={self.temperature} must be above 0 and finite"
         if self.temperature is None and self.top_k is not None:
-            yield f"top_k={self.top_k} says what to draw from and needs a temperature; set one, such as 1"
+            yield f"top_k={self.top_k} is for sampling, which needs a temperature; set one, such as 1"
         if self.temperature is None and self.n_best > self.beam:
             yield f"n_best={self.n_best} is more than the beam={self.beam} can hold; raise beam or lower n_best"
         if self.max_length is not None and self.min_length > self.max_length:
-            yield f"min_length={self.min_length} is more than max_length={self.max_length}; lower it or raise that"
+            yield (
+                f"min_length={self.min_length} is more than max_length={self.max_length}; "
+                "lower min_length or raise max_length"
+            )
 
     def penalty(self, length: int) -> float:
         """lp(Y) = (5 + |Y|)^alpha / 6^alpha (Wu et al. 2016, "Google's NMT System", eq. 14)."""
@@ -64,20 +67,20 @@ class SearchConfig:
     def coverage(self, attended_NS: Tensor, lengths_N: Tensor) -> Tensor:
         """cp(X; Y) = beta * sum_i log(min(sum_j a_ij, 1)), never above 0 (Wu et al. 2016, eq. 14).
 
-        Given sum_j a_ij for every source position i, `end` included, over the target tokens j, `end` included. A
-        position whose weights have all been rounded to 0 counts as the smallest number, so that cp stays finite.
+        Takes sum_j a_ij for every source position i over the target tokens j, `end` included on both sides. A position
+        whose weights were all rounded to 0 counts as the smallest positive number, so that cp stays finite.
         """
         positions_S = torch.arange(attended_NS.shape[1], device=attended_NS.device)
         log_NS = attended_NS.clamp(torch.finfo(attended_NS.dtype).tiny, 1.0).log()
         return self.coverage_penalty * log_NS.masked_fill(positions_S >= lengths_N.unsqueeze(1), 0.0).sum(1)
 
     def scores(self, logp_N: Tensor, steps: list[int], attended_NS: Tensor, lengths_N: Tensor) -> list[float]:
-        """s(Y, X) = log P(Y | X) / lp(Y) + cp(X; Y) of hypotheses of `steps` tokens (Wu et al. 2016, eq. 14)."""
+        """s(Y, X) = log P(Y | X) / lp(Y) + cp(X; Y), for hypotheses of `steps` tokens (Wu et al. 2016, eq. 14)."""
         coverages = self.coverage(attended_NS, lengths_N).tolist()
         rows = zip(logp_N.tolist(), steps, coverages, strict=True)
         return [logp / self.penalty(length) + coverage for logp, length, coverage in rows]
 
     def limits(self, lengths_B: Tensor) -> Tensor:
-        """Return after how many tokens, `end` included, the translation of each sentence ends at the latest."""
+        """Return the most tokens, with `end`, that the translation of each sentence may have."""
         limits_B = (self.limit_ratio * lengths_B + self.limit_extra).long()
         return limits_B if self.max_length is None else limits_B.clamp(max=self.max_length)

@@ -1,6 +1,7 @@
-"""Greedy search and sampling, batched over sentences: one hypothesis of each, one token a step.
+"""Greedy search and sampling, batched over sentences: one hypothesis per sentence, one token per step.
 
-Shapes: B sentences (or draws) still going, L tokens so far, S source positions, V target vocabulary.
+Shapes: B sentences (sampling copies each one for every draw), N hypotheses that go on, L tokens so far, S source
+positions, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -15,21 +16,21 @@ from .config import SearchConfig
 from .hypotheses import Hypothesis, SearchRequest
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]
-"""From log-probabilities (B, V), the rows of the batch that they are of and the step: the next tokens (B,)."""
+"""Takes log-probabilities (N, V), their rows in the batch and the step; returns the next tokens (N,)."""
 
 
 def greedy_search(request: SearchRequest, memory: SourceMemory, state: DecoderState) -> list[Hypothesis]:
     """Take the most probable token at every step."""
-    return _unroll(request, memory, state, lambda logp_BV, _rows, _step: logp_BV.max(dim=-1).indices)
+    return _unroll(request, memory, state, lambda logp_NV, _rows, _step: logp_NV.max(dim=-1).indices)
 
 
 def sample(
     request: SearchRequest, memory: SourceMemory, state: DecoderState, sources: list[list[int]]
 ) -> list[list[Hypothesis]]:
-    """Draw `n_best` translations of each sentence, independently; the most probable comes first.
+    """Draw `n_best` independent translations of each sentence; return them best first.
 
-    Every draw has a stream of random numbers of its own, seeded by its source tokens: neither the batch nor the
-    place in it has an influence.
+    Every draw has its own stream of random numbers, seeded by its source tokens, so that neither the batch nor the
+    place in it matters.
     """
     config, count = request.config, request.config.n_best
     copies = torch.arange(len(sources), device=request.lengths_B.device).repeat_interleave(count)
@@ -41,51 +42,51 @@ def sample(
     uniforms_BL = torch.tensor([[stream.random() for _ in steps] for stream in streams], dtype=torch.float64)
     uniforms_BL = uniforms_BL.to(copies.device)
 
-    def choose(logp_BV: Tensor, rows: Tensor, step: int) -> Tensor:
-        return draw(logp_BV, uniforms_BL[rows, step], config)
+    def choose(logp_NV: Tensor, rows: Tensor, step: int) -> Tensor:
+        return draw(logp_NV, uniforms_BL[rows, step], config)
 
     found = _unroll(request, memory.select(copies), state.select(copies), choose)
     groups = [found[start : start + count] for start in range(0, len(found), count)]
     return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
 
 
-def draw(logp_BV: Tensor, uniform_B: Tensor, config: SearchConfig) -> Tensor:
-    """Return the token at which the tempered distribution's cumulated mass passes a number drawn from [0, 1)."""
+def draw(logp_NV: Tensor, uniform_N: Tensor, config: SearchConfig) -> Tensor:
+    """Return the tokens at which the tempered distributions' cumulated mass passes numbers drawn from [0, 1)."""
     assert config.temperature is not None
-    if config.top_k is not None:  # What ties with the last of them stays in: which one is it?
-        last_B1 = logp_BV.topk(min(config.top_k, logp_BV.shape[1])).values[:, -1:]
-        logp_BV = logp_BV.masked_fill(logp_BV < last_B1, -torch.inf)
-    # From the highest down, so that no temperature is too low for it.
-    below_BV = logp_BV.double() - logp_BV.max(dim=-1, keepdim=True).values
-    mass_BV = (below_BV / config.temperature).softmax(dim=-1).cumsum(dim=-1)
-    threshold_B1 = uniform_B.unsqueeze(1) * mass_BV[:, -1:]
-    # `right`: the first token beyond the threshold, never one of probability 0.
-    return torch.searchsorted(mass_BV, threshold_B1, right=True).squeeze(1)
+    if config.top_k is not None:  # What ties with the last of them stays in.
+        last_N1 = logp_NV.topk(min(config.top_k, logp_NV.shape[1])).values[:, -1:]
+        logp_NV = logp_NV.masked_fill(logp_NV < last_N1, -torch.inf)
+    # Relative to the highest, so that no temperature is too low.
+    below_NV = logp_NV.double() - logp_NV.max(dim=-1, keepdim=True).values
+    mass_NV = (below_NV / config.temperature).softmax(dim=-1).cumsum(dim=-1)
+    threshold_N1 = uniform_N.unsqueeze(1) * mass_NV[:, -1:]
+    # `right` takes the first token beyond the threshold, never one of probability 0.
+    return torch.searchsorted(mass_NV, threshold_N1, right=True).squeeze(1)
 
 
 def _unroll(request: SearchRequest, memory: SourceMemory, state: DecoderState, choose: Choose) -> list[Hypothesis]:
-    """Lengthen each hypothesis by what `choose` says until `end` or its limit; it leaves the batch then."""
+    """Extend each hypothesis by the token that `choose` returns, until `end` or its limit; it then leaves the batch."""
     model, limits_B = request.model, request.limits_B
     size, device, dtype = limits_B.shape[0], limits_B.device, memory.padding_bias_BS.dtype
     tokens_BL = torch.full((size, int(limits_B.max())), model.tokens.padding, device=device)
     logp_B = torch.zeros(size, dtype=dtype, device=device)
     attended_BS = torch.zeros_like(request.attended(memory.padding_bias_BS))
     attention: list[list[list[float]]] = [[] for _ in range(size)]
-    token_B = torch.full((size,), model.tokens.start, device=device)
-    active = torch.arange(size, device=device)
+    token_N = torch.full((size,), model.tokens.start, device=device)
+    active_N = torch.arange(size, device=device)
     for length in range(tokens_BL.shape[1]):
-        logp_BV, state, weights_BS = model.step(token_B, state, memory)
-        token_B = choose(request.rule_out(logp_BV, length), active, length)
-        tokens_BL[active, length] = token_B
-        logp_B[active] += logp_BV.gather(1, token_B.unsqueeze(1)).squeeze(1)
-        attended_BS[active] += request.attended(weights_BS)
+        logp_NV, state, weights_NS = model.step(token_N, state, memory)
+        token_N = choose(request.rule_out(logp_NV, length), active_N, length)
+        tokens_BL[active_N, length] = token_N
+        logp_B[active_N] += logp_NV.gather(1, token_N.unsqueeze(1)).squeeze(1)
+        attended_BS[active_N] += request.attended(weights_NS)
         if request.attention:
-            for row, weights in zip(active.tolist(), weights_BS.tolist(), strict=True):
+            for row, weights in zip(active_N.tolist(), weights_NS.tolist(), strict=True):
                 attention[row].append(weights)
-        going_on = (token_B != model.tokens.end) & (limits_B[active] > length + 1)
-        if not going_on.all():
-            kept = going_on.nonzero().squeeze(1)
-            active, token_B, state, memory = active[kept], token_B[kept], state.select(kept), memory.select(kept)
+        going_on_N = (token_N != model.tokens.end) & (limits_B[active_N] > length + 1)
+        if not going_on_N.all():
+            kept = going_on_N.nonzero().squeeze(1)
+            active_N, token_N, state, memory = active_N[kept], token_N[kept], state.select(kept), memory.select(kept)
             if not kept.numel():
                 break
     return _finish(request, tokens_BL.tolist(), logp_B, attended_BS, attention)
@@ -98,7 +99,7 @@ def _finish(
     attended_BS: Tensor,
     attention: list[list[list[float]]],
 ) -> list[Hypothesis]:
-    """Cut rows of tokens at their `end` (which counts for the length) or at their padding; score them."""
+    """Cut rows of tokens at `end`, which counts for the length, or at padding, and score them."""
     tokens, lengths = request.model.tokens, request.lengths_B.tolist()
     stops = (tokens.end, tokens.padding)
     counts = [next((place for place, token in enumerate(row) if token in stops), len(row)) for row in rows]

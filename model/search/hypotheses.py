@@ -1,6 +1,6 @@
-"""What a search is given and what it finds.
+"""What a search takes and what it finds.
 
-Shapes: B sentences, N hypotheses, S source positions, V target vocabulary.
+Shapes: B sentences, N hypotheses, S source positions, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ class Hypothesis:
     score: float
     """Log-probability / length penalty + coverage penalty."""
     attention: list[list[float]]
-    """The weights of every source position, for each token and for `end` where it ended; empty if not asked for."""
+    """The weights of all source positions for each token, and for `end` if it ended; empty if not asked for."""
     ended: bool
-    """False if it was cut off at its limit."""
+    """False if the limit cut it off."""
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What greedy search, beam search and sampling are given, beside the encoded sentences."""
+    """What greedy search, beam search and sampling take, beside the encoded sentences."""
 
     model: Seq2Seq
     config: SearchConfig
@@ -37,7 +37,7 @@ class SearchRequest:
     """Whether to return the attention weights."""
 
     def attended(self, weights_NS: Tensor) -> Tensor:
-        """Return the weights that the coverage penalty is made of: without one, no columns, which cost nothing."""
+        """Return the weights for the coverage penalty; without one (N, 0), which costs nothing."""
         return weights_NS if self.config.coverage_penalty else weights_NS[:, :0]
 
     def rule_out(self, logp_NV: Tensor, length: int) -> Tensor:

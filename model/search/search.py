@@ -2,8 +2,8 @@
 
 Shapes: B sentences, S source positions.
 
-A sentence's translation does not depend on what else is in the batch: its limit comes from its own length, its random
-numbers from its own tokens, a hypothesis that ended keeps its score, and a sentence leaves the batch when it is done.
+A sentence's translation does not depend on the rest of the batch. Its limit comes from its own length and its random
+numbers from its own tokens; a hypothesis that has ended keeps its score, and a sentence that is done leaves the batch.
 """
 
 import torch
@@ -20,14 +20,14 @@ from .hypotheses import Hypothesis, SearchRequest
 def search(
     model: Seq2Seq, source_BS: Tensor, lengths_B: Tensor, config: SearchConfig, attention: bool = False
 ) -> list[list[Hypothesis]]:
-    """Translate a padded batch; return up to `n_best` hypotheses of each sentence, the best first.
+    """Translate a padded batch; return up to `n_best` hypotheses per sentence, best first.
 
-    `attention`: with the weights of every step. Raises ValueError for a coverage penalty without attention.
+    `attention` keeps the weights of every step. Raises ValueError for a coverage penalty without attention.
     """
     memory, state = model.encode(source_BS, lengths_B)
     if config.coverage_penalty and not memory.padding_bias_BS.shape[1]:
         raise ValueError(
-            f"coverage_penalty={config.coverage_penalty} is made of attention weights, which this model has not; "
+            f"coverage_penalty={config.coverage_penalty} needs attention weights, and this model has no attention; "
             "set coverage_penalty=0"
         )
     request = SearchRequest(model, config, lengths_B, config.limits(lengths_B), attention)

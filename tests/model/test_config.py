@@ -14,81 +14,81 @@ REFUSED: list[tuple[Options, str, list[Options]]] = [
     # What is refused; what the message says; what it says to set instead, each of which is allowed.
     (
         {"reversed_source": True},
-        "reversed_source=true: a bidirectional encoder reads from the end already; "
+        "reversed_source=true: a bidirectional encoder already reads from the end; "
         "set bidirectional=false or reversed_source=false",
         [{"bidirectional": False}, {"reversed_source": False}],
     ),
     (
         {"attention": "none"},
-        "input_feeding=true feeds back the attentional vector, which attention=none does not make; "
-        "set input_feeding=false, or another attention",
+        "input_feeding=true feeds back the attentional vector, and attention=none has none; "
+        "set input_feeding=false or another attention",
         [{"input_feeding": False}, {"attention": "general"}],
     ),
     (
         NO_ATTENTION | {"local_window": 3},
-        "local_window=3 is an option of attention, which is none; set another",
+        "local_window=3 changes attention, and attention=none has none; set local_window=null or another attention",
         [{"local_window": None}, {"attention": "mlp"}],
     ),
     (
         NO_ATTENTION | {"coverage": True},
-        "coverage=true is an option of attention, which is none; set another",
+        "coverage=true changes attention, and attention=none has none; set coverage=false or another attention",
         [{"coverage": False}, {"attention": "concat"}],
     ),
     (
         NO_ATTENTION | {"decoder": "bahdanau"},
-        "decoder=bahdanau is an order of attention, which is none; set decoder=luong or another attention",
+        "decoder=bahdanau says when to attend, and attention=none never does; set decoder=luong or another attention",
         [{"decoder": "luong"}, {"attention": "dot"}],
     ),
     (
         NO_ATTENTION | {"bridge": "zero"},
-        "bridge=zero and attention=none leave the decoder without the source; "
+        "bridge=zero with attention=none leaves the decoder without the source; "
         "set another bridge, peeky=true, or another attention",
         [{"bridge": "projection"}, {"peeky": True} | UNTIED, {"attention": "scaled-dot"}],
     ),
     (
         {"peeky": True} | UNTIED,
-        "peeky=true shows every step the same context vector, where attention=general gives it one of its own; "
+        "peeky=true shows every step the same context vector, but attention=general gives each its own; "
         "set attention=none and input_feeding=false, or peeky=false",
         [NO_ATTENTION, {"peeky": False}],
     ),
     (
         {"decoder": "bahdanau"},
-        "input_feeding=true: decoder=bahdanau has the context in its recurrent input already; set input_feeding=false",
+        "input_feeding=true: decoder=bahdanau already has the context in its recurrent input; set input_feeding=false",
         [{"input_feeding": False}, {"decoder": "luong"}],
     ),
     (
         {"attention": "dot", "encoder_size": 100},
-        "attention=dot multiplies states with annotations, of decoder_size=256 and 2 x encoder_size=100; "
+        "attention=dot multiplies a state of decoder_size=256 units with an annotation of 2 x encoder_size=100; "
         "make them equal or set attention=general",
         [{"encoder_size": 128}, {"attention": "general"}, {"decoder_size": 200, "embedding_size": 200}],
     ),
     (
         {"attention": "scaled-dot", "bidirectional": False},
-        "attention=scaled-dot multiplies states with annotations, of decoder_size=256 and encoder_size=128; "
+        "attention=scaled-dot multiplies a state of decoder_size=256 units with an annotation of encoder_size=128; "
         "make them equal or set attention=general",
         [{"encoder_size": 256}, {"attention": "general"}, {"bidirectional": True}],
     ),
     (
         {"bridge": "concat", "encoder_size": 100},
-        "bridge=concat gives the decoder 2 x encoder_size=100 units where decoder_size=256; "
+        "bridge=concat gives the decoder 2 x encoder_size=100 units, but decoder_size=256; "
         "make them equal or set bridge=projection",
         [{"encoder_size": 128}, {"bridge": "projection"}],
     ),
     (
         {"bridge": "mean"},
-        "bridge=mean gives the decoder encoder_size=128 units where decoder_size=256; "
+        "bridge=mean gives the decoder encoder_size=128 units, but decoder_size=256; "
         "make them equal or set bridge=projection",
         [{"encoder_size": 256}, {"bridge": "projection"}],
     ),
     (
         {"bridge": "max"},
-        "bridge=max gives the decoder encoder_size=128 units where decoder_size=256; "
+        "bridge=max gives the decoder encoder_size=128 units, but decoder_size=256; "
         "make them equal or set bridge=projection",
         [{"encoder_size": 256}, {"bridge": "projection"}],
     ),
     (
         NO_ATTENTION | {"peeky": True},
-        "peeky=true gives the output layer state and context side by side, wider than an embedding; "
+        "peeky=true gives the output layer the state and the context, which are wider than an embedding; "
         "set tied_embeddings=none, not all",
         [UNTIED, {"peeky": False}],
     ),

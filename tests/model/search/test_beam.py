@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model.config import ModelConfig
-from model.search.beam import beam_search, best
+from model.search.beam import beam_search, top_candidates
 from model.search.config import SearchConfig
 from model.search.hypotheses import SearchRequest
 from model.search.search import search
@@ -142,14 +142,14 @@ def test_search_stops_when_no_hypothesis_can_be_among_the_n_best_any_more() -> N
 @example(beam=2, vocabulary=5, seed=0, ruled_out=[0, 1])
 def test_the_best_of_blocks_are_the_best_of_all(beam: int, vocabulary: int, seed: int, ruled_out: list[int]) -> None:
     torch.manual_seed(seed)
-    logp_BK, next_NV = torch.randn(2, beam), torch.randn(2 * beam, vocabulary)
+    logp_BY, next_NV = torch.randn(2, beam), torch.randn(2 * beam, vocabulary)
     next_NV[:, [token % vocabulary for token in ruled_out]] = -torch.inf
-    logp_BK[0, 1:] = -torch.inf  # As at the first step.
-    every_BN = (logp_BK.unsqueeze(2) + next_NV.view(2, beam, -1)).flatten(1)
-    expected_BC, flat_BC = every_BN.topk(2 * beam, dim=1)
-    logp_BC, origin_BC, token_BC = best(logp_BK, next_NV, 2 * beam)
-    assert torch.equal(logp_BC, expected_BC)
+    logp_BY[0, 1:] = -torch.inf  # As at the first step.
+    every_BZ = (logp_BY.unsqueeze(2) + next_NV.view(2, beam, -1)).flatten(1)
+    expected_BJ, flat_BJ = every_BZ.topk(2 * beam, dim=1)
+    logp_BJ, origin_BJ, token_BJ = top_candidates(logp_BY, next_NV, 2 * beam)
+    assert torch.equal(logp_BJ, expected_BJ)
     # Of one that is impossible the probability is all that counts: its place may be any.
-    possible_BC = logp_BC > -torch.inf
-    assert torch.equal(every_BN.gather(1, origin_BC * vocabulary + token_BC)[possible_BC], logp_BC[possible_BC])
-    assert torch.equal((origin_BC * vocabulary + token_BC)[possible_BC], flat_BC[possible_BC])
+    possible_BJ = logp_BJ > -torch.inf
+    assert torch.equal(every_BZ.gather(1, origin_BJ * vocabulary + token_BJ)[possible_BJ], logp_BJ[possible_BJ])
+    assert torch.equal((origin_BJ * vocabulary + token_BJ)[possible_BJ], flat_BJ[possible_BJ])

@@ -115,7 +115,7 @@ def test_keys_are_projected_once_and_finished_sentences_leave_the_batch(
 
 
 def test_a_model_without_attention_has_no_coverage(without_attention: Seq2Seq) -> None:
-    with pytest.raises(ValueError, match=r"coverage_penalty=0\.2 is made of attention weights, which this model"):
+    with pytest.raises(ValueError, match=r"coverage_penalty=0\.2 needs attention weights, and this model"):
         find(without_attention, SOURCES, SearchConfig(coverage_penalty=0.2))
 
 
@@ -140,7 +140,7 @@ def test_coverage_penalty_is_that_of_wu_et_al_and_finite() -> None:
         ({"length_penalty": math.nan}, "length_penalty=nan must be between 0 and 10"),
         ({"coverage_penalty": math.inf}, "coverage_penalty=inf must be between 0 and 10"),
         ({"temperature": 0.0}, "temperature=0.0 must be above 0"),
-        ({"top_k": 5}, "top_k=5 says what to draw from and needs a temperature"),
+        ({"top_k": 5}, "top_k=5 is for sampling, which needs a temperature"),
         ({"n_best": 6}, "n_best=6 is more than the beam=5 can hold; raise beam or lower n_best"),
         ({"min_length": 9, "max_length": 8}, "min_length=9 is more than max_length=8"),
     ],
