@@ -1,4 +1,4 @@
-"""Prefect's own temporary server, for the time of one command."""
+"""Prefect's own temporary server, for the time of one command; and what is said of any server that is lost."""
 
 import atexit
 import os
@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from prefect.settings import (
     PREFECT_API_URL,
@@ -16,8 +17,8 @@ from prefect.settings import (
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
 )
 
-from flows.prefect_internals import reload_settings
-from infra.services import answers
+from flows.prefect_internals import UNREACHABLE, reload_settings
+from infra.services import answers, got_no_answer
 from pipeline.errors import ExternalError
 
 RESTARTS = 3
@@ -102,3 +103,19 @@ class _Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+@contextmanager
+def reachable_prefect() -> Iterator[None]:
+    """Raise ExternalError if Prefect's server does not answer, or stops answering."""
+    try:
+        yield
+    except Exception as error:
+        url = PREFECT_API_URL.value()
+        if isinstance(error, RuntimeError) and str(error).startswith(UNREACHABLE):
+            raise ExternalError(f"PREFECT_API_URL: {error}; start that server or unset the variable") from None
+        if url and got_no_answer(error, url):
+            raise ExternalError(
+                f"Prefect's server at {url} stopped answering ({error}); run the command again to continue"
+            ) from None
+        raise

@@ -200,6 +200,11 @@ def answers(url: str, headers: Mapping[str, str] | None = None) -> bool:
         return False
 
 
+def got_no_answer(error: Exception, url: str) -> bool:
+    """Return whether an error is that of a request to this server which got no answer."""
+    return isinstance(error, httpx.TransportError) and str(error.request.url).startswith(url)
+
+
 def _worker_is_online(api: str, pool: str) -> bool:
     try:
         answer = httpx.post(

@@ -62,20 +62,11 @@ def _display() -> Iterator[None]:
         CURRENT_VIEW.reset(token)
 
 
-@contextmanager
-def reachable_prefect() -> Iterator[None]:
-    """Turn a Prefect server that does not answer into a ExternalError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith("Failed to reach API"):
-            raise
-        raise ExternalError(f"PREFECT_API_URL: {error}; start that server or unset the variable") from None
-
-
 def quieten_libraries() -> None:
     """Keep the libraries' own logs off the console: errors arrive as exceptions, progress by our view."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")  # Has a handler of its own.
+    logging.raiseExceptions = False  # What a handler fails to log, such as Prefect's without its server.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("alembic", "ray", "mlflow"):
@@ -95,7 +86,7 @@ def running_flow(module: str) -> Iterator[Any]:
 
     check_storage()
     use_running_stack()
-    from flows.server import start_temporary_server
+    from flows.server import reachable_prefect, start_temporary_server
 
     with _display(), reachable_prefect():
         until_it_answers = start_temporary_server()

@@ -104,7 +104,7 @@ def pool(
 ) -> None:
     """Prepare the Prefect server at PREFECT_API_URL: work pool, crashed runs marked, notifications."""
     quieten_libraries()
-    from flows.commands.console import reachable_prefect
+    from flows.server import reachable_prefect
     from infra.orchestrator import prepare_pool
 
     with reachable_prefect():

@@ -37,7 +37,7 @@ OWN_CLUSTER = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_preload_python_modules": "pipeline.gc_tuning",
     # A worker that starts while the driver is killed tries five times to connect, five seconds each.
-    "RAY_gcs_rpc_server_connect_timeout_s": "3",
+    "RAY_gcs_rpc_server_connect_timeout_s": "2",
 }
 
 
