@@ -23,16 +23,16 @@ CAPTIONS = "captions"
 
 @dataclass(frozen=True)
 class Corpus:
-    """A parallel corpus in three splits, ready to be read again and again."""
+    """A parallel corpus in three splits."""
 
     path: Path
-    """The store's folder: train.jsonl, validation.jsonl, test.jsonl; an object with source and target a line, UTF-8."""
+    """Its folder in the store: train.jsonl, validation.jsonl, test.jsonl; an object with source and target per line."""
     fingerprint: str
-    """SHA-256 over the three files' bytes: the same pairs are the same corpus, wherever they came from."""
+    """SHA-256 of the three files: the same pairs are the same corpus, wherever they came from."""
     figures: Mapping[str, Any]
-    """Pairs, dropped, leaked and SHA-256 by split, and the origin: what a reader needs to get the same again."""
+    """See `write_splits`; and `origin`, which says where to get the same pairs again."""
     reused: Reuse
-    """Whether the store had it already."""
+    """Whether it was in the store already."""
 
     def pairs(self, split: Split) -> Iterator[Pair]:
         """Yield the split's (source, target) pairs in order, one at a time."""
@@ -42,27 +42,29 @@ class Corpus:
                 yield row["source"], row["target"]
 
     def split_fingerprint(self, split: Split) -> str:
-        """Return the SHA-256 of one split's file: models are comparable on a split only where it is the same."""
+        """Return the SHA-256 of one split's file; scores are comparable only where it is the same."""
         return str(self.figures["sha256"][split])
 
 
 def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
     """Load a parallel corpus, pin what it came from, and write it in three splits.
 
-    Reads `config.path` (and `target_path`) where it is set, else the Hub data set `config.dataset` at the commit that
-    `config.revision` means now, else the embedded corpus `captions`. Leaves train.jsonl, validation.jsonl and
-    test.jsonl. Splits that the source lacks are held out from train, once duplicates are gone. Pairs with an empty
-    side are dropped and counted, line breaks and tabs inside a sentence become spaces; all else stays as it is.
+    Reads `config.path` (and `target_path`) if set, else the embedded corpus if `config.dataset` is captions, else the
+    Hub data set at the commit that `config.revision` means now. Writes train.jsonl, validation.jsonl and test.jsonl.
+    Splits that the source lacks are held out from train after removing duplicates. Pairs with an empty side are
+    dropped and counted; line breaks and tabs inside a sentence become spaces; everything else stays as it is.
 
-    The store's address is made of the source's identity (the commit, the files' SHA-256, or the captions' seed and
-    sizes) and of the fields that matter to that kind of source. A commit that the store holds needs no network.
+    The fingerprint covers the source's identity (the commit, the files' SHA-256, or the captions' seed and sizes) and
+    the fields that matter to this kind of source. A commit that is in the store needs no network.
 
-    Raises InputError for what the user named or supplied, ExternalError where the Hub is away or not to be trusted,
-    OSError for a full disk; nothing half-written is left.
+    Raises InputError for mistakes in the configuration or the files, ExternalError if the Hub cannot be reached or its
+    answer is not the commit, OSError for a full disk. No partial output is left.
 
-    >>> corpus = prepare_corpus(CorpusConfig(dataset="bentrevett/multi30k"), Store())
-    >>> next(corpus.pairs("train"))
-    ('Ein Hund läuft durch den Park.', 'A dog is running through the park.')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     config = CorpusConfig(captions_pairs=2, validation_size=1, test_size=1)
+    ...     corpus = prepare_corpus(config, Store(Path(folder)))
+    ...     len(list(corpus.pairs("train"))), corpus.figures["pairs"]
+    (2, {'train': 2, 'validation': 1, 'test': 1})
     """
     if config.path is not None:
         artifact = _from_files(config, store)
@@ -77,7 +79,7 @@ def _from_captions(config: CorpusConfig, store: Store) -> Artifact:
     stage = _stage(config, ["dataset", "captions_pairs", "validation_size", "test_size", "seed"], {})
 
     def build(folder: Path) -> dict[str, Any]:
-        # Imported where it is needed: `datasets` takes seconds, and a corpus that is reused needs none of it.
+        # Imported here because `datasets` takes seconds to import, and a reused corpus does not need it.
         from pipeline.corpus.sources import caption_splits
 
         return _write(folder, caption_splits(config), config, {"dataset": CAPTIONS, "seed": config.seed})
@@ -97,7 +99,7 @@ def _from_files(config: CorpusConfig, store: Store) -> Artifact:
 
         splits = local_splits(parts, PairColumns.of(config))
         if hash_parts(parts) != hashes:
-            raise InputError(f"corpus.path={config.path}: the files changed while they were read; start again")
+            raise InputError(f"corpus.path={config.path}: the files changed while they were read; run it again")
         files = {str(file): file_hash(file) for file in _files(parts)}
         return _write(folder, splits, config, {"path": str(config.path), "files": files})
 
@@ -109,7 +111,7 @@ def _files(parts: Parts) -> Iterator[Path]:
 
 
 def hash_parts(parts: Parts) -> dict[str, str]:
-    """Return the SHA-256 of every file by its part in the corpus; names and places do not matter."""
+    """Return the SHA-256 of every file by its role in the corpus; names and folders do not matter."""
     return {
         f"{split} {number} {part.format} {side}": file_hash(file)
         for split, files in parts.items()
@@ -134,7 +136,7 @@ def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
         def build(folder: Path) -> dict[str, Any]:
             from pipeline.corpus.sources import hub_splits
 
-            # Inside the artifact's own temporary folder: the same disk, and gone with it if anything fails.
+            # In the artifact's temporary folder: on the same disk, and deleted with it if anything fails.
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 return _write(folder, hub_splits(config, commit, Path(scratch)), config, origin)
 
@@ -142,7 +144,7 @@ def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
 
 
 def _stored_commit(wanted: Stage, store: Store) -> str | None:
-    """Return the newest commit of the data set that the store can serve without the Hub."""
+    """Return the newest commit of the data set that is in the store."""
     commits = [
         str(manifest["inputs"]["commit"])
         for manifest in store.manifests(STAGE)

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: which commit a revision means, files that are proved to be its own, and what goes wrong."""
+"""The Hugging Face Hub: resolves revisions to commits, verifies downloaded files, and explains its errors."""
 
 import hashlib
 import logging
@@ -27,19 +27,19 @@ from pipeline.errors import ExternalError, InputError
 from pipeline.store.artifact_folder import file_hash
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-PATHS_A_REQUEST = 100
+PATHS_PER_REQUEST = 100
 SECONDS_TO_ANSWER = 30.0
 KNOWN = (HFValidationError, httpx.HTTPError, ConnectionError, LocalEntryNotFoundError)
-"""What tells of the Hub; its own answers of status 4xx and 5xx are HTTPErrors."""
+"""Errors that come from the Hub; its answers with status 4xx and 5xx are HTTPErrors."""
 
 
 def is_commit(revision: str) -> bool:
-    """Return whether the revision is a full commit, which can never come to mean something else."""
+    """Return whether the revision is a full commit, which never changes its meaning."""
     return COMMIT.fullmatch(revision) is not None
 
 
 def resolve_commit(dataset: str, revision: str) -> str:
-    """Return the 40-digit commit that the Hub's branch, tag or commit means now."""
+    """Return the 40-digit commit that a branch, tag or commit of the Hub means now."""
     commit = HfApi().dataset_info(dataset, revision=revision, timeout=SECONDS_TO_ANSWER).sha
     if commit is None or not is_commit(commit) or (is_commit(revision) and commit != revision):
         raise ExternalError(
@@ -50,14 +50,14 @@ def resolve_commit(dataset: str, revision: str) -> str:
 
 
 def fetch_files(dataset: str, commit: str, paths: Sequence[str]) -> None:
-    """Download files of a commit into the Hub's cache (`$HF_HOME`) and check each against the commit's own hashes.
+    """Download files of a commit into the Hub's cache (`$HF_HOME`) and check each against the commit's hashes.
 
-    What the cache has is not downloaded again, but it is checked. Raises ExternalError for a file that is not the
-    commit's, after taking it out of the cache, so that trying again downloads it.
+    Cached files are not downloaded again, but checked. Raises ExternalError for a file that differs from the commit's,
+    after removing it from the cache, so that the next attempt downloads it.
     """
     api = HfApi()
-    for start in range(0, len(paths), PATHS_A_REQUEST):
-        wanted = list(paths[start : start + PATHS_A_REQUEST])
+    for start in range(0, len(paths), PATHS_PER_REQUEST):
+        wanted = list(paths[start : start + PATHS_PER_REQUEST])
         listed = api.get_paths_info(dataset, wanted, revision=commit, repo_type="dataset")
         files = {file.path: file for file in listed if isinstance(file, RepoFile)}
         for path in wanted:
@@ -66,13 +66,13 @@ def fetch_files(dataset: str, commit: str, paths: Sequence[str]) -> None:
                 local.resolve().unlink(missing_ok=True)
                 local.unlink(missing_ok=True)
                 raise ExternalError(
-                    f"corpus.dataset={dataset}: {path} as downloaded is not the file of commit {commit}; "
+                    f"corpus.dataset={dataset}: the downloaded {path} differs from commit {commit}; "
                     "try again, or set corpus.path=FOLDER to a local copy"
                 )
 
 
 def _is_content_of(file: RepoFile, local: Path) -> bool:
-    """Compare with the SHA-256 of a large file, with git's own hash of any other."""
+    """Compare SHA-256 for a file in LFS, git's own hash for any other."""
     if file.lfs is not None:
         return file_hash(local) == file.lfs.sha256
     digest = hashlib.sha1(b"blob %d\0" % local.stat().st_size, usedforsecurity=False)
@@ -84,9 +84,9 @@ def _is_content_of(file: RepoFile, local: Path) -> bool:
 
 @contextmanager
 def quiet_downloads() -> Iterator[None]:
-    """Keep out of log files progress bars (unless the user has decided on them) and remarks on data set cards.
+    """Hide progress bars in log files, unless the user has chosen them, and remarks on data set cards.
 
-    That a request is tried again is still said: it explains a wait.
+    Messages about retried requests stay: they explain a wait.
     """
     remarks = logging.getLogger("huggingface_hub.repocard")
     level = remarks.level
@@ -101,35 +101,37 @@ def quiet_downloads() -> Iterator[None]:
 
 @contextmanager
 def hub_errors(config: CorpusConfig, stored_commit: str | None) -> Iterator[None]:
-    """Turn what the Hub's libraries raise into InputError or ExternalError; let a full disk's OSError pass.
+    """Turn what the Hub's libraries raise into InputError or ExternalError; a full disk's OSError passes.
 
-    `stored_commit` is a commit of the data set that the store holds already: a way on when the Hub is away.
+    `stored_commit` is a commit of the data set in the store, which the message suggests when the Hub is unreachable.
     """
     try:
         yield
     except (HFValidationError, httpx.HTTPError, OSError) as error:
-        # `datasets` wraps the Hub's errors in FileNotFoundErrors of its own; the Hub's are in their past.
-        known = next((past for past in _past(error) if isinstance(past, KNOWN) and not _is_optional_file(past)), None)
+        # `datasets` wraps the Hub's errors in FileNotFoundErrors of its own; the Hub's are among their causes.
+        known = next(
+            (cause for cause in _causes(error) if isinstance(cause, KNOWN) and not _is_optional_file(cause)), None
+        )
         if known is None:
             raise
         raise _translated(known, config, stored_commit) from error
 
 
-def _past(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _is_optional_file(error: BaseException) -> bool:
-    """Return whether only a file that a data set may do without, such as its card, is missing."""
+    """Return whether all that is missing is an optional file, such as the data set's card."""
     return isinstance(error, RemoteEntryNotFoundError)
 
 
 def _translated(error: BaseException, config: CorpusConfig, stored_commit: str | None) -> InputError | ExternalError:
     dataset = f"corpus.dataset={config.dataset}"
     if isinstance(error, HFValidationError):
-        return InputError(f"{dataset}: no name of a Hub data set; write owner/name, or captions")
+        return InputError(f"{dataset}: not the name of a Hub data set; write owner/name, or captions")
     if isinstance(error, RevisionNotFoundError):
         return InputError(
             f"corpus.revision={config.revision}: {config.dataset} has no such branch, tag or commit; "
@@ -146,7 +148,7 @@ def _translated(error: BaseException, config: CorpusConfig, stored_commit: str |
         )
     ways = ["try again", "set corpus.path=FOLDER to a local copy"]
     if stored_commit is not None:
-        ways.append(f"set corpus.revision={stored_commit}, which the store holds")
+        ways.append(f"set corpus.revision={stored_commit}, which is in the store")
     return ExternalError(
         f"{dataset}: cannot get corpus.revision={config.revision} from {HfApi().endpoint} ({reason(error)}); "
         f"{', '.join(ways[:-1])}, or {ways[-1]}"
@@ -154,7 +156,7 @@ def _translated(error: BaseException, config: CorpusConfig, stored_commit: str |
 
 
 def reason(error: BaseException) -> str:
-    """Return the kind and the first line of what is at the bottom of an exception."""
+    """Return the type and the first line of an exception's root cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines() or [""]

@@ -10,12 +10,12 @@ from pipeline.errors import InputError
 from pipeline.rows.formats import KNOWN, PACKED, TABLES, Format, is_packed, suffix_of
 
 PREFIXES: Mapping[Split, tuple[str, ...]] = {"train": ("train",), "validation": ("val", "dev"), "test": ("test",)}
-"""How a split's files begin; `val` covers valid and validation."""
+"""How the names of a split's files begin; `val` covers valid and validation."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file with both sides, or two text files that are aligned line by line."""
+    """One file with both sides, or two line-aligned text files."""
 
     format: Format
     path: Path
@@ -31,9 +31,9 @@ Parts = Mapping[Split, tuple[Part, ...]]
 
 
 def find_parts(config: CorpusConfig) -> Parts:
-    """Return the files that `config.path` (and `config.target_path`) mean, by split; train is always there.
+    """Return the files at `config.path` (and `config.target_path`) by split, train always among them.
 
-    Reads no file. Raises InputError, with what was looked for, where there is nothing to use.
+    Reads no file. Raises InputError, with what was looked for, if there is nothing to use.
     """
     assert config.path is not None
     path = Path(config.path).expanduser().absolute()
@@ -50,9 +50,9 @@ def find_parts(config: CorpusConfig) -> Parts:
 
 
 def find_evaluation_parts(config: CorpusConfig, split: Split) -> tuple[Part, ...]:
-    """Return the files that hold the pairs to score: a single file whole, of a folder those of a split.
+    """Return the files with the pairs to score: all of a single file, or one split of a folder.
 
-    Reads no file. Raises InputError, with what was looked for, where there is nothing to use.
+    Reads no file. Raises InputError, with what was looked for, if there is nothing to use.
     """
     assert config.path is not None
     folder = Path(config.path).expanduser().absolute()
@@ -74,7 +74,7 @@ def _single(path: Path, config: CorpusConfig) -> Part:
     if found is None:
         raise InputError(
             f"corpus.path={config.path}: a file is one of {KNOWN}; "
-            "of line-aligned text name the other side's file in corpus.target_path"
+            "for line-aligned text, name the target side's file in corpus.target_path"
         )
     return Part(found, path)
 
@@ -83,7 +83,7 @@ def _aligned(source: Path, target: Path, config: CorpusConfig) -> Part:
     if source.is_dir():
         raise InputError(
             f"corpus.path={config.path} is a folder and corpus.target_path={config.target_path} is set; "
-            "name two files, or leave corpus.target_path out"
+            "name two files, or leave out corpus.target_path"
         )
     if not target.is_file():
         raise InputError(f"corpus.target_path={config.target_path}: there is no such file ({target}); correct the path")
@@ -101,7 +101,7 @@ def _in_folder(folder: Path, config: CorpusConfig) -> Parts:
 
 
 def _of_split(folder: Path, split: Split, config: CorpusConfig) -> Iterator[Part]:
-    """Yield the parts of a split in the order of their names; several are one corpus in pieces."""
+    """Yield the parts of a split sorted by name; several parts are shards of one corpus."""
     files = [
         path for path in sorted(folder.iterdir()) if path.name.lower().startswith(PREFIXES[split]) and path.is_file()
     ]
@@ -110,10 +110,10 @@ def _of_split(folder: Path, split: Split, config: CorpusConfig) -> Iterator[Part
     tables = {(suffix_of(path.name), is_packed(path.name)) for path in usable if suffix_of(path.name) not in sides}
     texts = any(suffix_of(path.name) in sides for path in usable)
     if len(tables) + texts > 1:
-        # Most likely the same sentences twice: put together they would count double.
+        # Most likely the same sentences twice: together they would count double.
         raise InputError(
-            f"corpus.path={config.path}: the {split} split is there in several formats "
-            f"({', '.join(path.name for path in usable)}); leave one, or set corpus.path to a single file"
+            f"corpus.path={config.path}: the {split} split exists in several formats "
+            f"({', '.join(path.name for path in usable)}); keep one, or set corpus.path to a single file"
         )
     for path in usable:
         if suffix_of(path.name) not in sides:
@@ -125,17 +125,17 @@ def _of_split(folder: Path, split: Split, config: CorpusConfig) -> Iterator[Part
 
 
 def _mate(path: Path, own: str, other: str, config: CorpusConfig) -> Path:
-    """Return the other side's file of an aligned text."""
+    """Return the file with the other side of an aligned text."""
     stem = path.name.removesuffix(PACKED)[: -len(own)]
     for name in (f"{stem}{other}", f"{stem}{other}{PACKED}"):
         if path.with_name(name).is_file():
             return path.with_name(name)
     raise InputError(
-        f"corpus.path={config.path}: {path.name} has no other side {stem}{other}; add it, or take {path.name} away"
+        f"corpus.path={config.path}: {path.name} lacks its other side {stem}{other}; add it, or remove {path.name}"
     )
 
 
 def _refuse_empty_files(parts: Parts) -> None:
     for file in (file for split in parts.values() for part in split for file in part.files):
         if file.stat().st_size == 0:
-            raise InputError(f"{file}: the file is empty; put sentence pairs in or take it away")
+            raise InputError(f"{file}: the file is empty; add sentence pairs, or remove it")

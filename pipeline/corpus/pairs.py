@@ -1,4 +1,4 @@
-"""Sentence pairs out of local files: aligned lines, or two columns of a row."""
+"""Sentence pairs from local files: aligned lines, or two columns of a row."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.config import CorpusConfig
 from pipeline.errors import InputError
-from pipeline.rows.columns import Column, Place
+from pipeline.rows.columns import Column, Location
 from pipeline.rows.files import RowFile
 from pipeline.rows.readers import read_lines, read_rows
 
@@ -17,31 +17,31 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class PairColumns:
-    """The columns of the two sentences."""
+    """The columns of the source and the target sentence."""
 
     source: Column
     target: Column
 
     @classmethod
     def of(cls, config: CorpusConfig) -> "PairColumns":
-        """Return the columns that a configuration names."""
+        """Return the columns named by a configuration."""
         return cls(
             Column("corpus.source_column", config.source_column), Column("corpus.target_column", config.target_column)
         )
 
-    def pair(self, row: Mapping[str, Any], place: Place) -> Pair:
-        """Return a row's two sentences. Raises InputError where one is missing or not a text."""
-        return self.source.text(row, place), self.target.text(row, place)
+    def pair(self, row: Mapping[str, Any], location: Location) -> Pair:
+        """Return a row's two sentences. Raises InputError if one is missing or not text."""
+        return self.source.text(row, location), self.target.text(row, location)
 
 
 def read_table(file: RowFile, columns: PairColumns) -> Iterator[Pair]:
     """Yield the pairs of a file with named columns, in order. Raises InputError with the file and line or row."""
-    for place, row in read_rows(file, [columns.source, columns.target]):
-        yield columns.pair(row, place)
+    for location, row in read_rows(file, [columns.source, columns.target]):
+        yield columns.pair(row, location)
 
 
 def read_aligned(source: RowFile, target: RowFile) -> Iterator[Pair]:
-    """Yield the pairs of two texts, line by line. Raises InputError where one has more lines than the other."""
+    """Yield the pairs of two text files, line by line. Raises InputError if their numbers of lines differ."""
     counts = [0, 0]
     for lines in itertools.zip_longest(read_lines(source), read_lines(target)):
         counts = [count + (line is not None) for count, line in zip(counts, lines, strict=True)]
@@ -50,5 +50,5 @@ def read_aligned(source: RowFile, target: RowFile) -> Iterator[Pair]:
     if counts[0] != counts[1]:
         raise InputError(
             f"{source.given} has {counts[0]} lines and {target.given} has {counts[1]}; "
-            "line-aligned text needs as many on both sides"
+            "line-aligned text needs the same number on both sides"
         )

@@ -1,9 +1,8 @@
-"""The three kinds of source, opened through Hugging Face `datasets`: a Hub data set, local files, the captions.
+"""Opens the three kinds of source through Hugging Face `datasets`: a Hub data set, local files, the captions.
 
-What `datasets` does on its own and is kept from doing here: with the Hub out of reach it ignores the revision and
-returns the newest build in its cache (so the cache that it is given is new and empty, and what comes is compared with
-the commit); it tells the author's server about every load of a local file (so local files skip `load_dataset`); it
-draws progress bars into log files.
+Three habits of `datasets` are worked around here. Without the Hub, it ignores the revision and returns the newest build
+in its cache: it gets an empty cache, and what it returns is compared with the commit. It reports every load of a local
+file to Hugging Face: local files do not go through `load_dataset`. It draws progress bars into log files.
 """
 
 import itertools
@@ -25,7 +24,7 @@ from pipeline.corpus.local_files import Part, Parts
 from pipeline.corpus.pairs import Pair, PairColumns, read_aligned, read_table
 from pipeline.corpus.splits import SPLITS, Split
 from pipeline.errors import ExternalError, InputError
-from pipeline.rows.columns import Column, Place, roots
+from pipeline.rows.columns import Column, Location, roots
 from pipeline.rows.files import RowFile
 
 BATCH_ROWS = 1000
@@ -35,17 +34,17 @@ NAMES: dict[Split, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
-"""What Hub data sets call their splits; the first that is there is taken."""
+"""What Hub data sets call their splits; the first name found is used."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The pairs of one split, in order; can be iterated more than once."""
+    """The pairs of one split in order; can be iterated repeatedly."""
 
     data: datasets.Dataset | datasets.IterableDataset
     columns: PairColumns
     name: str
-    """What messages call it."""
+    """Its name in messages."""
 
     def __iter__(self) -> Iterator[Pair]:
         features = self.data.features
@@ -54,13 +53,13 @@ class Rows:
         chosen = self.data.select_columns(roots(sides, list(features), list(features.flatten()), self.name))
         for batch in chosen.iter(batch_size=BATCH_ROWS):
             for values in zip(*batch.values(), strict=True):
-                yield self.columns.pair(dict(zip(batch, values, strict=True)), Place(self.name, "row", next(number)))
+                yield self.columns.pair(dict(zip(batch, values, strict=True)), Location(self.name, "row", next(number)))
 
 
 def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
-    """Return the embedded corpus: test, validation and training pairs cut from one stream in this order.
+    """Return the embedded corpus: test, validation and training pairs, cut from one stream in this order.
 
-    So the number of training pairs changes neither evaluation set.
+    So the number of training pairs does not change the other two splits.
     """
     sizes: dict[Split, int] = {
         "test": config.test_size,
@@ -72,7 +71,7 @@ def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
 
 
 def local_splits(parts: Parts, columns: PairColumns) -> dict[Split, Rows]:
-    """Return the splits that local files hold; all are read, and found sound, here."""
+    """Return the splits of local files, read into memory. Raises InputError for the first mistake in any of them."""
     with _quiet():
         return {
             split: _in_memory(
@@ -83,16 +82,16 @@ def local_splits(parts: Parts, columns: PairColumns) -> dict[Split, Rows]:
 
 
 def hub_splits(config: CorpusConfig, commit: str, scratch: Path) -> dict[Split, Rows]:
-    """Return those of train, validation and test that the Hub data set has at a commit.
+    """Return the splits that a Hub data set has at a commit, train among them.
 
     Downloads into `$HF_HOME`, checks every file against the commit, and builds the data set in the folder `scratch`,
-    which must stay as long as the rows are read.
+    which must exist for as long as the rows are read.
     """
     with _quiet():
         builder = _builder(config, commit, scratch)
         hub.fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit))
         try:
-            builder.download_and_prepare(verification_mode="no_checks")  # Those of the Hub's card; ours are stricter.
+            builder.download_and_prepare(verification_mode="no_checks")  # The Hub card's checks; ours are stricter.
         except DatasetGenerationError as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
@@ -116,11 +115,13 @@ def hub_splits(config: CorpusConfig, commit: str, scratch: Path) -> dict[Split, 
 
 
 def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
-    # Without hf:// a folder of that name where the command runs would be taken for the data set.
+    # Without hf://, a folder of this name in the working directory would be taken for the data set.
     address = f"hf://datasets/{config.dataset}"
     try:
         return datasets.load_dataset_builder(address, config.subset, revision=commit, cache_dir=str(scratch))
-    except DatasetNotFoundError as error:  # It was there a moment ago: what is refused is its files.
+    except (
+        DatasetNotFoundError
+    ) as error:  # The commit was resolved, so the data set exists: access to its files is refused.
         raise InputError(
             f"corpus.dataset={config.dataset}: its files are refused ({hub.reason(error)}); "
             "log in with an account that has access (`hf auth login`, or set HF_TOKEN)"
@@ -141,12 +142,12 @@ def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.Datas
 
 
 def _verified_paths(builder: datasets.DatasetBuilder, dataset: str, commit: str) -> list[str]:
-    """Return the paths of the data files, after making sure that all are those of the commit that was asked for."""
+    """Return the paths of the data files, after checking that all belong to the requested commit."""
     root = f"hf://datasets/{dataset}@{commit}/"
     addresses = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
     if builder.hash != commit or not addresses or not all(address.startswith(root) for address in addresses):
         raise ExternalError(
-            f"corpus.dataset={dataset}: asked for commit {commit}, was given {builder.hash}; "
+            f"corpus.dataset={dataset}: requested commit {commit}, received {builder.hash}; "
             "try again, or set corpus.path=FOLDER to a local copy"
         )
     return [address.removeprefix(root) for address in addresses]
@@ -160,7 +161,7 @@ def _read(part: Part, columns: PairColumns) -> Iterator[Pair]:
 
 
 def _in_memory(pairs: Iterable[Pair], name: str) -> Rows:
-    """Return pairs as a data set that no cache on disk knows: nothing stale is ever served, nothing is left behind."""
+    """Return pairs as a data set in memory: no cache on disk that could be stale or be left behind."""
     remaining = iter(pairs)
     chunks = [datasets.Dataset.from_dict({"source": [], "target": []}, features=_pair_features())]
     while chunk := list(itertools.islice(remaining, CHUNK_ROWS)):
@@ -176,7 +177,7 @@ def _pair_features() -> datasets.Features:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' log lines, which our errors say again, and on no terminal their progress bars, off stderr."""
+    """Keep the libraries' log lines off stderr, and their progress bars too unless it is a terminal."""
     level = datasets_logging.get_verbosity()
     bars = datasets.is_progress_bar_enabled()
     hide = bars and not sys.stderr.isatty() and datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is None

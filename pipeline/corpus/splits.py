@@ -1,7 +1,4 @@
-"""From raw pairs to the three files of a corpus: minimal cleaning, splits held out, duplicates across splits counted.
-
-Pure but for the files that it writes.
-"""
+"""From raw pairs to the three files of a corpus: clean, hold out splits, count duplicates across splits."""
 
 import hashlib
 import heapq
@@ -23,11 +20,11 @@ BREAKS = re.compile(r"\r\n|[\r\n\t]")
 
 
 def find_split(name: str) -> Split:
-    """Return a split by its name. Raises InputError for another word."""
+    """Return a split by its name. Raises InputError for any other word."""
     for split in SPLITS:
         if name == split:
             return split
-    raise InputError(f"--split {name}: there is no such split; there are {', '.join(SPLITS)}")
+    raise InputError(f"--split {name}: there is no such split; choose one of {', '.join(SPLITS)}")
 
 
 def write_splits(
@@ -35,12 +32,12 @@ def write_splits(
 ) -> dict[str, Any]:
     """Write train.jsonl, validation.jsonl and test.jsonl into `folder` and return the figures.
 
-    `raw` holds the splits that the source has, train among them; each can be iterated more than once. The others
-    are held out from train, as many pairs as `sizes` says; `name` is what messages call the source.
+    `raw` holds the splits of the source, train among them; each is iterated up to twice. The others are held out from
+    train, `sizes[split]` pairs each. `name` stands for the source in messages.
 
-    Figures: `pairs`, `blank` (dropped, a side was empty) and `sha256` by split; `duplicates` (dropped from train, only
-    where something is held out); `leaked`, the pairs of validation and test that also stand in train. Raises
-    InputError for a split without pairs.
+    Figures: `pairs`, `blank` (dropped because a side was empty) and `sha256` by split; `held_out`, the splits cut from
+    train; `duplicates`, dropped from train if anything was held out; `leaked`, the pairs of validation and test that
+    are in train as well. Raises InputError for a split without pairs.
     """
     blank: Counter[str] = Counter()
     held_out: dict[Split, int] = {split: sizes[split] for split in SPLITS if split not in raw}
@@ -76,7 +73,7 @@ def split_path(folder: Path, split: Split) -> Path:
 
 
 def clean_sentence(text: str) -> str:
-    r"""Return the sentence on one line and without white space at its ends; no other character is touched.
+    r"""Return the sentence on one line, stripped of white space; no other character changes.
 
     >>> clean_sentence(" Ein Hund\n bellt. ")
     'Ein Hund  bellt.'
@@ -85,7 +82,7 @@ def clean_sentence(text: str) -> str:
 
 
 def cleaned(pairs: Iterable[Pair], split: Split, blank: MutableMapping[str, int]) -> Iterator[Pair]:
-    """Yield the pairs as sentences; those with an empty side are dropped, and counted in `blank[split]`."""
+    """Yield the cleaned pairs; those with an empty side are dropped and counted in `blank[split]`."""
     for raw_source, raw_target in pairs:
         source, target = clean_sentence(raw_source), clean_sentence(raw_target)
         if source and target:
@@ -102,7 +99,7 @@ def _routed(
     counts: Counter[str],
     name: str,
 ) -> Iterator[tuple[Split, Pair]]:
-    """Yield every pair with the split that it goes to; train comes last, so that what leaks into it can be seen."""
+    """Yield every pair with its split. Train comes last, so that pairs leaked into it can be counted."""
     for split in ("test", "validation"):
         for pair in cleaned(raw.get(split, ()), split, blank):
             yield split, pair
@@ -122,7 +119,7 @@ def _routed(
 
 
 def _rank(pair: Pair, seed: int) -> bytes:
-    """Return the pair's place in a random order that depends on the seed and the pair alone.
+    """Return the pair's rank in a random order that depends on the seed and the pair alone.
 
     So the same pairs are held out on every machine and in whatever order the source lists them, and one
     pair more or less in the source changes at most one of them.
@@ -132,17 +129,17 @@ def _rank(pair: Pair, seed: int) -> bytes:
 
 
 def _chosen(ranks: set[bytes], held_out: Mapping[Split, int], name: str) -> dict[bytes, Split]:
-    """Return the split of every pair held out: the test takes the first, so that it depends on no other size."""
+    """Return the split of every pair held out. Test takes the first ones, so that it depends on no other size."""
     wanted = sum(held_out.values())
     if len(ranks) <= wanted:
         sizes = " and ".join(f"corpus.{split}_size={size}" for split, size in held_out.items())
         raise InputError(
-            f"{sizes}: {name} has only {len(ranks)} different pairs and no such split: too few to hold out "
-            f"{wanted} and train on the rest; set less, or supply the splits themselves"
+            f"{sizes}: {name} has only {len(ranks)} different pairs too few to hold out "
+            f"{wanted} and train on the rest; lower the sizes, or supply these splits"
         )
     first = heapq.nsmallest(wanted, ranks)
     tests = held_out.get("test", 0)
-    return {rank: "test" if place < tests else "validation" for place, rank in enumerate(first)}
+    return {rank: "test" if index < tests else "validation" for index, rank in enumerate(first)}
 
 
 def _refuse_empty_splits(figures: Mapping[str, Any], name: str) -> None:
@@ -150,5 +147,5 @@ def _refuse_empty_splits(figures: Mapping[str, Any], name: str) -> None:
         if not figures["pairs"][split]:
             raise InputError(
                 f"{name}: the {split} split holds no sentence pair ({figures['blank'][split]} dropped because "
-                "a side is empty); look at the source's columns, or leave the split out of it"
+                "a side is empty); check the source's columns, or remove the split from it"
             )

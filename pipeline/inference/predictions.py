@@ -94,11 +94,11 @@ def _typed(name: str, value: Any, usual: Any) -> Any:
 
 def _check_line(line: Any, number: int) -> None:
     if not isinstance(line, str):
-        raise ValueError(f"line {number} is {line!r:.40} ({type(line).__name__}), not a text")  # noqa: TRY004
+        raise ValueError(f"line {number} is {line!r:.40} ({type(line).__name__}), not text")  # noqa: TRY004
     try:
         line.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"line {number} holds half of a surrogate pair, which is no character") from None
+        raise ValueError(f"line {number} holds half of a surrogate pair, which is not a character") from None
 
 
 def describe(n_best: Sequence[Translation], attention: bool) -> dict[str, Any]:

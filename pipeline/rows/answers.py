@@ -1,11 +1,11 @@
-"""Files of translations: what can be written where, and writing it in order, whole or not at all.
+"""Writes translations to files, in order, whole or not at all.
 
-    text            a translation a line
-    JSON lines      the row that was read, with `translation` or `hypotheses`
-    CSV, TSV        the row, with `translation`; its columns are texts, numbers or empty
-    Parquet         the row, with `translation` or `hypotheses`; columns keep their types, or get those that fit
+    text            one translation per line
+    JSON lines      every row that was read, with `translation` or `hypotheses`
+    CSV, TSV        every row, with `translation`; other columns must be texts, numbers or empty
+    Parquet         every row, with `translation` or `hypotheses`; columns keep their types or get one that fits
 
-All but Parquet also with .gz. The row of a text is its line, as `source`.
+All but Parquet may end in .gz. A line of plain text is a row with the column `source`.
 """
 
 import csv
@@ -20,7 +20,7 @@ from typing import Any, TextIO
 import pyarrow
 
 from pipeline.errors import InputError
-from pipeline.rows.columns import Place
+from pipeline.rows.columns import Location
 from pipeline.rows.files import RowFile, checked
 from pipeline.rows.parquet import (
     ROWS_AT_ONCE,
@@ -40,34 +40,34 @@ HYPOTHESIS = pyarrow.struct([("text", pyarrow.string()), ("score", pyarrow.float
 
 
 def check_output(sources: Sequence[RowFile], target: RowFile, objects: bool, attention: bool) -> None:
-    """Raise InputError if the answers cannot be written to a file of that format, or it is one of those read."""
+    """Raise InputError if the answers do not fit the format of `target`, or if it is one of `sources`."""
     if any((source.folder.uri, source.name) == (target.folder.uri, target.name) for source in sources):
         raise InputError(f"--output {target.given}: that is the file to translate; name another")
     checked(target)
     if target.format not in WRITTEN:
-        raise InputError(f"--output {target.given}: {target.format} is not written; name a .jsonl file")
+        raise InputError(f"--output {target.given}: {target.format} is not an output format; name a .jsonl file")
     if objects and target.format not in ("jsonl", "parquet"):
-        raise InputError(f"--output {target.given}: {target.format} has one translation a line; name a .jsonl file")
+        raise InputError(f"--output {target.given}: {target.format} has one translation per line; name a .jsonl file")
     if attention and target.format == "parquet":
-        raise InputError(f"--output {target.given}: Parquet has no place for attention weights; name a .jsonl file")
+        raise InputError(f"--output {target.given}: Parquet output has no attention weights; name a .jsonl file")
     if target.format != "text":
         _check_first_row(sources[0], target)
 
 
 def _check_first_row(source: RowFile, target: RowFile) -> None:
-    """Find what is wrong with all rows before anything is translated."""
+    """Find what is wrong with every row before anything is translated."""
     if source.format == "parquet":
         _refuse_taken(parquet_schema(source).names, source.given)
-    for place, row in islice(_rows([source]), 1):
+    for location, row in islice(_rows([source]), 1):
         if target.format in CELLS:
-            _cells(row, place, target)
+            _cells(row, location, target)
 
 
 def write_answers(sources: Sequence[RowFile], answers: Iterable[Any], target: RowFile) -> None:
-    """Write the answer to every row, a translation or an object with hypotheses, in order.
+    """Write every row with its answer, a translation or an object with hypotheses, in order.
 
-    The file is put in place when it is whole; until then an older one stays. Raises InputError for rows that have a
-    column of the answers' name already, or that the format cannot hold.
+    An existing file is replaced only when the new one is complete. Raises InputError for rows that already have a
+    column of the answers' name, or that do not fit the format.
     """
     remaining = iter(answers)
     folder = target.folder.local
@@ -85,7 +85,7 @@ def write_answers(sources: Sequence[RowFile], answers: Iterable[Any], target: Ro
 
 
 def _opened(path: Path, packed: bool) -> TextIO:
-    # Half of a surrogate pair, which JSON can hold and UTF-8 cannot, is written as the escape that it is in JSON.
+    # UTF-8 cannot hold half of a surrogate pair, JSON can: it is written as its escape.
     if packed:
         return gzip.open(path, "wt", encoding="utf8", errors="backslashreplace", newline="\n")
     return path.open("w", encoding="utf8", errors="backslashreplace", newline="\n")
@@ -95,33 +95,33 @@ def _write_lines(sources: Sequence[RowFile], answers: Iterator[Any], target: Row
     if target.format == "text":
         stream.writelines(f"{answer}\n" for answer in answers)
         return
-    rows = ((place, row | _fields(next(answers))) for place, row in _rows(sources))
+    rows = ((location, row | _fields(next(answers))) for location, row in _rows(sources))
     if target.format in CELLS:
         _write_cells(rows, target, stream)
     else:
         stream.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for _, row in rows)
 
 
-def _write_cells(rows: Iterator[tuple[Place, Row]], target: RowFile, stream: TextIO) -> None:
+def _write_cells(rows: Iterator[tuple[Location, Row]], target: RowFile, stream: TextIO) -> None:
     write = _csv_writer(stream) if target.format == "csv" else _tsv_writer(stream)
     names: list[str] = []
-    for place, row in rows:
+    for location, row in rows:
         if not names:
             names = list(row)
             write(names)
         if row.keys() != set(names):
-            raise InputError(f"--output {target.given}: {place} has other columns than the first; name a .jsonl file")
-        cells = _cells(row, place, target)
+            raise InputError(f"--output {target.given}: {location} has other columns than row 1; name a .jsonl file")
+        cells = _cells(row, location, target)
         write([cells[name] for name in names])
 
 
-def _cells(row: Row, place: Place, target: RowFile) -> dict[str, str]:
-    """Return a row's values as texts."""
+def _cells(row: Row, location: Location, target: RowFile) -> dict[str, str]:
+    """Return a row's values as text."""
     for name, value in row.items():
         if not isinstance(value, str | int | float | None):
             raise InputError(
-                f"--output {target.given}: {place} holds {value!r:.40} in its column {name:.40}, which is no cell of a "
-                "table; name a .jsonl file"
+                f"--output {target.given}: {location} holds {value!r:.40} in its column {name:.40}, which does not fit "
+                "a cell; name a .jsonl file"
             )
     return {
         name: value if isinstance(value, str) else "" if value is None else json.dumps(value)
@@ -131,33 +131,33 @@ def _cells(row: Row, place: Place, target: RowFile) -> dict[str, str]:
 
 def _csv_writer(stream: TextIO) -> Callable[[list[str]], Any]:
     usual = csv.writer(stream, lineterminator="\n")
-    # Before Python 3.13 a carriage return alone is not quoted, and then ends the row.
+    # Before Python 3.13 a lone carriage return is not quoted and would end the row.
     quoting = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
     return lambda cells: (quoting if any("\r" in cell for cell in cells) else usual).writerow(cells)
 
 
 def _tsv_writer(stream: TextIO) -> Callable[[list[str]], Any]:
-    # TSV has no quotes: what would end a cell or a row becomes a blank.
+    # TSV has no quotes: what would end a cell or a row becomes a space.
     blanks = str.maketrans("\t\n\r", "   ")
     return lambda cells: stream.write("\t".join(cell.translate(blanks) for cell in cells) + "\n")
 
 
-def _rows(sources: Sequence[RowFile]) -> Iterator[tuple[Place, Row]]:
-    """Yield every row with all that it holds."""
+def _rows(sources: Sequence[RowFile]) -> Iterator[tuple[Location, Row]]:
+    """Yield every row with all its columns."""
     for file in sources:
         if file.format == "text":
             for number, line in enumerate(read_lines(file), 1):
-                yield Place(file.given, "line", number), {SOURCE: line}
+                yield Location(file.given, "line", number), {SOURCE: line}
         else:
-            for place, row in read_rows(file):
-                _refuse_taken(row, str(place))
-                yield place, row
+            for location, row in read_rows(file):
+                _refuse_taken(row, str(location))
+                yield location, row
 
 
 def _refuse_taken(names: Iterable[str], where: str) -> None:
     taken = [name for name in (TRANSLATION, HYPOTHESES) if name in names]
     if taken:
-        raise InputError(f"{where}: it has a column {taken[0]} already; rename it, or write text")
+        raise InputError(f"{where}: it already has a column {taken[0]}; rename it, or write plain text")
 
 
 def _fields(answer: Any) -> Row:
@@ -182,7 +182,7 @@ def _write_parquet(sources: Sequence[RowFile], answers: Iterator[Any], path: Pat
 
 
 def _tables(sources: Sequence[RowFile]) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
-    """Return the columns of the files' rows, and the rows: those of Parquet as they are, others in columns that fit."""
+    """Return the schema and the rows of the files: of Parquet its own, of other formats one that fits the values."""
     if sources[0].format == "parquet":
         return parquet_schema(sources[0]), _parquet_tables(sources)
 

@@ -12,20 +12,20 @@ TABLES: Mapping[str, Format] = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-"""The suffixes of files with named columns; everything else is text, a line each."""
+"""Suffixes of formats with named columns. Every other file is plain text, one text per line."""
 PACKED = ".gz"
-KNOWN = ".jsonl, .json (an object a line), .csv, .tsv (each also with .gz), .parquet"
-"""The formats with columns, for messages."""
+KNOWN = ".jsonl, .json (one object per line), .csv, .tsv (each also with .gz), .parquet"
+"""The formats with named columns, for messages."""
 assert {*TABLES.values(), "text"} == {*get_args(Format)}
 
 
 def is_packed(name: str) -> bool:
-    """Return whether a file of that name is packed with gzip."""
+    """Return whether a file with this name is compressed with gzip."""
     return name.endswith(PACKED)
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix that tells the format, in lower case: of a packed file the one before .gz.
+    """Return the suffix that tells the format, in lower case; for a compressed file, the one before .gz.
 
     >>> suffix_of("train.DE.gz"), suffix_of("pairs.tsv")
     ('.de', '.tsv')
@@ -34,5 +34,5 @@ def suffix_of(name: str) -> str:
 
 
 def format_of(name: str) -> Format:
-    """Return the format of a file of that name."""
+    """Return the format of a file with this name."""
     return TABLES.get(suffix_of(name), "text")

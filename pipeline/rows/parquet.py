@@ -1,4 +1,4 @@
-"""Parquet in and out, as a stream of Arrow's record batches [pyarrow.parquet]."""
+"""Reads and writes Parquet as a stream of record batches [pyarrow.parquet]."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +19,14 @@ Row = dict[str, Any]
 
 
 def parquet_rows(file: RowFile, columns: Sequence[Column] | None = None) -> Iterator[tuple[int, Row]]:
-    """Yield a file's rows, numbered from 1, with some columns or all. Raises InputError for a broken file."""
+    """Yield a file's rows with their numbers from 1; only `columns`, if given. Raises InputError for a broken file."""
     with readable_parquet(file):
         rows = chain.from_iterable(batch.to_pylist() for batch in parquet_batches(file, columns))
         yield from enumerate(rows, 1)
 
 
 def parquet_batches(file: RowFile, columns: Sequence[Column] | None = None) -> Iterator[pyarrow.RecordBatch]:
-    """Yield a file's rows as Arrow holds them, with some columns or all. Raises InputError for a broken file."""
+    """Yield a file's rows as record batches; only `columns`, if given. Raises InputError for a broken file."""
     with readable_parquet(file), file.folder.open(file.name, seekable=True) as raw, pq.ParquetFile(raw) as table:
         names = table.schema_arrow.names
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -44,7 +44,7 @@ def parquet_schema(file: RowFile) -> pyarrow.Schema:
 
 @contextmanager
 def readable_parquet(file: RowFile) -> Iterator[None]:
-    """Turn what Arrow raises for a broken file into an InputError, let errors of the disk and of S3 pass."""
+    """Turn what Arrow raises for a broken file into an InputError; errors of the disk and of S3 stay what they are."""
     try:
         yield
     except InputError:
@@ -57,7 +57,7 @@ def readable_parquet(file: RowFile) -> Iterator[None]:
 
 
 def _nested(schema: pyarrow.Schema) -> list[str]:
-    """Return the names of all columns, and of the fields inside them, as `outer.inner`."""
+    """Return the names of all columns, of nested ones as `outer.inner`."""
     names: list[str] = []
     fields = [(field.name, field.type) for field in schema]
     while fields:
@@ -70,7 +70,7 @@ def _nested(schema: pyarrow.Schema) -> list[str]:
 
 
 def write_parquet(schema: pyarrow.Schema, batches: Iterator[pyarrow.RecordBatch], path: Path) -> None:
-    """Write a file of these columns, a batch at a time. Raises InputError for types that Parquet does not have."""
+    """Write batches of this schema to a file. Raises InputError for types that Parquet does not have."""
     with fits_parquet("its rows"):
         writer = pq.ParquetWriter(path, schema)
     with writer:
@@ -79,9 +79,9 @@ def write_parquet(schema: pyarrow.Schema, batches: Iterator[pyarrow.RecordBatch]
 
 
 def schema_of(chunks: Iterable[Sequence[Row]]) -> pyarrow.Schema:
-    """Return all columns of the rows, each with a type that fits all of its values.
+    """Return the columns of all rows, each with a type that fits all its values.
 
-    Raises InputError for a column that has none: a text here, a number there.
+    Raises InputError if no type does: a text in one row, a number in another.
     """
     schema = pyarrow.schema([])
     for rows in chunks:
@@ -91,9 +91,9 @@ def schema_of(chunks: Iterable[Sequence[Row]]) -> pyarrow.Schema:
 
 
 def batch_of(rows: Sequence[Row], schema: pyarrow.Schema | None = None) -> pyarrow.RecordBatch:
-    """Return rows as a batch of a schema, by default of their own; what a row lacks is null.
+    """Return rows as a batch with this schema (default: the one that fits them); missing values become null.
 
-    Raises InputError for a value that is of another type than its column.
+    Raises InputError for a value whose type differs from its column's.
     """
     kinds = dict.fromkeys(chain.from_iterable(rows)) if schema is None else {f.name: f.type for f in schema}
     arrays = {}
@@ -105,7 +105,7 @@ def batch_of(rows: Sequence[Row], schema: pyarrow.Schema | None = None) -> pyarr
 
 @contextmanager
 def fits_parquet(what: str) -> Iterator[None]:
-    """Turn what Arrow raises for values that make no column into an InputError."""
+    """Turn what Arrow raises for values that fit no column into an InputError."""
     try:
         yield
     except InputError:

@@ -1,8 +1,8 @@
-"""Lines and rows out of files, with the file and line of whatever is wrong in them.
+"""Lines and rows from files; errors name the file and the line.
 
 Why not the loaders that `datasets` brings: they guess types (a column of dates arrives as timestamps, the sentence
-"NA" as null), fill short CSV rows up, end a text line at every carriage return, keep what they read in a cache by the
-file's time of change instead of its content, and cannot tell which line is broken.
+"NA" as null), pad short CSV rows, end a text line at every carriage return, cache what they read by the file's
+modification time instead of its content, and cannot tell which line is broken.
 """
 
 import csv
@@ -13,47 +13,47 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from pipeline.errors import InputError
-from pipeline.rows.columns import Column, Place, listed
+from pipeline.rows.columns import Column, Location, listed
 from pipeline.rows.files import RowFile
 from pipeline.rows.formats import Format
 from pipeline.rows.parquet import Row, parquet_rows
 
 LINE_BYTES = 16 * 2**20
-"""A longer line is not text: most likely a file of another format."""
+"""A longer line is not text: the file most likely has another format."""
 
 
 def read_lines(file: RowFile) -> Iterator[str]:
-    """Yield the lines of a text file without their ends, in order."""
+    """Yield the lines of a text file in order, without their line ends."""
     for line in _raw_lines(file):
         yield line.rstrip("\r\n")
 
 
-def read_rows(file: RowFile, columns: Sequence[Column] | None = None) -> Iterator[tuple[Place, Row]]:
-    """Yield the rows of a file with named columns, in order, and where each is.
+def read_rows(file: RowFile, columns: Sequence[Column] | None = None) -> Iterator[tuple[Location, Row]]:
+    """Yield the rows of a file with named columns in order, each with its location.
 
-    CSV follows RFC 4180; TSV has no quotes, as its registration has it and as parallel corpora use it. Of Parquet only
-    `columns` are read, where they are given. Raises InputError with the file and the line or row.
+    CSV follows RFC 4180. TSV has no quotes, as in its registration (IANA text/tab-separated-values) and in parallel
+    corpora. From Parquet only `columns` are read, if given. Raises InputError with the file and the line or row.
     """
     unit, rows = (
         ("row", parquet_rows(file, columns)) if file.format == "parquet" else ("line", _READERS[file.format](file))
     )
     for number, row in rows:
-        yield Place(file.given, unit, number), row
+        yield Location(file.given, unit, number), row
 
 
 def read_texts(files: Sequence[RowFile], column: Column) -> Iterator[str]:
-    """Yield every line of text files, and the text in a column of every row of others, in order."""
+    """Yield the texts of files in order: every line of plain text, `column` of every row of other formats."""
     for file in files:
         if file.format == "text":
             yield from read_lines(file)
         else:
-            yield from (column.text(row, place) for place, row in read_rows(file, [column]))
+            yield from (column.text(row, location) for location, row in read_rows(file, [column]))
 
 
 def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Yield the lines of a stream of UTF-8 with their line feeds; `name` is what messages call it.
+    """Yield the lines of a UTF-8 stream with their line feeds; `name` stands for it in messages.
 
-    Raises InputError with the line for other bytes, and for a line that is too long to be text.
+    Raises InputError with the line number for bytes that are not UTF-8 and for a line that is too long to be text.
     """
     number = 0
     while line := stream.readline(LINE_BYTES):
@@ -80,7 +80,7 @@ def _raw_lines(file: RowFile) -> Iterator[str]:
             for number, line in enumerate(decode_lines(stream, file.given), 1):  # noqa: B007
                 yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{file.given} after line {number}: broken gzip ({error}); pack the file again") from None
+        raise InputError(f"{file.given} after line {number}: broken gzip ({error}); compress the file again") from None
     except OSError as error:
         raise file.folder.explained(error) from error
 
@@ -92,10 +92,10 @@ def _json_rows(file: RowFile) -> Iterator[tuple[int, Row]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{file.given} line {number}: broken JSON ({error}); write one object a line") from None
+            raise InputError(f"{file.given} line {number}: broken JSON ({error}); write one object per line") from None
         if not isinstance(row, dict):
             raise InputError(
-                f"{file.given} line {number}: {type(row).__name__} is not an object; write one object a line"
+                f"{file.given} line {number}: {type(row).__name__} is not an object; write one object per line"
             )
         yield number, row
 
@@ -115,7 +115,7 @@ def _tsv_rows(file: RowFile) -> Iterator[tuple[int, Row]]:
     lines = read_lines(file)
     header = next(lines, "").split("\t")
     for number, line in enumerate(lines, 2):
-        if line or len(header) == 1:  # Of a single column an empty line is an empty cell.
+        if line or len(header) == 1:  # With a single column, an empty line is an empty cell.
             yield number, _row(header, line.split("\t"), file, number)
 
 

@@ -77,7 +77,7 @@ def read_ask(body: bytes, known: Mapping[str, Any]) -> Ask | Reply:
         return refusal(400, f"{INPUTS} must be a list of texts, not {type(lines).__name__}", BAD_VALUE)
     for number, line in enumerate(lines, start=1):
         if not isinstance(line, str):
-            return refusal(400, f"line {number} is {line!r:.40} ({type(line).__name__}), not a text", BAD_VALUE)
+            return refusal(400, f"line {number} is {line!r:.40} ({type(line).__name__}), not text", BAD_VALUE)
     if not isinstance(parameters, dict):
         return refusal(400, f"{PARAMS} must be an object, not {type(parameters).__name__}", BAD_VALUE)
     unknown = [name for name in parameters if name not in known]

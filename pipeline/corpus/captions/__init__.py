@@ -41,7 +41,7 @@ def generate_pairs(count: int, seed: int) -> Iterator[tuple[str, str]]:
     side, so splits cut from the stream share none. Raises ValueError at once if `count` is below 1.
     """
     if count < 1:
-        raise ValueError(f"count is {count}, but at least one pair must be asked for; pass count >= 1")
+        raise ValueError(f"count={count} must be at least 1")
     return _distinct_pairs(count, Random(seed))  # noqa: S311 - a corpus needs repeatable choices, not secrets
 
 

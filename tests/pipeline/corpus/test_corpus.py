@@ -84,7 +84,7 @@ def test_a_source_that_cannot_be_used_leaves_nothing(
 ) -> None:
     folder = write_folder(tmp_path / "x", "jsonl", SPLITS)
     (folder / "test.jsonl").write_bytes(jsonl(PLAIN) + b'{"de": null, "en": "y"}\n')
-    with pytest.raises(InputError, match=r"corpus.source_column=de: .*test.jsonl line 21 holds null, not a text"):
+    with pytest.raises(InputError, match=r"corpus.source_column=de: .*test.jsonl line 21 holds null, not text"):
         prepare(store, folder)
     assert not [path for path in store.root.glob("corpus/*") if path.suffix != ".lock"]
 
@@ -93,5 +93,5 @@ def test_a_source_that_cannot_be_used_leaves_nothing(
         return {}
 
     monkeypatch.setattr("pipeline.corpus.sources.local_splits", change)
-    with pytest.raises(InputError, match=r"corpus.path=.*x: the files changed while they were read; start again"):
+    with pytest.raises(InputError, match=r"corpus.path=.*x: the files changed while they were read; run it again"):
         prepare(store, folder)

@@ -124,7 +124,7 @@ def test_with_the_hub_away_no_older_build_is_passed_off(hub: HubServer, prepare:
     assert refused["message"] == (
         f"corpus.dataset=lab/away: cannot get corpus.revision=main from {hub.url} "
         "(ConnectError: [Errno 111] Connection refused); try again, set corpus.path=FOLDER to a local copy, "
-        f"or set corpus.revision={commit}, which the store holds"
+        f"or set corpus.revision={commit}, which is in the store"
     )
     assert elsewhere["message"].endswith("; try again, or set corpus.path=FOLDER to a local copy")
     assert pinned["reused"]
@@ -166,7 +166,7 @@ def test_a_file_that_is_not_the_commits_is_refused_and_not_kept(hub: HubServer, 
     hub.repositories["lab/tampered"].tampered["test.jsonl"] = files["test.jsonl"].replace(b"four", b"five")
     refused = prepare(tmp_path, dataset="lab/tampered")
     assert refused["error"] == "ExternalError"
-    assert "test.jsonl as downloaded is not the file of commit" in refused["message"]
+    assert "the downloaded test.jsonl differs from commit" in refused["message"]
     hub.repositories["lab/tampered"].tampered.clear()
     assert prepare(tmp_path, dataset="lab/tampered")["figures"]["pairs"]["test"] == 1
 
@@ -222,7 +222,7 @@ def test_what_the_user_named_is_not_there(hub: HubServer, prepare: Child, tmp_pa
     messages = {
         "no such data set": prepare(tmp_path, dataset="lab/nowhere"),
         "correct it, or set corpus.revision=main": prepare(tmp_path, dataset="lab/here", revision="v9"),
-        "no name of a Hub data set": prepare(tmp_path, dataset="a/b/c"),
+        "not the name of a Hub data set": prepare(tmp_path, dataset="a/b/c"),
         "gated dataset on the Hub": prepare(tmp_path, dataset="lab/gated"),
         "no files that can be loaded": prepare(tmp_path, dataset="lab/bare"),
         "no train split, only test": prepare(tmp_path, dataset="lab/onlytest"),

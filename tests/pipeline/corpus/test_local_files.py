@@ -71,25 +71,25 @@ def test_folders_without_what_is_needed(tmp_path: Path) -> None:
     assert message_of(folder).startswith(expected)
     assert ".csv, .tsv (each also with .gz), .parquet, or in both .de and .en (aligned text)" in message_of(folder)
     touch(folder, "train.csv", "train.jsonl")
-    assert "split is there in several formats (train.csv, train.jsonl); leave one" in message_of(folder)
+    assert "split exists in several formats (train.csv, train.jsonl); keep one" in message_of(folder)
     assert message_of(tmp_path / "nowhere").startswith("corpus.path=nowhere: there is no such file or folder")
 
 
 def test_a_side_that_is_missing(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "x", "text", SPLITS)
     (folder / "test.en").unlink()
-    assert message_of(folder).startswith("corpus.path=x: test.de has no other side test.en; add it")
+    assert message_of(folder).startswith("corpus.path=x: test.de lacks its other side test.en; add it")
     (folder / "test.de").rename(folder / "test.en")
-    assert message_of(folder).startswith("corpus.path=x: test.en has no other side test.de; add it")
+    assert message_of(folder).startswith("corpus.path=x: test.en lacks its other side test.de; add it")
     file = folder / "train.de"
-    assert "name the other side's file in corpus.target_path" in message_of(file)
+    assert "name the target side's file in corpus.target_path" in message_of(file)
     assert "corpus.target_path=nowhere: there is no such file" in message_of(file, target_path="nowhere")
     assert "is a folder and corpus.target_path=y is set" in message_of(folder, target_path="y")
 
 
 def test_files_that_cannot_be_a_corpus(tmp_path: Path) -> None:
     folder = touch(tmp_path / "x", "train.xlsx")
-    expected = "corpus.path=train.xlsx: a file is one of .jsonl, .json (an object a line), .csv"
+    expected = "corpus.path=train.xlsx: a file is one of .jsonl, .json (one object per line), .csv"
     assert message_of(folder / "train.xlsx").startswith(expected)
     (folder / "train.jsonl").write_text("")
-    assert message_of(folder) == "x/train.jsonl: the file is empty; put sentence pairs in or take it away"
+    assert message_of(folder) == "x/train.jsonl: the file is empty; add sentence pairs, or remove it"

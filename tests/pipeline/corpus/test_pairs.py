@@ -29,7 +29,7 @@ def test_the_two_columns_of_a_row(tmp_path: Path) -> None:
             '{"t": {"de": "x"}}',
             "corpus.target_column=t.en: .*a.jsonl line 1 has no column t.en; its columns are t.de; did",
         ),
-        ('{"t": {"de": null, "en": "y"}}', "corpus.source_column=t.de: .*a.jsonl line 1 holds null, not a text"),
+        ('{"t": {"de": null, "en": "y"}}', "corpus.source_column=t.de: .*a.jsonl line 1 holds null, not text"),
     ],
 )
 def test_a_side_that_is_missing_is_named_by_its_field(tmp_path: Path, row: str, message: str) -> None:
@@ -46,5 +46,5 @@ def test_aligned_lines(tmp_path: Path) -> None:
     ]
     pairs = read_aligned(source, write(tmp_path / "b.en", "dog\n"))
     assert next(pairs) == ("Hund", "dog")
-    with pytest.raises(InputError, match=r"a.de has 3 lines and .*b.en has 1; line-aligned text needs as many on both"):
+    with pytest.raises(InputError, match=r"a.de has 3 lines and .*b.en has 1; line-aligned text needs the same number"):
         list(pairs)

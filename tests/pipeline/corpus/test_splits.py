@@ -67,11 +67,11 @@ def test_a_clean_sentence_is_one_line_and_stays_as_it_is(text: str) -> None:
     [
         (
             {"train": PLAIN, "test": [("", "y"), ("x", " ")], "validation": PLAIN},
-            r"mine: the test split holds no sentence pair \(2 dropped because a side is empty\); look at the source's",
+            r"mine: the test split holds no sentence pair \(2 dropped because a side is empty\); check the source's",
         ),
         (
             {"train": PLAIN[:1] * 9},
-            "corpus.validation_size=3 and corpus.test_size=4: mine has only 1 different pairs and",
+            "corpus.validation_size=3 and corpus.test_size=4: mine has only 1 different pairs",
         ),
         ({"train": [], "test": PLAIN}, "corpus.validation_size=3: mine has only 0 different pairs"),
     ],
@@ -93,5 +93,5 @@ def test_files_are_json_lines_of_source_and_target(tmp_path: Path) -> None:
 
 def test_splits_by_name() -> None:
     assert find_split("validation") == "validation"
-    with pytest.raises(InputError, match="--split dev: there is no such split; there are train, validation, test"):
+    with pytest.raises(InputError, match="--split dev: there is no such split; choose one of train, validation, test"):
         find_split("dev")

@@ -93,7 +93,7 @@ def test_scores_and_several_are_objects(make: Make) -> None:
         (LINES, {"n_best": 9}, "n_best=9 is more than the beam=5 can hold"),
         (LINES, {"temperature": -1.0}, "temperature=-1.0 must be above 0"),
         (LINES, {"long_lines": "x"}, "long_lines='x' must be one of split, refuse"),
-        (["Ein Hund.", 3], {}, "line 2 is 3 (int), not a text"),
+        (["Ein Hund.", 3], {}, "line 2 is 3 (int), not text"),
         (["Ein Hund.", "\ud800"], {}, "line 2 holds half of a surrogate pair"),
     ],
 )

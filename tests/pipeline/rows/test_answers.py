@@ -88,9 +88,9 @@ def test_rows_that_are_no_table(tmp_path: Path) -> None:
     first = {"de": "x", "n": 1}
     for second, output, message in (
         ({"de": "y", "n": "one"}, "out.parquet", "its column n cannot be written as Parquet"),
-        ({"de": "y"}, "out.csv", "a.jsonl line 2 has other columns than the first; name a .jsonl file"),
-        ({"de": "y", "n": [1]}, "out.tsv", r"a.jsonl line 2 holds \[1\] in its column n, which is no cell of a table"),
-        ({"de": "y", "translation": "z"}, "out.jsonl", "a.jsonl line 2: it has a column translation already; rename"),
+        ({"de": "y"}, "out.csv", "a.jsonl line 2 has other columns than row 1; name a .jsonl file"),
+        ({"de": "y", "n": [1]}, "out.tsv", r"a.jsonl line 2 holds \[1\] in its column n, which does not fit a cell"),
+        ({"de": "y", "translation": "z"}, "out.jsonl", "a.jsonl line 2: it already has a column translation; rename"),
     ):
         (tmp_path / "a.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
         with pytest.raises(InputError, match=message):
@@ -105,7 +105,7 @@ def test_rows_that_are_no_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("csv", "b.csv line 2 has other columns than the first; name a .jsonl file"),
+        ("csv", "b.csv line 2 has other columns than row 1; name a .jsonl file"),
         ("parquet", "b.parquet: its columns are not those of .*a.parquet; translate it by itself"),
     ],
 )
@@ -157,12 +157,18 @@ def test_outputs_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "c.tsv").write_text("de\thypotheses\nx\ty\n")
     for source, name, objects, attention, message in (
         ("deep.parquet", "deep.parquet", False, False, "that is the file to translate; name another"),
-        ("deep.parquet", "x.parquet.gz", False, False, "Parquet is compressed inside"),
-        ("deep.parquet", "x.txt", True, False, "text has one translation a line; name a .jsonl file"),
-        ("flat.csv", "x.csv", True, False, "csv has one translation a line; name a .jsonl file"),
-        ("deep.parquet", "x.parquet", True, True, "Parquet has no place for attention weights"),
-        ("b.parquet", "x.parquet", False, False, "b.parquet: it has a column translation already; rename it, or write"),
-        ("c.tsv", "x.tsv", False, False, "c.tsv line 2: it has a column hypotheses already; rename it, or write text"),
+        ("deep.parquet", "x.parquet.gz", False, False, "Parquet compresses itself"),
+        ("deep.parquet", "x.txt", True, False, "text has one translation per line; name a .jsonl file"),
+        ("flat.csv", "x.csv", True, False, "csv has one translation per line; name a .jsonl file"),
+        ("deep.parquet", "x.parquet", True, True, "Parquet output has no attention weights"),
+        ("b.parquet", "x.parquet", False, False, "b.parquet: it already has a column translation; rename it, or write"),
+        (
+            "c.tsv",
+            "x.tsv",
+            False,
+            False,
+            "c.tsv line 2: it already has a column hypotheses; rename it, or write plain text",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             check_output(find_files(str(tmp_path / source)), target(str(tmp_path / name)), objects, attention)

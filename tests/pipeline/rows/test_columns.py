@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.rows.columns import Column, Place, roots
+from pipeline.rows.columns import Column, Location, roots
 
-HERE = Place("a.jsonl", "line", 3)
+HERE = Location("a.jsonl", "line", 3)
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,10 @@ def test_a_name_with_dots_is_a_field_in_a_field(name: str, row: dict[str, Any]) 
         ({"t": {"de": "x"}}, "a.jsonl line 3 has no column de; its columns are t.de; did you mean t.de?"),
         ({"en": "x", "fr": "y"}, "its columns are en, fr; set corpus.source_column to one of them"),
         ({}, "a.jsonl line 3 has no column de; its columns are none; set"),
-        ({"de": None}, "a.jsonl line 3 holds null, not a text; correct the row or name another column"),
-        ({"de": 5}, r"a.jsonl line 3 holds 5 \(int\), not a text"),
-        ({"de": ["x" * 99]}, r"a.jsonl line 3 holds \['x{38} \(list\), not a text"),
-        ({"de": "\ud83d"}, "a.jsonl line 3 holds half of a surrogate pair, which is no character; correct the row"),
+        ({"de": None}, "a.jsonl line 3 holds null, not text; correct it or name another column"),
+        ({"de": 5}, r"a.jsonl line 3 holds 5 \(int\), not text"),
+        ({"de": ["x" * 99]}, r"a.jsonl line 3 holds \['x{38} \(list\), not text"),
+        ({"de": "\ud83d"}, "a.jsonl line 3 holds half of a surrogate pair, which is not a character; correct the row"),
         ({f"{n}\n{'x' * 99}": "" for n in range(50)}, "its columns are 0 x{38}, 1 x{38}, .*19 x{37}, and 30 more; set"),
     ],
 )

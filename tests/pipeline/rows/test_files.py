@@ -29,7 +29,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     for name in ("nothing.txt", "empty"):
         with pytest.raises(InputError, match=rf"{name}: there is no such file, and no folder with files in it"):
             find_files(str(tmp_path / name))
-    with pytest.raises(InputError, match=r"a.parquet.gz: Parquet is compressed inside; unpack it with gunzip"):
+    with pytest.raises(InputError, match=r"a.parquet.gz: Parquet compresses itself; decompress it with gunzip"):
         find_files(str(tmp_path / "a.parquet.gz"))
 
 

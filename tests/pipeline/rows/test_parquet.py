@@ -40,8 +40,8 @@ def test_every_type_of_text_is_read(tmp_path: Path, name: str, values: Any, opti
     ("column", "message"),
     [
         ("fr", "--column fr: .*a.parquet has no column fr; its columns are n, en, t.de; set --column to one of them"),
-        ("n", r"--column n: .*a.parquet row 1 holds 1 \(int\), not a text"),
-        ("en", "--column en: .*a.parquet row 2 holds null, not a text"),
+        ("n", r"--column n: .*a.parquet row 1 holds 1 \(int\), not text"),
+        ("en", "--column en: .*a.parquet row 2 holds null, not text"),
     ],
 )
 def test_columns_that_hold_no_texts(tmp_path: Path, column: str, message: str) -> None:

@@ -15,7 +15,7 @@ from pipeline.corpus.local_files import find_evaluation_parts
 from pipeline.corpus.pairs import PairColumns
 from pipeline.corpus.sources import local_splits
 from pipeline.errors import ExternalError, InputError
-from pipeline.evaluation.evaluation_set import prepare_evaluation_set
+from pipeline.evaluation.evaluation_set import prepare_files
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files
 from pipeline.rows.readers import decode_lines, read_lines, read_rows, read_texts
@@ -61,7 +61,7 @@ def test_training_evaluation_and_translation_read_the_same(tmp_path: Path, name:
         config = config.model_copy(update={"target_path": str(tmp_path / "a.en")})
     parts = find_evaluation_parts(config, "train")
     assert list(local_splits({"train": parts}, PairColumns.of(config))["train"]) == PAIRS
-    assert list(prepare_evaluation_set(config, "test", Store(tmp_path / "store")).read()) == PAIRS
+    assert list(prepare_files(config, "test", Store(tmp_path / "store")).read()) == PAIRS
     texts = read_texts(find_files(str(path)), Column("--column", columns[0]))
     assert list(texts) == [source for source, _ in PAIRS]
 
@@ -102,12 +102,12 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "half a gzip": (
         "a.tsv.gz",
         gzip.compress(b"de\ten\n" * 9, mtime=0)[:-9],
-        "broken gzip (Compressed file ended before the end-of-stream marker was reached); pack the file again",
+        "broken gzip (Compressed file ended before the end-of-stream marker was reached); compress the file again",
     ),
     "broken JSON": ("a.jsonl", b'{"de": "x"}\n{\n', "a.jsonl line 2: broken JSON (Expecting property name"),
-    "an array": ("a.jsonl", b"[1]\n", "a.jsonl line 1: list is not an object; write one object a line"),
+    "an array": ("a.jsonl", b"[1]\n", "a.jsonl line 1: list is not an object; write one object per line"),
     "deep JSON": ("a.jsonl", b"[" * 100_000, "a.jsonl line 1: broken JSON (maximum recursion depth"),
-    "a number": ("a.jsonl", b'\n{"de": 3}\n', "--column de: a.jsonl line 2 holds 3 (int), not a text"),
+    "a number": ("a.jsonl", b'\n{"de": 3}\n', "--column de: a.jsonl line 2 holds 3 (int), not text"),
     "a short row": ("a.csv", b"de,en\nx,y\nz\n", "a.csv line 3: 1 cells under 2 column names (de, en); correct the"),
     "a long row": ("a.tsv", b"de\ten\nx\ty\tz\n", "a.tsv line 2: 3 cells under 2 column names (de, en)"),
     "an open quote": ("a.csv", b'de,en\nx,"y\nz,w\n', "a.csv line 3: broken CSV (unexpected end of data)"),

@@ -46,7 +46,7 @@ def body(**content: Any) -> bytes:
         (body(dataframe_split={}), 400, "the body must be an object"),
         (body(inputs=["x"], parms={}), 400, "parms: no such key; there are inputs and params"),
         (body(inputs="x"), 400, "inputs must be a list of texts, not str"),
-        (body(inputs=["x", 3]), 400, "line 2 is 3 (int), not a text"),
+        (body(inputs=["x", 3]), 400, "line 2 is 3 (int), not text"),
         (body(inputs=["x"], params=[1]), 400, "params must be an object, not list"),
         (
             body(inputs=["x"], params={"beem": 1}),
