@@ -1,4 +1,4 @@
-"""The matrix products of a training step, as the parts of the network list their own beside their equations.
+"""How the parts of the network list their matrix products of a training step.
 
 pipeline/training/matmul.py adds them up and times them.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Matmul:
-    """(rows, inner) times (inner, columns), `times` times a step; `batch` of them at once, as torch.bmm does."""
+    """(rows, inner) times (inner, columns), `times` times per step; `batch` of them at once, as in torch.bmm."""
 
     rows: int
     inner: int
@@ -25,7 +25,7 @@ class Matmul:
 
 @dataclass(frozen=True)
 class Queries:
-    """How often a batch's sentences query their source: in `steps` steps, each of `positions` target positions."""
+    """How a batch queries its sources: in `steps` steps, each with `positions` target positions per sentence."""
 
     sentences: int
     source: int
@@ -35,12 +35,12 @@ class Queries:
 
     @property
     def rows(self) -> int:
-        """Queries of a step."""
+        """Queries per step."""
         return self.sentences * self.positions
 
     @property
     def pairs(self) -> int:
-        """Pairs of a query and a source position in a step."""
+        """Pairs of a query and a source position per step."""
         return self.rows * self.source
 
 
@@ -52,9 +52,9 @@ def linear(rows: int, inner: int, columns: int, times: int = 1) -> Iterator[Matm
 
 
 def attend(queries: Queries, size: int) -> Iterator[Matmul]:
-    """Yield the products of the queries with a vector of `size` units at every source position, or of their weights.
+    """Yield the products of each query, or of its weights, with vectors of `size` units at all source positions.
 
-    The gradient of what stands at the source positions is one product over all steps.
+    The gradient of these vectors is one product over all steps.
     """
     yield Matmul(queries.positions, size, queries.source, queries.steps, queries.sentences)
     yield Matmul(queries.positions, queries.source, size, queries.steps, queries.sentences)

@@ -5,8 +5,8 @@ of a sentence under teacher forcing, one in search. `read_out` is that call for 
 and is faster where unroll.py computes the decoder.
 
 Shapes: B sentences, N hypotheses (in training, the reference of each sentence: N = B), T target positions, S source
-positions, E embedding units, H decoder units, A annotation units, K units of a key, R units of a readout, G units of all
-gates.
+positions, E embedding units, H decoder units, A annotation units, K units of a key, R units of a readout, G units of
+all gates.
 """
 
 from dataclasses import dataclass
@@ -202,7 +202,7 @@ class InputFeedingDecoder(LuongDecoder):
 
 
 def plain_loop_because(config: ModelConfig) -> str | None:
-    """Return the option for which training runs the decoder step by step by the plain loop; None where it does not."""
+    """Return the option that makes training run the decoder's plain loop, step by step; None where it does not."""
     if config.decoder != "luong":
         return f"decoder={config.decoder}"
     if config.coverage:

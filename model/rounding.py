@@ -1,7 +1,7 @@
 """Matrix products that may round what they multiply: to bf16 on a CPU, to TF32 on a GPU.
 
-Only products of few distinct shapes, in which most of the time goes: for each shape that it meets, oneDNN compiles a
-kernel, which takes longer than a product that is done once.
+Only the products that take most of the time, and have few distinct shapes: oneDNN compiles a kernel for every new
+shape, which takes longer than a product that is done once.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 
 
 class Rounding:
-    """What is multiplied inside `with ROUNDING:` is rounded where `enabled`; sums, results and weights stay float32."""
+    """Rounds what is multiplied inside `with ROUNDING:`, if `enabled`; sums, results and weights stay float32."""
 
     def __init__(self) -> None:
         self.enabled = False
@@ -31,12 +31,12 @@ class Rounding:
             torch.backends.cuda.matmul.fp32_precision = gpu
 
     def works_on(self, device: torch.device) -> bool:
-        """Return whether the device rounds what it multiplies when asked to, by a product that takes a millisecond.
+        """Return whether the device rounds what it multiplies when asked to, from a product that takes a millisecond.
 
-        Its capabilities do not say: oneDNN follows the request on a CPU with AMX, and multiplies exactly on one that
-        has avx512_bf16 alone.
+        The flags of a CPU do not tell: when asked, oneDNN rounds with AMX, and multiplies exactly on processors of AMD
+        that have avx512_bf16.
         """
-        # Neither bf16 nor TF32 has this number; times the identity it stays itself, unless it was rounded before.
+        # Neither bf16 nor TF32 can represent this number; times the identity, it stays exact unless it was rounded.
         exact = torch.full((256, 256), 1 + 2**-12, device=device)
         identity = torch.eye(256, device=device)
         self._set("bf16", "tf32")
@@ -47,9 +47,9 @@ class Rounding:
         return not torch.equal(product, exact)
 
     def rows(self, count: int) -> int:
-        """Return how many rows to compute for `count`: while rounding, one of few sizes."""
+        """Return how many rows to compute for `count`: while rounding, a multiple of 64, so that shapes are few."""
         return -(-count // 64) * 64 if self.enabled else count
 
 
 ROUNDING = Rounding()
-"""Of this process; a training turns it on for its steps."""
+"""This process's switch, which training turns on for its steps."""

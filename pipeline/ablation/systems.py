@@ -12,15 +12,15 @@ from pipeline.overrides import build_config, dump_fields
 SCORES = tuple(score for score in get_args(AttentionKind) if score != "none")
 EQUAL_SIZES = " and ".join(score for score in SCORES if score in SCORES_OF_EQUAL_SIZES)
 DEFAULT_DROPOUT = 0.2
-"""Of the step `+ dropout` where the preset has none."""
+"""For the step `+ dropout`, if the preset has no dropout."""
 NO_STEP = {"decoder": "luong", "coverage": False, "local_window": None, "peeky": False, "reversed_source": False}
-"""Fields of the model that the ladder would have to drop in silence where a preset has another value."""
+"""Fields whose other values no step of the ladder has: dropping a preset's silently would mislead."""
 BASE: Mapping[str, Any] = {"bidirectional": False, "dropout": 0.0, "attention": "none", "input_feeding": False}
 
 
 @dataclass(frozen=True)
 class System:
-    """A model to train, and the name that it goes by."""
+    """A model to train, and its name."""
 
     name: str
     config: RunConfig
@@ -28,7 +28,7 @@ class System:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: what it is called there, the system, and the row that it is tested against."""
+    """A row of a table: its label, its system, and the row that it is tested against."""
 
     label: str
     system: str
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to compare, and what a reader must know of them."""
+    """Rows to compare, and what a reader must know about them."""
 
     title: str
     rows: tuple[Row, ...]
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class AblationPlan:
-    """The systems, each trained once a seed, and the tables that show them."""
+    """The systems, each trained once per seed, and the tables that show them."""
 
     systems: tuple[System, ...]
     ladder: Table
@@ -54,11 +54,11 @@ class AblationPlan:
 
     @property
     def tables(self) -> dict[str, Table]:
-        """The tables by a short name."""
+        """The tables by short names."""
         return {"ladder": self.ladder, "scores": self.scores}
 
     def trainings(self) -> Iterator[System]:
-        """Yield each system with each of its seeds; all have the first before any has the second."""
+        """Yield each system with each seed: all systems with the first seed, then all with the second."""
         for number in range(self.systems[0].config.ablation.seeds):
             for system in self.systems:
                 training = system.config.training
@@ -69,18 +69,18 @@ class AblationPlan:
 def plan_ablation(preset: RunConfig) -> AblationPlan:
     """Return the systems that a preset's ablation trains and compares.
 
-    The ladder goes from the bare network up, a step at a time, and ends at the preset's own model where that has all
-    its steps. The scores are those of the ladder's attentive model without input feeding. A system that both
-    need is one system. What is no step (sizes, cell, layers, bridge, optimizer) is the preset's in all of them.
+    The ladder adds one step at a time to the bare network, and ends at the preset's own model if that has all steps.
+    The table of scores compares them in the ladder's model with attention, without input feeding. A system of both
+    tables is trained once. All other fields (sizes, cell, layers, bridge, optimizer) are the preset's in every system.
 
-    Raises InputError for a preset with options that no step has, or whose sizes do not fit a system.
+    Raises InputError for a preset with options that no system has, or with sizes that do not fit one.
     """
     for name, neutral in NO_STEP.items():
         value = getattr(preset.model, name)
         if value != neutral:
             raise InputError(
                 f"model.{name}={str(value).lower()}: no system of the ablation has it; "
-                f"set model.{name}={'null' if neutral is None else str(neutral).lower()}, or compare it by `nmt train`"
+                f"set model.{name}={'null' if neutral is None else str(neutral).lower()}, or train it by `nmt train`"
             )
     budget = {"training.epochs": preset.ablation.epochs or preset.training.epochs}
     steps = list(_ladder(preset))
@@ -100,7 +100,7 @@ def plan_ablation(preset: RunConfig) -> AblationPlan:
 
 
 def _ladder(preset: RunConfig) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each step with the fields that it and those before it set."""
+    """Yield each step's name, with the fields that it and the steps before it set."""
     attention = "general" if preset.model.attention == "none" else preset.model.attention
     changes = {f"model.{name}": value for name, value in BASE.items()}
     yield "base", dict(changes)
@@ -122,7 +122,7 @@ def _system(preset: RunConfig, name: str, changes: Mapping[str, Any]) -> System:
 
 
 def _size_for_scores(preset: RunConfig) -> dict[str, Any]:
-    """Return the encoder's size for all scores: some need annotations of the decoder's size."""
+    """Return the encoder's size for all scores, since some need annotations of the decoder's size."""
     size, rest = divmod(preset.model.decoder_size, 2)
     if rest:
         raise InputError(
@@ -139,9 +139,9 @@ def _ladder_table(preset: RunConfig, ladder: list[System]) -> Table:
     ]
     first = ladder[0].config.model
     caption = (
-        f"Each system is the one before it and one step more. Base: {first.layers} layer(s) of {first.cell.upper()}, "
+        f"Each system adds one step to the one before. Base: {first.layers} layer(s) of {first.cell.upper()}, "
         f"an encoder of {first.encoder_size} units that reads in one direction, a decoder of {first.decoder_size} "
-        "units that starts from its last state and has no other view of the source, no dropout. "
+        "units that starts from the encoder's last state and sees nothing else of the source, no dropout. "
         f"Dropout: {ladder[2].config.model.dropout}. Attention: Luong's, score {ladder[3].config.model.attention}. "
         "Δ and p: against the row before."
     )

@@ -1,9 +1,8 @@
-"""The matrix products of a training step, counted and timed alone: what no implementation of the model can do without.
+"""The matrix products of a training step, counted and timed alone: no implementation of the model can do without them.
 
-A machine's limit is the rate of target tokens at which it does these products and nothing else, at the shapes that
-the step has them in: forward, the gradient of the input, the gradient of the weights. So what a recurrence does one
-position after the other is timed like that, and a gradient of weights is one product where one for all positions will
-do.
+Their speed is the rate of target tokens at which a machine does them and nothing else, in the shapes of the step:
+forward, the gradient of the input, the gradient of the weights. What a recurrence does one position after the other is
+timed like that; a gradient of weights is one product where one for all positions will do.
 """
 
 import statistics
@@ -25,14 +24,14 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a batch."""
+    """The sizes of a batch."""
 
     sentences: int
     source: int
     target: int
     """Positions, padding counted."""
     tokens: int
-    """Of the target, without padding."""
+    """Target tokens, without padding."""
 
 
 def encoder_matmuls(config: ModelConfig, shape: Shape) -> Iterator[Matmul]:
@@ -65,7 +64,7 @@ def _fed_size(config: ModelConfig) -> int:
 
 
 def _layers(config: ModelConfig, shape: Shape) -> Iterator[Matmul]:
-    """Yield the products of the decoder's layers: all at once of what is known beforehand, the rest step by step."""
+    """Yield the products of the decoder's layers: at once where the input is known in advance, else step by step."""
     rows, hidden, cell, fed = shape.sentences, config.decoder_size, RECURRENCES[config.cell].cell, _fed_size(config)
     known = config.embedding_size + (config.annotation_size if config.peeky else 0)
     yield from linear(rows * shape.target, known, cell.gates * hidden)
@@ -79,7 +78,7 @@ def _layers(config: ModelConfig, shape: Shape) -> Iterator[Matmul]:
 
 
 def _attention(config: ModelConfig, shape: Shape) -> Iterator[Matmul]:
-    """Yield the products of the score, of what goes with it, of the context vectors and of the readouts."""
+    """Yield the products of scores, window, coverage, context vectors and readouts."""
     hidden, annotation = config.decoder_size, config.annotation_size
     # Where a position waits for the attention of the one before; elsewhere all attend at once.
     waits = _fed_size(config) > 0 or config.coverage
@@ -103,19 +102,19 @@ def _attention(config: ModelConfig, shape: Shape) -> Iterator[Matmul]:
 
 
 def matmuls(config: ModelConfig, vocabulary: int, shape: Shape) -> list[Matmul]:
-    """Return the products of one training step under teacher forcing; the bridge's, a thousandth, are left out."""
+    """Return the products of one training step under teacher forcing, without the bridge's, a thousandth of all."""
     return [*encoder_matmuls(config, shape), *decoder_matmuls(config, vocabulary, shape)]
 
 
 def operations(config: ModelConfig, vocabulary: int, shape: Shape) -> int:
-    """Return the operations of the products of a training step."""
+    """Return the multiplications and additions in the products of a training step."""
     return sum(matmul.operations for matmul in matmuls(config, vocabulary, shape))
 
 
 def seconds(matmul: Matmul, device: torch.device = CPU, window: float = 0.2) -> float:
-    """Return the time of a product, all its times, by the median over a window of seconds.
+    """Return the time that a product takes in a step, `times` times the median over a window of seconds.
 
-    While products are rounded, a CPU multiplies tensors of bf16, and a GPU rounds to TF32 itself.
+    While products are rounded, a CPU multiplies bf16 tensors; a GPU rounds float32 tensors to TF32 itself.
     """
     dtype = torch.bfloat16 if ROUNDING.enabled and device.type == "cpu" else torch.float32
     batched = matmul.batch > 1
@@ -142,8 +141,10 @@ def seconds(matmul: Matmul, device: torch.device = CPU, window: float = 0.2) -> 
     return statistics.median(times) * matmul.times
 
 
-def limit(config: ModelConfig, vocabulary: int, shape: Shape, device: torch.device = CPU, window: float = 0.2) -> float:
-    """Return the seconds that this machine's products of a step take, on torch's present threads and precision."""
+def matmul_seconds(
+    config: ModelConfig, vocabulary: int, shape: Shape, device: torch.device = CPU, window: float = 0.2
+) -> float:
+    """Return the seconds that a step's products take on this machine, with torch's current threads and precision."""
     times: dict[Matmul, float] = {}
     total = 0.0
     for matmul in matmuls(config, vocabulary, shape):

@@ -1,7 +1,7 @@
-"""How fast training and search are, beside what this machine can do: `make bench`.
+"""How fast training and search are on this machine, and what it could do at most: `make bench`.
 
 Prints a table and one line of JSON; medians of several windows in one run, and nothing is asserted. Training is that
-of the README's table: Multi30k's lengths, 8,000 pieces, a bidirectional encoder of 2 x 128, a decoder of 256 with
+of the table in model/README.md: Multi30k's lengths, 8,000 pieces, a bidirectional encoder of 2 x 128, a decoder of 256 with
 general attention and input feeding. Search is that of a registered model (`make bench MODEL=name LINES=file`) or,
 without one, of a model trained for some seconds on the embedded corpus.
 """
@@ -33,14 +33,14 @@ from pipeline.store.store import Store
 from pipeline.training.trainer import Hooks
 from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
 from tests.benchmarks import decoding, memory, workers
-from tests.benchmarks.training import DEVICE, EnoughError, make_shares, ours, plain, products_rate, rates
+from tests.benchmarks.training import DEVICE, EnoughError, make_shares, matmul_rate, ours, plain, rates
 
 PAIRS, SENTENCES = 10_000, 1014
 Figures = dict[str, float]
 
 
 def machine() -> str:
-    """Return what was measured on."""
+    """Describe the machine and torch."""
     capabilities = torch.cpu.get_capabilities()
     fast = [name for name in ("avx512_bf16", "amx_bf16") if capabilities.get(name)]
     processor = f"{capabilities.get('cpu_name', '')}, {os.cpu_count()} cores {' '.join(fast)}"
@@ -49,7 +49,7 @@ def machine() -> str:
 
 
 def training() -> Figures:
-    """Return rates of the README's model, and their ratios."""
+    """Return the rates of the model in model/README.md, and their ratios."""
     config, shares = ModelConfig(), make_shares()
     windows = {"trainer, fp32": ours(config, shares), "plain loop": ours(config, shares, plain_loop=True)}
     windows["plain PyTorch"] = plain(config, shares)
@@ -60,16 +60,19 @@ def training() -> Figures:
     found = rates(shares, windows)
     figures = {f"{name}, target tokens/s": rate for name, rate in found.items()}
     for precision in precisions:
-        alone = products_rate(config, shares, "bf16" if precision == "bf16" else "fp32")
-        figures[f"products alone, {precision}, target tokens/s"] = alone
-        figures[f"trainer to its products, {precision}"] = found[f"trainer, {precision}"] / alone
-        figures[f"trainer, {precision}, to plain PyTorch"] = found[f"trainer, {precision}"] / found["plain PyTorch"]
-    figures["plain PyTorch to its products"] = found["plain PyTorch"] / figures["products alone, fp32, target tokens/s"]
+        alone = matmul_rate(config, shares, "bf16" if precision == "bf16" else "fp32")
+        figures[f"matmul only, {precision}, target tokens/s"] = alone
+        figures[f"trainer, {precision}, part of matmul-only speed"] = found[f"trainer, {precision}"] / alone
+        figures[f"trainer, {precision}, speed-up over plain PyTorch"] = (
+            found[f"trainer, {precision}"] / found["plain PyTorch"]
+        )
+    alone = figures["matmul only, fp32, target tokens/s"]
+    figures["plain PyTorch, part of matmul-only speed"] = found["plain PyTorch"] / alone
     return figures
 
 
 def sizes() -> Figures:
-    """Return the trainer's rate to that of the plain loop, of other networks; and without input feeding."""
+    """Return rates of other networks, to those of the plain loop, and without input feeding."""
     figures: Figures = {}
     for name, options in (
         ("512 units", {"embedding_size": 512, "encoder_size": 256, "decoder_size": 512}),

@@ -1,7 +1,7 @@
-"""Training on the same batches by the trainer, its plain loop and plain PyTorch, beside the machine's products alone.
+"""Training on the same batches by the trainer, its plain loop and plain PyTorch, and the matrix products alone.
 
-Windows of the implementations alternate, so that a machine that changes its pace changes all of them; the figures are
-medians of the windows, and the ratios those of the medians.
+Windows of the implementations alternate, so that a machine that changes its pace changes all of them. Figures are
+medians of the windows, and ratios are those of the medians.
 """
 
 import statistics
@@ -18,7 +18,7 @@ from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, plan_epoch, share_rows
 from pipeline.config import Precision, TrainingConfig
-from pipeline.training.matmul import limit
+from pipeline.training.matmul import matmul_seconds
 from pipeline.training.precision import matmul_precision
 from pipeline.training.speed_limit import shape_of
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
@@ -125,8 +125,8 @@ def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, f
     return {name: words_of(shares) / statistics.median(times) for name, times in taken.items()}
 
 
-def products_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
+def matmul_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
     """Return the target tokens per second of the matrix products alone, in that precision."""
     with matmul_precision(precision, DEVICE):
-        seconds = [limit(config, VOCABULARY, shape_of(share.batch), DEVICE, 0.1) for share in shares[::3]]
+        seconds = [matmul_seconds(config, VOCABULARY, shape_of(share.batch), DEVICE, 0.1) for share in shares[::3]]
     return words_of(shares[::3]) / sum(seconds)

@@ -1,4 +1,4 @@
-"""The count of operations, against torch's own count of a real step."""
+"""The count of matrix products, against torch's own count of a real step."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from model.config import ModelConfig
 from model.cost import Matmul
 from model.scores import SCORES, is_product
 from model.seq2seq import Batch, Seq2Seq
-from pipeline.training.matmul import Shape, decoder_matmuls, encoder_matmuls, limit, operations
+from pipeline.training.matmul import Shape, decoder_matmuls, encoder_matmuls, matmul_seconds, operations
 
 BATCH = Shape(sentences=6, source=9, target=7, tokens=42)
-"""Without padding, so that every position is a word."""
+"""Without padding, so that every position is a token."""
 
 
 def counted(config: ModelConfig, vocabulary: int) -> int:
-    """Return what torch counts in the network's linear layers and attention, forward and backward."""
+    """Return the operations that torch counts in a network, forward and backward."""
     torch.manual_seed(1)
     network = Seq2Seq(config, vocabulary, vocabulary)
     lengths = torch.full((BATCH.sentences,), BATCH.source)
@@ -34,7 +34,7 @@ SIZES = {"embedding_size": 16, "encoder_size": 8, "decoder_size": 16, "dropout":
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("attention", [score for score, kind in SCORES.items() if is_product(kind)])
 def test_the_unrolled_decoder_is_counted_as_torch_counts_it(attention: str, layers: int) -> None:
-    """Of LSTMs it does not count the encoder's recurrence, one call, nor products that are added in place."""
+    """Torch does not count the encoder's LSTM, which is one call, nor products that are added in place."""
     config = ModelConfig.model_validate(SIZES | {"attention": attention, "layers": layers})
     ours = sum(matmul.operations for matmul in decoder_matmuls(config, 40, BATCH))
     gates = Matmul(BATCH.sentences, 2 * config.decoder_size, 4 * config.decoder_size, BATCH.target)
@@ -54,20 +54,20 @@ def test_the_unrolled_decoder_is_counted_as_torch_counts_it(attention: str, laye
     ],
     ids=str,
 )
-def test_other_decoders_that_go_step_by_step_are_counted_to_a_few_hundredths(options: dict[str, Any]) -> None:
-    """Zeros at the start have no gradient, nor has the last step's coverage: a product less in seven steps."""
+def test_other_decoders_are_counted_to_a_few_hundredths(options: dict[str, Any]) -> None:
+    """The first state and the last step's coverage have no gradient: one product less in seven steps."""
     config = ModelConfig.model_validate(SIZES | options)
     of_gru = encoder_matmuls(config, BATCH) if config.cell == "gru" else ()
     ours = sum(matmul.operations for matmul in (*of_gru, *decoder_matmuls(config, 40, BATCH)))
     assert counted(config, 40) <= ours <= 1.06 * counted(config, 40)
 
 
-def test_the_model_of_the_benchmark_has_twenty_million_operations_a_word() -> None:
+def test_the_model_of_the_benchmark_has_twenty_million_operations_per_token() -> None:
     shape = Shape(sentences=64, source=16, target=16, tokens=64 * 16)
     assert operations(ModelConfig(), 8000, shape) / shape.tokens == pytest.approx(20.5e6, rel=0.01)
 
 
 @pytest.mark.parametrize("options", [{}, {"attention": "none", "input_feeding": False, "bridge": "mean"}])
-def test_a_limit_is_measured(options: dict[str, Any]) -> None:
+def test_the_time_of_the_products_alone_is_measured(options: dict[str, Any]) -> None:
     config = ModelConfig.model_validate(SIZES | {"encoder_size": 16} | options)
-    assert limit(config, 40, BATCH, window=0.001) > 0
+    assert matmul_seconds(config, 40, BATCH, window=0.001) > 0
