@@ -1,9 +1,9 @@
 """How fast training and search are on this machine, and what it could do at most: `make bench`.
 
-Prints a table and one line of JSON; medians of several windows in one run, and nothing is asserted. Training is that
-of the table in model/README.md: Multi30k's lengths, 8,000 pieces, a bidirectional encoder of 2 x 128, a decoder of 256 with
-general attention and input feeding. Search is that of a registered model (`make bench MODEL=name LINES=file`) or,
-without one, of a model trained for some seconds on the embedded corpus.
+Prints a table and one line of JSON, with medians of several windows of one run; it asserts nothing. It trains the model
+of the table in model/README.md: Multi30k's lengths, 8,000 pieces, a bidirectional encoder of 2 x 128, a decoder of 256
+with general attention and input feeding. It searches with a registered model (`make bench MODEL=name LINES=file`) or,
+without one, with a model that it trains for some seconds on the embedded corpus.
 """
 
 import argparse
@@ -62,10 +62,9 @@ def training() -> Figures:
     for precision in precisions:
         alone = matmul_rate(config, shares, "bf16" if precision == "bf16" else "fp32")
         figures[f"matmul only, {precision}, target tokens/s"] = alone
-        figures[f"trainer, {precision}, part of matmul-only speed"] = found[f"trainer, {precision}"] / alone
-        figures[f"trainer, {precision}, speed-up over plain PyTorch"] = (
-            found[f"trainer, {precision}"] / found["plain PyTorch"]
-        )
+        ours_rate = found[f"trainer, {precision}"]
+        figures[f"trainer, {precision}, part of matmul-only speed"] = ours_rate / alone
+        figures[f"trainer, {precision}, speed-up over plain PyTorch"] = ours_rate / found["plain PyTorch"]
     alone = figures["matmul only, fp32, target tokens/s"]
     figures["plain PyTorch, part of matmul-only speed"] = found["plain PyTorch"] / alone
     return figures
