@@ -1,5 +1,5 @@
-"""Where artifacts and their stages are kept, here and in shared storage [pyarrow.fs].
+"""Stages and their outputs, in `$NMT_HOME` and in storage that machines share [pyarrow.fs].
 
-In: a stage (what an output depends on) and a function that builds it. Out: the folder of the finished output and its
-manifest. Promises: an output is made once for the same inputs, whole or not at all, and checked before it is reused.
+In: a stage (what its output depends on) and a function that builds it. Out: the folder of the output and its
+manifest. Promises: an output is made once for the same inputs, completely or not at all, and checked before reuse.
 """

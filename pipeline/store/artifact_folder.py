@@ -1,4 +1,4 @@
-"""The folder of an artifact: its manifest, whether it is whole, and how it gets from one machine to others, whole."""
+"""The folder of an artifact: its manifest, the check of its files, and copies from one machine to another."""
 
 import hashlib
 import json
@@ -22,18 +22,18 @@ def file_hash(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return an artifact's manifest, unless it cannot be read or names files outside of the artifact."""
+    """Return an artifact's manifest; None if it cannot be read or names files outside the folder."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf8"))
-        names = manifest["figures"].keys() and manifest["files"].keys()
+        names, figures = list(manifest["files"].keys()), manifest["figures"]
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
     inside = all((folder / name).resolve().is_relative_to(folder.resolve()) for name in names)
-    return dict(manifest) if inside else None
+    return dict(manifest) if inside and isinstance(figures, dict) else None
 
 
 def whole_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return an artifact's manifest if all its files are as the manifest says."""
+    """Return an artifact's manifest if all its files have the recorded hashes, else None."""
     manifest = read_manifest(folder)
     if manifest is None:
         return None
@@ -45,53 +45,53 @@ def whole_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def temporary_folder(place: Path) -> Iterator[Path]:
-    """Make an empty folder beside an artifact's place, to be renamed into it; it is deleted if it is not."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{place.name[:12]}-", dir=place.parent))
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Create an empty folder beside `target`, to be renamed to it; deleted at the end unless it was renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:12]}-", dir=target.parent))
     try:
-        folder.chmod(0o755)  # A temporary folder is its owner's alone; other users' workers read this one.
+        folder.chmod(0o755)  # mkdtemp lets only the owner in; workers of other users read this folder.
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def put_in_place(temporary: Path, place: Path) -> None:
-    """Rename a whole folder into an artifact's place; what was there before is deleted."""
-    old = place.with_name(f"{temporary.name}-old")
-    if place.exists():
-        place.rename(old)
-    temporary.rename(place)
+def replace_folder(temporary: Path, target: Path) -> None:
+    """Rename a complete folder to `target`; the folder that was there before is deleted."""
+    old = target.with_name(f"{temporary.name}-old")
+    if target.exists():
+        target.rename(old)
+    temporary.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def copy_here(source: Folder, place: Path) -> dict[str, Any] | None:
-    """Copy an artifact into its place on this machine and return its manifest; None if it is not there.
+def download_artifact(source: Folder, target: Path) -> dict[str, Any] | None:
+    """Copy an artifact to this machine and return its manifest; None if there is none.
 
-    One that is damaged is not taken either, and loses its manifest: whoever makes it anew then puts it there.
+    A damaged one is not copied and loses its manifest, so that the next machine that makes the output uploads it.
     """
     if not source.has(MANIFEST):
         return None
-    with temporary_folder(place) as temporary:
+    with temporary_folder(target) as temporary:
         source.download(MANIFEST, temporary / MANIFEST)
         listed = read_manifest(temporary) or {"files": {}}
         for name in filter(source.has, listed["files"]):
             source.download(name, temporary / name)
         manifest = whole_manifest(temporary)
         if manifest is None:
-            logging.getLogger(__name__).warning("%s: damaged, and not taken", source.uri)
+            logging.getLogger(__name__).warning("%s: damaged, not used", source.uri)
             source.remove(MANIFEST)
             return None
         try:
-            temporary.rename(place)
+            temporary.rename(target)
         except OSError:
-            if not place.exists():  # Else another process was faster.
+            if not target.exists():  # Otherwise another process was faster.
                 raise
     return manifest
 
 
-def copy_there(place: Path, manifest: Mapping[str, Any], target: Folder) -> None:
-    """Copy an artifact of this machine to where others find it, unless it is there; the manifest last."""
+def upload_artifact(folder: Path, manifest: Mapping[str, Any], target: Folder) -> None:
+    """Copy an artifact of this machine to `target` unless it is there already; the manifest goes last."""
     if not target.has(MANIFEST):
         for name in (*manifest["files"], MANIFEST):
-            target.upload(place / name, name)
+            target.upload(folder / name, name)

@@ -1,7 +1,7 @@
-"""A digest of the code that makes an artifact: of a module and of all of ours that it imports.
+"""A digest of the code that makes an artifact: a module and all modules of this project that it imports.
 
-Comments, docstrings and layout do not count. Nor do the modules in `NOT_COUNTED`: what they decide is in the
-fingerprint already, or has no part in what an artifact holds.
+Comments, docstrings and layout do not count. Neither do the modules in `NOT_COUNTED`: what they decide is part of the
+fingerprint already, or does not affect an artifact's content.
 """
 
 import ast
@@ -17,7 +17,7 @@ NOT_COUNTED = ("pipeline.config", "pipeline.errors", "pipeline.overrides", "pipe
 
 @cache
 def code_digest(module: str) -> str:
-    """Return the SHA-256 of the code of `module` and of what it imports of `model` and `pipeline`, at any depth."""
+    """Return the SHA-256 of the code of `module` and all that it imports from `model` and `pipeline`, at any depth."""
     digest, waiting, seen = hashlib.sha256(), [module], set[str]()
     while waiting:
         name = waiting.pop()
@@ -32,7 +32,7 @@ def code_digest(module: str) -> str:
 
 @cache
 def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
-    """Return a module's code as a text that says the same for the same code, and what it imports of ours."""
+    """Return a module's code in a canonical form, and the modules of this project that it imports."""
     path = _path(module)
     if path is None:
         return "", ()
@@ -64,5 +64,5 @@ def _imports(tree: ast.AST, module: str, path: Path) -> Iterator[str]:
 
 
 def _is_text(node: ast.stmt) -> bool:
-    """Whether a statement is a docstring, of a module, class, function or field."""
+    """Return whether a statement is the docstring of a module, class, function or field."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

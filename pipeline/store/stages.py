@@ -1,7 +1,7 @@
 """What a stage's output depends on, and the version of every stage.
 
 A fingerprint is the SHA-256 of the stage's name and version, the settings that differ from their defaults, and the
-fingerprints of its inputs. So a new field with a neutral default leaves every fingerprint as it was.
+fingerprints of its inputs. So a new field with a neutral default changes no fingerprint.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ VERSIONS: Mapping[StageName, int] = {
     "set-translations": 1,
     "scores": 1,
 }
-"""Raise a stage's number when its code makes something else of the same settings and inputs (a change of the caption
-grammar, say), or when the default or the meaning of one of its fields changes: older output is then not taken."""
+"""Raise a stage's version when its code makes something else from the same settings and inputs (a new rule in the
+caption grammar, say), or when the default or the meaning of a field changes. Older output is not reused then."""
 assert {*VERSIONS} == {*get_args(StageName)}
 
 
@@ -46,20 +46,20 @@ class Settings:
     """The fields of a configuration that a stage's output depends on."""
 
     values: Mapping[str, Any]
-    """By name; JSON."""
+    """Values by field name; must be JSON."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Of those that have one."""
+    """Defaults by field name, of the fields that have one."""
 
     @classmethod
     def of(cls, section: BaseModel, include: set[str] | None = None, exclude: set[str] | None = None) -> Self:
-        """Return the fields of a section: those in `include`, or all but those in `exclude`."""
+        """Return the fields of a section: those in `include`, or all except those in `exclude`."""
         values = section.model_dump(include=include, exclude=exclude)
         fields = type(section).model_fields
         return cls(values, {name: fields[name].get_default() for name in values if not fields[name].is_required()})
 
     @classmethod
     def joined(cls, **parts: "Settings") -> Self:
-        """Return the settings of several sections, by dotted name."""
+        """Return the settings of several sections under dotted names, such as training.epochs."""
         return cls(
             {f"{part}.{name}": value for part, settings in parts.items() for name, value in settings.values.items()},
             {f"{part}.{name}": value for part, settings in parts.items() for name, value in settings.defaults.items()},
@@ -71,7 +71,7 @@ class Settings:
         return {name: v for name, v in self.values.items() if name not in self.defaults or self.defaults[name] != v}
 
     def agree_with(self, recorded: Mapping[str, Any]) -> bool:
-        """Return whether values that were recorded, perhaps before some fields existed, mean the same."""
+        """Return whether recorded values mean the same; a field that did not exist yet had its default."""
         return {**self.defaults, **recorded} == {**self.defaults, **self.values}
 
 
@@ -86,23 +86,27 @@ class Stage:
 
     @property
     def version(self) -> int:
-        """The stage's version: see `VERSIONS`."""
+        """The version of the stage's code; see `VERSIONS`."""
         return VERSIONS[self.name]
 
     @property
     def fingerprint(self) -> str:
-        """What the stage's output is found by."""
+        """SHA-256 of everything the output depends on; the output is stored under it."""
         return fingerprint(
             {"stage": self.name, "version": self.version, "config": self.settings.changed, "inputs": self.inputs}
         )
 
     @property
     def address(self) -> str:
-        """Where the stage's output is in every store."""
+        """The path of the output in every store: name/fingerprint."""
         return f"{self.name}/{self.fingerprint}"
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a JSON value, independent of the order of its keys."""
+    """Return the SHA-256 of a JSON object; the order of its keys does not matter.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

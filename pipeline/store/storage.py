@@ -1,12 +1,13 @@
-"""Where things are kept: by this machine in `$NMT_HOME`, for several machines in `$NMT_STORAGE` [pyarrow.fs].
+"""Files of this machine in `$NMT_HOME`, and files that machines share in `$NMT_STORAGE` [pyarrow.fs].
 
-    $NMT_STORAGE/store         artifacts; each machine's $NMT_HOME/store is then a cache in front (see store.py)
-    $NMT_STORAGE/ray           what Ray keeps of a run until it is finished (see run_folder.py)
-    $NMT_STORAGE/mlartifacts   what MLflow keeps of runs and models
+    $NMT_STORAGE/store          artifacts; each machine's $NMT_HOME/store is a cache of them (see store.py)
+    $NMT_STORAGE/ray            checkpoints of unfinished trainings (see cluster/run_folder.py)
+    $NMT_STORAGE/mlartifacts    MLflow's artifacts
+    $NMT_STORAGE/translations   answers of bulk translations (see serving/bulk_translation.py)
 
-It is an absolute path, file:///folder or s3://bucket/folder. Every process takes the keys of S3 from its environment:
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN are neither written nor sent anywhere. AWS_REGION and,
-for another server than Amazon's, AWS_ENDPOINT_URL are sent along to the nodes of a cluster.
+It is an absolute path, file:///folder or s3://bucket/folder. Every process reads the keys of S3 from its environment:
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN are never written or sent anywhere. AWS_REGION and, for
+servers other than Amazon's, AWS_ENDPOINT_URL are passed on to the nodes of a cluster.
 """
 
 import os
@@ -23,11 +24,11 @@ from pyarrow import fs
 from pipeline.errors import ExternalError, InputError
 
 CONNECT_SECONDS, REQUEST_SECONDS = 5, 10
-"""Of each of three attempts: a server that is away is an error within a minute."""
+"""Per attempt, of three: a server that does not answer is an error within a minute."""
 CHUNK_BYTES = 16 * 2**20
-"""S3 is asked for a file in pieces of this size."""
-WAYS = "give an absolute path, file:///folder or s3://bucket/folder"
-DENIED = "access is denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on every node"
+"""Files are copied to and from S3 in chunks of this size."""
+WAYS = "use an absolute path, file:///folder or s3://bucket/folder"
+DENIED = "access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on every node"
 REASONS = {
     "NETWORK_CONNECTION": "no server answers",
     "ACCESS_DENIED": DENIED,
@@ -36,18 +37,18 @@ REASONS = {
     "NO_SUCH_BUCKET": "there is no such bucket; create it",
     "allow_bucket_creation": "there is no such bucket; create it",
 }
-"""What the codes in the library's long messages mean."""
+"""What the codes in the library's messages mean."""
 
 
 def home() -> Path:
-    """Return `$NMT_HOME`, by default the folder .nmt where the command is given, as an absolute path."""
+    """Return `$NMT_HOME` as an absolute path; default: .nmt in the working directory."""
     return Path(os.environ.get("NMT_HOME") or ".nmt").expanduser().resolve()
 
 
 def storage_uri() -> str | None:
-    """Return `$NMT_STORAGE` as a URI, or None: then everything is in `$NMT_HOME`, and nothing is copied.
+    """Return `$NMT_STORAGE` as a URI; None if everything is in `$NMT_HOME`.
 
-    Raises InputError for what is no place that all machines can mean the same by.
+    Raises InputError for an address that does not mean the same on all machines.
     """
     value = os.environ.get("NMT_STORAGE")
     if not value:
@@ -58,20 +59,20 @@ def storage_uri() -> str | None:
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return _local_uri(value, Path(unquote(parts.path)))
     if parts.scheme != "s3":
-        raise InputError(f"NMT_STORAGE={_without_user(value)}: not known; {WAYS}")
+        raise InputError(f"NMT_STORAGE={_without_user(value)}: unknown kind of address; {WAYS}")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InputError(
-            f"NMT_STORAGE={_without_user(value)}: keys and options have no place in it, where logs show them; "
+            f"NMT_STORAGE={_without_user(value)}: keys and options in it would show in logs; "
             "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
         )
     if not parts.netloc:
-        raise InputError(f"NMT_STORAGE={value}: the bucket's name is missing; give s3://bucket/folder")
+        raise InputError(f"NMT_STORAGE={value}: the bucket's name is missing; use s3://bucket/folder")
     return "/".join(["s3:/", parts.netloc, *(name for name in parts.path.split("/") if name)])
 
 
 def _local_uri(value: str, path: Path) -> str | None:
     if not path.is_absolute():
-        raise InputError(f"NMT_STORAGE={value}: another folder for every process that works in another; {WAYS}")
+        raise InputError(f"NMT_STORAGE={value}: a relative path means another folder in every process; {WAYS}")
     return None if path.resolve() == home() else path.resolve().as_uri()
 
 
@@ -81,16 +82,16 @@ def _without_user(uri: str) -> str:
 
 
 def check_storage() -> None:
-    """Raise InputError if `$NMT_STORAGE`, or what it needs, cannot be meant so; asks no server."""
+    """Raise InputError if `$NMT_STORAGE` or AWS_ENDPOINT_URL is not valid. Contacts no server."""
     uri, endpoint = storage_uri(), _endpoint()
     if uri is not None and uri.startswith("s3:") and endpoint is not None:
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InputError(f"AWS_ENDPOINT_URL={endpoint}: not a server's address; give http://host:port")
+            raise InputError(f"AWS_ENDPOINT_URL={endpoint}: not a server's address; use http://host:port")
 
 
 def artifacts_uri() -> str:
-    """Return where MLflow keeps artifacts, as a URI."""
+    """Return the URI of MLflow's artifacts."""
     return f"{storage_uri() or home().as_uri()}/mlartifacts"
 
 
@@ -100,17 +101,17 @@ def _endpoint() -> str | None:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder here or in S3. It can be sent to other nodes: keys stay behind, each takes those of its environment.
+    """A folder on this machine or in S3. Can be sent to other nodes, which use the keys of their own environment.
 
-    Its methods raise ExternalError where S3 fails, in one line that names the folder; OSError where a disk does.
+    Its methods raise ExternalError, in one line that names the folder, if S3 fails, and OSError if a disk does.
     """
 
     uri: str
     path: str
-    """Within the file system."""
+    """Its path in the file system."""
     filesystem: Any
     named_by: str = "NMT_STORAGE: "
-    """What messages begin with."""
+    """The beginning of messages: where its address comes from."""
 
     def __truediv__(self, name: str) -> "Folder":
         return replace(self, uri=f"{self.uri}/{name}", path=f"{self.path}/{name}")
@@ -122,11 +123,11 @@ class Folder:
 
     @property
     def local(self) -> Path | None:
-        """Its path, if it is on a disk of this machine, or mounted as one."""
+        """Its path if it is on a (possibly mounted) disk of this machine, else None."""
         return Path(self.path) if isinstance(self.filesystem, fs.LocalFileSystem) else None
 
     def names(self) -> list[str]:
-        """Return the names of the files and folders in it, sorted; none if it is not there."""
+        """Return the names of the files and folders in it, sorted; none if it does not exist."""
         with self._failures():
             found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         return sorted(info.base_name for info in found)
@@ -138,7 +139,7 @@ class Folder:
         return [self / name for name in sorted(info.base_name for info in found if not info.is_file)]
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Return whether it contains a file with this name."""
         with self._failures():
             return bool(self.filesystem.get_file_info(f"{self.path}/{name}").is_file)
 
@@ -150,10 +151,10 @@ class Folder:
 
     @contextmanager
     def open(self, name: str, seekable: bool = False) -> Iterator[Any]:
-        """Open a file as a stream of bytes; `seekable` where its reader goes back and forth."""
+        """Open a file as a stream of bytes; `seekable` if its reader jumps back and forth."""
         with self._failures():
             path = f"{self.path}/{name}"
-            # As it is, whatever its suffix: Arrow would unpack by itself.
+            # Without compression=None, Arrow decompresses by suffix.
             opened = (
                 self.filesystem.open_input_file(path)
                 if seekable
@@ -163,7 +164,7 @@ class Folder:
             yield stream
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file, completely or not at all."""
         path = f"{self.path}/{name}"
         with self._failures():
             if self.local is None:
@@ -179,24 +180,24 @@ class Folder:
                 temporary.unlink(missing_ok=True)
 
     def upload(self, file: Path, name: str) -> None:
-        """Copy a file of this machine into the folder, under a name that may have folders of its own."""
+        """Copy a file of this machine into the folder; the name may contain subfolders."""
         target = f"{self.path}/{name}"
         with self._failures():
             if self.local is not None:
                 self.filesystem.create_dir(target.rpartition("/")[0])
-            # One thread: uploads that share Arrow's pool can wait for each other for ever (apache/arrow#32372).
+            # One thread: uploads that share Arrow's pool can deadlock (apache/arrow#32372).
             disk = fs.LocalFileSystem()
             fs.copy_files(str(file), target, disk, self.filesystem, chunk_size=CHUNK_BYTES, use_threads=False)
 
     def download(self, name: str, file: Path) -> None:
-        """Copy a file of the folder to a place on this machine."""
+        """Copy a file of the folder to this machine."""
         file.parent.mkdir(parents=True, exist_ok=True)
         with self._failures():
             disk = fs.LocalFileSystem()
             fs.copy_files(f"{self.path}/{name}", str(file), self.filesystem, disk, chunk_size=CHUNK_BYTES)
 
     def remove(self, name: str) -> None:
-        """Delete a file, or a folder and all that is in it, if there is one."""
+        """Delete a file, or a folder with its content, if it exists."""
         path = f"{self.path}/{name}"
         with self._failures(), suppress(FileNotFoundError):
             kind = self.filesystem.get_file_info(path).type
@@ -206,7 +207,7 @@ class Folder:
                 self.filesystem.delete_file(path)
 
     def rename(self, name: str, new: str) -> None:
-        """Give a folder in it another name."""
+        """Rename a folder in it."""
         old = f"{self.path}/{name}"
         with self._failures():
             if self.local is not None:
@@ -219,13 +220,13 @@ class Folder:
             self.filesystem.delete_dir(old)
 
     def explained(self, error: OSError) -> Exception:
-        """Return what to raise for an error of its file system: ExternalError if it is S3's, else the error itself."""
+        """Return what to raise for an error of its file system: an ExternalError for S3, else the error itself."""
         if self.local is not None or error.errno not in {None, ENOENT}:
             return error
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = next((reason for code, reason in REASONS.items() if code in lines[0]), lines[0])
         return ExternalError(
-            f"{self.named_by}{self.uri}: {reason}; give the same command again when it works: what is finished is kept"
+            f"{self.named_by}{self.uri}: {reason}; fix this and run the same command again: finished stages are kept"
         )
 
     @contextmanager
@@ -237,7 +238,7 @@ class Folder:
 
 
 def shared_folder(name: str) -> Folder | None:
-    """Return `$NMT_STORAGE/<name>`, or None where only this machine's `$NMT_HOME` is used."""
+    """Return `$NMT_STORAGE/<name>`; None if it is not set."""
     uri = storage_uri()
     if uri is None:
         return None
@@ -249,7 +250,7 @@ def shared_folder(name: str) -> Folder | None:
 
 
 def folder_and_name(given: str) -> tuple[Folder, str]:
-    """Return the folder and the name of a file that a user has named by its path or its s3:// address.
+    """Return the folder and the name of a file given by a path or an s3:// address.
 
     Raises InputError for other addresses.
     """
@@ -259,7 +260,7 @@ def folder_and_name(given: str) -> tuple[Folder, str]:
     parts = urlsplit(given)
     key = "/".join(name for name in parts.path.split("/") if name)
     if parts.scheme != "s3" or "@" in parts.netloc or not parts.netloc or not key:
-        raise InputError(f"{_without_user(given)}: give a path, or s3://bucket/name with the keys in the environment")
+        raise InputError(f"{_without_user(given)}: use a path, or s3://bucket/name with keys in the environment")
     path_in, _, name = f"{parts.netloc}/{key}".rpartition("/")
     return Folder(f"s3://{path_in}", path_in, _s3(), ""), name
 
@@ -272,7 +273,7 @@ def local_folder(path: Path) -> Folder:
 def _s3() -> fs.S3FileSystem:
     endpoint = _endpoint()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    # Other servers than Amazon's have no regions, but sign with one.
+    # Servers other than Amazon's have no regions, but their signatures contain one.
     return fs.S3FileSystem(
         region=region or ("us-east-1" if endpoint else None),
         endpoint_override=endpoint,

@@ -1,14 +1,14 @@
-"""Content-addressed artifacts: the store decides what is fresh, not the orchestrator.
+"""Content-addressed artifacts: the store decides what is up to date, not the orchestrator.
 
-    $NMT_HOME/store/<stage>/<fingerprint>/manifest.json   what it was made from, with which versions, hashes, figures
+    $NMT_HOME/store/<stage>/<fingerprint>/manifest.json   inputs, configuration, versions, file hashes, figures
     $NMT_HOME/store/<stage>/<fingerprint>/...             the stage's files
 
-stages.py says what a fingerprint covers. Output is written to a temporary folder beside its place and renamed into it,
-so what is there is whole; its files are checked against the manifest before they are used again. The code that made it
-is not part of the fingerprint, but its digest is in the manifest: output of other code is reused, and said to be.
+stages.py says what a fingerprint covers. Output is written to a temporary folder, which is renamed when it is complete;
+its files are checked against the manifest before they are reused. The code that made it is not part of the fingerprint,
+but its digest is in the manifest: output made by other code is reused, and reported as such.
 
-Where `$NMT_STORAGE` is set, what is made here is copied there, the manifest last, and what another machine has made is
-copied from there, checked and renamed into place: a stage always works on files of its own machine.
+If `$NMT_STORAGE` is set, new output is copied there, the manifest last, and output of other machines is copied from
+there and checked. A stage always works on files of its own machine.
 """
 
 import json
@@ -30,11 +30,11 @@ from filelock import FileLock, Timeout
 from pipeline.errors import ExternalError
 from pipeline.store.artifact_folder import (
     MANIFEST,
-    copy_here,
-    copy_there,
+    download_artifact,
     file_hash,
-    put_in_place,
+    replace_folder,
     temporary_folder,
+    upload_artifact,
     whole_manifest,
 )
 from pipeline.store.code import code_digest
@@ -44,17 +44,17 @@ from pipeline.store.storage import Folder, home, shared_folder
 RECORDED_PACKAGES = ("torch", "ray", "datasets", "sentencepiece", "mlflow", "sacrebleu", "prefect", "pyarrow", "numpy")
 
 Figures = Mapping[str, Any]
-"""What a stage measured of its output; goes into the manifest and must be JSON."""
+"""What a stage measured; part of the manifest, so it must be JSON."""
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that shape results."""
+    """Return the versions of Python and of the packages that affect results."""
     found = {name: metadata.version(name) for name in RECORDED_PACKAGES}
     return {"python": platform.python_version(), **found}
 
 
 class Reuse(IntEnum):
-    """Whether an output was there before, and whether the code that is here now would have made the same."""
+    """Whether an output was in the store already, and made by the present code or by other code."""
 
     NO = 0
     YES = 1
@@ -62,7 +62,7 @@ class Reuse(IntEnum):
 
     @property
     def text(self) -> str:
-        """For people: how it was reused."""
+        """The word for it in progress messages."""
         return "reused, made by other code" if self is Reuse.OTHER_CODE else "reused"
 
 
@@ -74,7 +74,7 @@ class Artifact:
     fingerprint: str
     figures: Figures
     reused: Reuse
-    """Whether it was there before."""
+    """Whether it was in the store already."""
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def _lock(path: Path, stage: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        logging.getLogger(__name__).warning("another process makes the same %s: waiting for it", stage)
+        logging.getLogger(__name__).warning("another process is making the same %s: waiting for it", stage)
         lock.acquire()
     try:
         yield
@@ -92,10 +92,10 @@ def _lock(path: Path, stage: str) -> Iterator[None]:
 
 
 class Store:
-    """The artifacts under `root`; safe for several processes at once.
+    """The artifacts under `root`; safe to use from several processes at once.
 
-    Machines take no locks from each other: what two make at the same time is made twice, and should their copies in
-    `$NMT_STORAGE` mix, the check against the manifest finds it.
+    Machines do not lock each other out: two that need the same output at the same time both make it. Should their
+    copies in `$NMT_STORAGE` mix, the check against the manifest finds out.
     """
 
     def __init__(
@@ -105,87 +105,97 @@ class Store:
         building: Callable[[], None] = lambda: None,
         fresh: Collection[StageName] = (),
     ) -> None:
-        """Open the store in `root`, in front of `shared`; by default those of `$NMT_HOME` and, if set, `$NMT_STORAGE`.
+        """Open the store in `root`, a cache of `shared`; default: `$NMT_HOME`, and `$NMT_STORAGE` if set.
 
-        `building` is called whenever something is not there and has to be built. The output of the stages in `fresh` is
-        made anew, once, whatever is there; what was there is replaced when the new is whole.
+        `building` is called before an output is built. Outputs of the stages in `fresh` are built again, once each,
+        even if the store has them; the old output is replaced when the new one is complete.
 
-        Raises InputError if `$NMT_STORAGE` is no place for one.
+        Raises InputError if `$NMT_STORAGE` is not a valid address.
         """
         self._building = building
         self._fresh, self._renewed = frozenset(fresh), set[str]()
         self.root = root or home() / "store"
         self.shared = shared if root else shared_folder("store")
 
-    def place(self, stage: Stage) -> Path:
-        """Return where the stage's output is, or will be."""
+    def folder(self, stage: Stage) -> Path:
+        """Return the folder of the stage's output, whether it exists or not."""
         return self.root / stage.address
 
-    def address(self, place: Path) -> str:
-        """Return the address, in every store, of what is at a place in this one."""
-        return place.relative_to(self.root).as_posix()
+    def address(self, folder: Path) -> str:
+        """Return the address, valid in every store, of an output in this one."""
+        return folder.relative_to(self.root).as_posix()
 
     def find(self, stage: Stage) -> Artifact | None:
-        """Return the stage's output if it is there and whole, here or in `$NMT_STORAGE`; set damaged output aside.
+        """Return the stage's output if it is here or in `$NMT_STORAGE` and undamaged; damaged output is renamed.
 
         Raises ExternalError if `$NMT_STORAGE` fails.
         """
         manifest = None if self.renews(stage) else self._find(stage.address)
         if manifest is None:
             return None
-        return Artifact(self.place(stage), stage.fingerprint, manifest["figures"], _reuse(manifest))
+        return Artifact(self.folder(stage), stage.fingerprint, manifest["figures"], _reuse(manifest))
 
     def renews(self, stage: Stage) -> bool:
-        """Whether the stage's output is to be made anew, whatever is there."""
+        """Return whether the stage's output has to be built again, even if the store has it."""
         return stage.name in self._fresh and stage.address not in self._renewed
 
     def produce(self, stage: Stage, build: Callable[[Path], Figures]) -> Artifact:
-        """Return the stage's output, made by `build` if it is not there.
+        """Return the stage's output, built by `build` if the store does not have it.
 
-        `build` writes files into the empty folder that it is given and returns its figures. If it raises,
-        nothing is left behind. Two processes of a machine that want the same output make it once.
+        `build` receives an empty folder, writes files into it and returns its figures. If it raises, nothing is left
+        behind. Two processes of a machine that need the same output build it once.
 
-        Raises ExternalError if `$NMT_STORAGE` fails; what was made is then kept here, and copied there the next time.
+        Raises ExternalError if `$NMT_STORAGE` fails; the output is then kept here and copied the next time.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from pipeline.store.stages import Settings
+        >>> def build(folder: Path) -> Figures:
+        ...     return {"characters": (folder / "greeting.txt").write_text("hello")}
+        >>> stage = Stage("tokenizer", Settings({"kind": "bpe"}), inputs={"corpus": "9f86d0"})
+        >>> with TemporaryDirectory() as root:
+        ...     made, again = (Store(Path(root)).produce(stage, build) for _ in range(2))
+        ...     made.figures, made.reused.name, again.reused.name
+        ({'characters': 5}, 'NO', 'YES')
         """
-        place = self.place(stage)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(place.with_name(f".{place.name}.lock"), stage.name):
+        folder = self.folder(stage)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(folder.with_name(f".{folder.name}.lock"), stage.name):
             found = self.find(stage)
             if found is not None:
                 return found
             self._building()
-            with temporary_folder(place) as temporary:
+            with temporary_folder(folder) as temporary:
                 figures = build(temporary)
                 manifest = self._write_manifest(temporary, stage, figures, build.__module__)
-                put_in_place(temporary, place)
+                replace_folder(temporary, folder)
             if self.renews(stage) and self.shared is not None:
                 (self.shared / stage.address).remove(MANIFEST)
             self._renewed.add(stage.address)
-            self._share(place, manifest)
-        return Artifact(place, stage.fingerprint, figures, Reuse.NO)
+            self._share(folder, manifest)
+        return Artifact(folder, stage.fingerprint, figures, Reuse.NO)
 
     def fetch(self, address: str) -> Path:
-        """Return the folder of an output that is there, by its address; processes of a machine copy it once.
+        """Return the folder of an existing output by its address; the processes of a machine download it once.
 
-        Raises ExternalError if it is not there, or `$NMT_STORAGE` fails.
+        Raises ExternalError if it does not exist or `$NMT_STORAGE` fails.
         """
-        place = self.root / address
+        folder = self.root / address
         if self.shared is None:
-            if not place.is_dir():
-                raise ExternalError(f"{place}: {socket.gethostname()} has no such folder; share it, or set NMT_STORAGE")
-            return place
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f".{place.name}.lock")):
-            if self._find(address) is None:
+            if not folder.is_dir():
                 raise ExternalError(
-                    f"{(self.shared / address).uri}: not there, or damaged; give the same command again"
+                    f"{folder}: {socket.gethostname()} has no such folder; share NMT_HOME, or set NMT_STORAGE"
                 )
-        return place
+            return folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if self._find(address) is None:
+                raise ExternalError(f"{(self.shared / address).uri}: missing or damaged; run the same command again")
+        return folder
 
     def manifests(self, stage_name: str) -> list[dict[str, Any]]:
-        """Return the manifests of all finished outputs of a stage, here and in `$NMT_STORAGE`, the newest last."""
-        places = (path for path in self.root.glob(f"{stage_name}/*/{MANIFEST}") if "." not in path.parent.name)
-        found = {path.parent.name: json.loads(path.read_text("utf8")) for path in places}
+        """Return the manifests of all outputs of a stage, here and in `$NMT_STORAGE`, oldest first."""
+        paths = (path for path in self.root.glob(f"{stage_name}/*/{MANIFEST}") if "." not in path.parent.name)
+        found = {path.parent.name: json.loads(path.read_text("utf8")) for path in paths}
         if self.shared is not None:
             others = self.shared / stage_name
             for name in others.names():
@@ -194,19 +204,19 @@ class Store:
         return sorted(found.values(), key=lambda manifest: str(manifest["created"]))
 
     def _find(self, address: str) -> dict[str, Any] | None:
-        """Return the manifest of an output that is whole and here, also of one that had to be copied to be here."""
-        place = self.root / address
-        manifest = whole_manifest(place)
+        """Return the manifest of an undamaged output, after downloading it if necessary; None if there is none."""
+        folder = self.root / address
+        manifest = whole_manifest(folder)
         if manifest is not None:
-            self._share(place, manifest)
+            self._share(folder, manifest)
             return manifest
-        if place.exists():
-            place.rename(place.with_name(f"{place.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
-        return copy_here(self.shared / address, place) if self.shared is not None else None
+        if folder.exists():
+            folder.rename(folder.with_name(f"{folder.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
+        return download_artifact(self.shared / address, folder) if self.shared is not None else None
 
-    def _share(self, place: Path, manifest: Mapping[str, Any]) -> None:
+    def _share(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         if self.shared is not None:
-            copy_there(place, manifest, self.shared / self.address(place))
+            upload_artifact(folder, manifest, self.shared / self.address(folder))
 
     @staticmethod
     def _write_manifest(folder: Path, stage: Stage, figures: Figures, module: str) -> dict[str, Any]:
@@ -233,6 +243,6 @@ def _reuse(manifest: Mapping[str, Any]) -> Reuse:
 
 
 def node_store(shared: Folder) -> Store:
-    """Return the store of a node of a cluster, in front of `shared`: in its `$NMT_HOME`, by default in ~/.cache/nmt."""
+    """Return the store of a cluster's node, a cache of `shared`, in its `$NMT_HOME` (default ~/.cache/nmt)."""
     own = home() if os.environ.get("NMT_HOME") else Path.home() / ".cache" / "nmt"
     return Store(own / "store", shared)

@@ -66,6 +66,6 @@ def test_in_s3_as_on_disk(bucket: str, name: str) -> None:
 def test_a_bucket_that_is_not_there() -> None:
     with pytest.raises(InputError, match=r"s3://nowhere/a.txt: there is no such file"):
         find_files("s3://nowhere/a.txt")
-    with pytest.raises(InputError, match=r"gs://bucket/a.txt: give a path, or s3://bucket/name"):
+    with pytest.raises(InputError, match=r"gs://bucket/a.txt: use a path, or s3://bucket/name"):
         find_files("gs://bucket/a.txt")
     assert isinstance(folder_and_name("s3://bucket/a")[0].filesystem, fs.S3FileSystem)

@@ -1,4 +1,4 @@
-"""What several machines share, on a disk that all have mounted and on a real S3 server; a machine is a $NMT_HOME."""
+"""Storage that machines share, on a mounted disk and on a real S3 server; each $NMT_HOME plays one machine."""
 
 import json
 import pickle
@@ -31,7 +31,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(params=["disk", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A place that machines share."""
+    """Storage that machines share."""
     if request.param == "disk":
         monkeypatch.setenv("NMT_STORAGE", str(tmp_path / "mounted"))
     else:
@@ -40,7 +40,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def use_s3(server: S3Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Share a folder of the bucket, another one for each test."""
+    """Share a folder of the bucket, a new one for each test."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NMT_STORAGE", f"s3://{server.bucket}/{folder.name}")
@@ -74,8 +74,8 @@ def must_not(folder: Path) -> Figures:
     pytest.fail("made again")
 
 
-def there() -> Folder:
-    """Where the stage's output is shared."""
+def shared_output() -> Folder:
+    """Return the folder of the stage's output in the shared storage."""
     shared = Store().shared
     assert shared is not None
     return shared / STAGE.address
@@ -93,7 +93,7 @@ def there() -> Folder:
         ("s3://bucket/team//nmt/", "s3://bucket/team/nmt"),
     ],
 )
-def test_places_that_machines_can_share(value: str | None, uri: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_that_machines_can_share(value: str | None, uri: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NMT_STORAGE", raising=False)
     if value is not None:
         monkeypatch.setenv("NMT_STORAGE", value)
@@ -111,15 +111,20 @@ def test_the_machines_own_home_is_shared_with_nobody(machine: "Machine", monkeyp
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("models", "NMT_STORAGE=models: another folder for every process that works in another; give an absolute path"),
-        ("gs://bucket/x", "NMT_STORAGE=gs://bucket/x: not known; give an absolute path, file:///folder or s3://"),
-        ("file://host/x", "NMT_STORAGE=file://host/x: not known"),
-        ("s3:///x", "NMT_STORAGE=s3:///x: the bucket's name is missing; give s3://bucket/folder"),
-        ("s3://key:secret@bucket/x", "NMT_STORAGE=s3://bucket/x: keys and options have no place in it"),
-        ("s3://bucket/x?secret_key=secret", "NMT_STORAGE=s3://bucket/x: keys and options have no place in it"),
+        ("models", "NMT_STORAGE=models: a relative path means another folder in every process; use an absolute path"),
+        (
+            "gs://bucket/x",
+            "NMT_STORAGE=gs://bucket/x: unknown kind of address; use an absolute path, file:///folder or s3://",
+        ),
+        ("file://host/x", "NMT_STORAGE=file://host/x: unknown kind of address"),
+        ("s3:///x", "NMT_STORAGE=s3:///x: the bucket's name is missing; use s3://bucket/folder"),
+        ("s3://key:secret@bucket/x", "NMT_STORAGE=s3://bucket/x: keys and options in it would show in logs"),
+        ("s3://bucket/x?secret_key=secret", "NMT_STORAGE=s3://bucket/x: keys and options in it would show in logs"),
     ],
 )
-def test_places_that_they_cannot(value: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_that_mean_nothing_to_other_machines(
+    value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NMT_STORAGE", value)
     for asked in (check_storage, Store):
         with pytest.raises(InputError) as error:
@@ -132,15 +137,15 @@ def test_places_that_they_cannot(value: str, message: str, monkeypatch: pytest.M
 def test_an_endpoint_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMT_STORAGE", "s3://bucket")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:8333")
-    with pytest.raises(InputError, match=r"AWS_ENDPOINT_URL=127\.0\.0\.1:8333: .* give http://host:port"):
+    with pytest.raises(InputError, match=r"AWS_ENDPOINT_URL=127\.0\.0\.1:8333: .* use http://host:port"):
         check_storage()
 
 
-def test_made_on_one_machine_taken_on_another(storage: str, machine: "Machine") -> None:
+def test_made_on_one_machine_reused_on_another(storage: str, machine: "Machine") -> None:
     made = machine("a").produce(STAGE, write)
     other = machine("b")
     assert [manifest["figures"] for manifest in other.manifests("tokenizer")] == [{"lines": 1}], (
-        "known before it is copied"
+        "known before it is downloaded"
     )
     taken = other.produce(STAGE, must_not)
     assert (made.reused, taken.reused) == (Reuse.NO, Reuse.YES)
@@ -158,12 +163,10 @@ def test_made_on_one_machine_taken_on_another(storage: str, machine: "Machine") 
 
 
 @pytest.mark.parametrize("damage", ["out.txt", "manifest.json", "weights/best.bin"])
-def test_what_is_damaged_there_is_not_taken_but_made_again(
-    storage: str, machine: "Machine", damage: str, tmp_path: Path
-) -> None:
+def test_damaged_shared_output_is_made_again(storage: str, machine: "Machine", damage: str, tmp_path: Path) -> None:
     machine("a").produce(STAGE, write)
     (tmp_path / "damaged").write_text("{}")
-    there().upload(tmp_path / "damaged", damage)
+    shared_output().upload(tmp_path / "damaged", damage)
     store = machine("b")
     assert store.find(STAGE) is None
     assert not store.root.joinpath(STAGE.address).exists()
@@ -171,24 +174,24 @@ def test_what_is_damaged_there_is_not_taken_but_made_again(
     assert machine("c").produce(STAGE, must_not).reused
 
 
-def test_a_file_that_is_missing_there(storage: str, machine: "Machine") -> None:
+def test_a_missing_shared_file_is_uploaded_again_by_a_machine_that_has_it(storage: str, machine: "Machine") -> None:
     machine("a").produce(STAGE, write)
-    there().remove("out.txt")
+    shared_output().remove("out.txt")
     assert machine("b").find(STAGE) is None
-    assert machine("a").find(STAGE) is not None, "a machine's own copy is whole, and is put there again"
+    assert machine("a").find(STAGE) is not None, "this machine's copy is whole and is uploaded again"
     assert machine("b").produce(STAGE, must_not).reused
 
 
 def test_a_manifest_cannot_name_files_outside(storage: str, machine: "Machine", tmp_path: Path) -> None:
     machine("a").produce(STAGE, write)
-    manifest = json.loads(there().read("manifest.json"))
+    manifest = json.loads(shared_output().read("manifest.json"))
     manifest["files"]["../../../evil.txt"] = manifest["files"]["out.txt"]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    there().upload(tmp_path / "manifest.json", "manifest.json")
+    shared_output().upload(tmp_path / "manifest.json", "manifest.json")
     assert machine("b").find(STAGE) is None
 
 
-def test_a_copy_that_was_stopped_half_way_is_not_taken_and_made_whole(
+def test_an_interrupted_upload_is_not_used_and_is_completed_later(
     storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, upload = machine("a"), Folder.upload
@@ -207,7 +210,7 @@ def test_a_copy_that_was_stopped_half_way_is_not_taken_and_made_whole(
     assert machine("b").produce(STAGE, must_not).reused
 
 
-def test_what_was_made_before_there_was_a_storage_is_put_there(
+def test_output_made_without_storage_is_shared_later(
     storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -217,7 +220,7 @@ def test_what_was_made_before_there_was_a_storage_is_put_there(
     assert machine("b").produce(STAGE, must_not).reused
 
 
-def test_a_node_copies_what_it_needs_into_its_own_home(
+def test_a_node_downloads_what_it_needs(
     storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     drivers = machine("a")
@@ -228,14 +231,16 @@ def test_a_node_copies_what_it_needs_into_its_own_home(
     monkeypatch.delenv("NMT_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     assert node_store(drivers.shared).fetch(STAGE.address).is_relative_to(tmp_path / "user" / ".cache" / "nmt")
-    with pytest.raises(ExternalError, match=r"tokenizer/none: not there, or damaged"):
+    with pytest.raises(ExternalError, match=r"tokenizer/none: missing or damaged"):
         node_store(drivers.shared).fetch("tokenizer/none")
 
 
-def test_a_node_without_a_storage_sees_the_drivers_folders_or_says_so(tmp_path: Path) -> None:
-    place = Store(tmp_path).produce(STAGE, write).path
-    assert Store(tmp_path).fetch(STAGE.address) == place
-    with pytest.raises(ExternalError, match=r"/tokenizer/.*: .* has no such folder; share it, or set NMT_STORAGE"):
+def test_a_node_without_storage_needs_the_drivers_folder(tmp_path: Path) -> None:
+    folder = Store(tmp_path).produce(STAGE, write).path
+    assert Store(tmp_path).fetch(STAGE.address) == folder
+    with pytest.raises(
+        ExternalError, match=r"/tokenizer/.*: .* has no such folder; share NMT_HOME, or set NMT_STORAGE"
+    ):
         Store(tmp_path / "not-here").fetch(STAGE.address)
 
 
@@ -275,7 +280,7 @@ def test_a_file_of_several_parts(s3: S3Server, tmp_path: Path, monkeypatch: pyte
 def test_keys_do_not_travel(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(s3, tmp_path, monkeypatch)
     sent = pickle.dumps(shared_folder("store"))
-    assert b"http://127.0.0.1" in sent, "where it is, does"
+    assert b"http://127.0.0.1" in sent, "its address does"
     assert not [key for key in KEYS if key.encode() in sent]
     assert not [key for key in KEYS if key in repr(shared_folder("store"))]
 
@@ -284,12 +289,12 @@ def test_keys_do_not_travel(s3: S3Server, tmp_path: Path, monkeypatch: pytest.Mo
     ("variable", "value", "reason"),
     [
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "no server answers"),
-        ("AWS_SECRET_ACCESS_KEY", "wrong", "access is denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-        ("AWS_ACCESS_KEY_ID", "wrong", "access is denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("AWS_ACCESS_KEY_ID", "wrong", "access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
         ("NMT_STORAGE", "s3://no-such-bucket/x", "there is no such bucket; create it"),
     ],
 )
-def test_a_storage_that_fails_is_told_at_once(
+def test_storage_that_fails_is_reported_at_once(
     s3: S3Server,
     machine: "Machine",
     tmp_path: Path,

@@ -1,3 +1,5 @@
+"""The store: made once, reused, made again when it has to be."""
+
 import json
 from pathlib import Path
 
@@ -29,15 +31,15 @@ def test_a_second_run_reuses_what_the_first_made(tmp_path: Path) -> None:
     assert manifest["made_by"]["module"] == __name__
 
 
-def test_what_has_to_be_built_is_told_before(tmp_path: Path) -> None:
-    told: list[bool] = []
-    place = tmp_path / STAGE.address
+def test_building_is_announced_before_it_begins(tmp_path: Path) -> None:
+    existed: list[bool] = []
+    folder = tmp_path / STAGE.address
     for _ in range(2):
-        Store(tmp_path, building=lambda: told.append(place.exists())).produce(STAGE, write)
-    assert told == [False]
+        Store(tmp_path, building=lambda: existed.append(folder.exists())).produce(STAGE, write)
+    assert existed == [False]
 
 
-def test_output_of_other_code_is_reused_and_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_of_other_code_is_reused_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
     store.produce(STAGE, write)
     monkeypatch.setattr("pipeline.store.store.code_digest", lambda module: f"other code of {module}")
@@ -49,7 +51,7 @@ def test_output_of_other_code_is_reused_and_said_to_be(tmp_path: Path, monkeypat
     assert found.reused is Reuse.OTHER_CODE
 
 
-def test_fresh_output_replaces_what_was_there_once(tmp_path: Path) -> None:
+def test_fresh_output_replaces_the_old_one_once(tmp_path: Path) -> None:
     Store(tmp_path).produce(STAGE, write)
     other = Stage("corpus", Settings({}), {})
     Store(tmp_path).produce(other, write)
@@ -69,7 +71,7 @@ def test_fresh_output_replaces_what_was_there_once(tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "tokenizer").iterdir() if path.is_dir()] == [made.path]
 
 
-def test_a_fresh_build_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_fresh_build_that_fails_keeps_the_old_output(tmp_path: Path) -> None:
     Store(tmp_path).produce(STAGE, write)
 
     def fail(folder: Path) -> Figures:
