@@ -7,12 +7,13 @@ from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.presets import load_config
+from flows.evaluation_corpus import describe, evaluation_config
+from flows.presets import check_overrides
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split, find_split
 from pipeline.errors import InputError
-from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_evaluation_set
+from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files, prepare_split
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
 from pipeline.registry.pulled import Pulled
@@ -28,11 +29,11 @@ from pipeline.store.store import Store
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def pairs_task(config: RunConfig, split: Split) -> EvaluationSet:
-    """Download or read the pairs to score on."""
+def pairs_task(config: RunConfig, split: Split, files: bool) -> EvaluationSet:
+    """Download or read the pairs to score on: those of the files in `corpus.path`, or a split as a training has it."""
     view = current_view()
     view.began("pairs")
-    pairs = prepare_evaluation_set(config.corpus, split, Store())
+    pairs = (prepare_files if files else prepare_split)(config.corpus, split, Store())
     view.ended(f"{pairs.pairs:,} of {pairs.name}", pairs.reused)
     return pairs
 
@@ -57,10 +58,10 @@ def translation_task(model: Pulled, pairs: EvaluationSet) -> Translated:
 def scores_task(
     systems: list[Translated], models: list[Pulled], pairs: EvaluationSet, config: RunConfig
 ) -> tuple[Scores, str]:
-    """Score the translations, and tell MLflow."""
+    """Score the translations and record them in MLflow."""
     view = current_view()
     view.began("scores")
-    scores = score_translations(systems, pairs, config.ablation.bootstrap_samples, Store())
+    scores = score_translations(systems, pairs, config.evaluation.bootstrap_samples, Store())
     run = record_scores(scores, models, pairs, config.registry.experiment)
     view.ended(scores.figures.get("verdict", summary(scores.figures["systems"][-1])), scores.reused)
     return scores, run
@@ -77,31 +78,37 @@ def evaluate_run_name() -> str:
 def evaluate(
     model: str = "captions",
     against: str | None = None,
-    preset: str = "captions",
+    preset: str | None = None,
     overrides: dict[str, Any] | None = None,
     split: str = "test",
 ) -> dict[str, Any]:
-    """Score a registered model on a corpus, or compare it with another on the same sentences.
+    """Score a registered model on its own test set or another corpus, or compare it with another on the same sentences.
 
-    model, against: a registered model's name (its champion), models:/name/3 or models:/name@alias. preset, overrides:
-    as of a training; their `corpus` says which pairs, such as {"corpus.path": "news.tsv"}: of a single file all,
-    else the `split`. `ablation.bootstrap_samples` is the number of resampled sets.
+    model, against: a registered model's name (its champion), models:/name/3 or models:/name@alias. preset: whose corpus
+    to score on; without one, the corpus that `model` was trained on. overrides: as of a training, such as
+    {"corpus.path": "news.tsv"} for pairs of your own: of a single file all, else the `split`.
+    `evaluation.bootstrap_samples` is the number of resampled sets.
     """
-    wanted, config = find_split(split), load_config(preset, overrides or {})
+    wanted, values = find_split(split), overrides or {}
+    check_overrides(preset, values)
     models = [*([] if against is None else [model_task(against, "--against")]), model_task(model)]
     if len({found.uri for found in models}) < len(models):
         raise InputError(f"--against {against}: that is {models[0].uri} itself; name another version")
-    pairs = pairs_task(config, wanted)
+    config = evaluation_config(models[-1], preset, values)
+    pairs = pairs_task(config, wanted, files="corpus.path" in values)
     systems = [translation_task(found, pairs) for found in models]
     scores, run = scores_task(systems, models, pairs, config)
+    scored_on = describe(models[-1], preset, values, config, wanted, pairs)
+    report = f"{scored_on}\n\n{scores.report}"
     create_markdown_artifact(
-        scores.report,
+        report,
         key=re.sub("[^a-z0-9]+", "-", f"evaluate-{models[-1].name}".lower()).strip("-"),
         description=scores.figures.get("verdict", f"{models[-1].uri} on {pairs.name}"),
     )
     return {
         **scores.figures,
-        "markdown": scores.report,
+        "scored_on": scored_on,
+        "markdown": report,
         "run_id": run,
         "tracking_uri": tracking_uri(),
         "translations": [str(system.file) for system in systems],

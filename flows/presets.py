@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
-from pipeline.overrides import build_config, flatten
+from pipeline.overrides import build_config, flatten, refuse_unknown
 
 
 def preset_names() -> list[str]:
@@ -38,6 +38,14 @@ def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
     except UnicodeDecodeError as error:
         raise InputError(f"--preset {preset}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
     return build_config({"name": path.stem} | content, overrides)
+
+
+def check_overrides(preset: str | None, overrides: Mapping[str, Any]) -> None:
+    """Raise InputError for what is wrong with a preset and overrides; without a preset, for names of no field."""
+    if preset is not None:
+        load_config(preset, overrides)
+    for name, value in overrides.items():
+        refuse_unknown(name, value)
 
 
 def _named(name: str, asked_by: str) -> dict[str, Any]:

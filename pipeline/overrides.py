@@ -65,7 +65,7 @@ def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Run
     flat = dict(flatten(preset)) | dict(overrides)
     nested: dict[str, Any] = {}
     for name, value in flat.items():
-        _refuse_unknown(name, value)
+        refuse_unknown(name, value)
         section, _, field = name.rpartition(".")
         (nested.setdefault(section, {}) if section else nested)[field] = value
     try:
@@ -83,7 +83,8 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", value
 
 
-def _refuse_unknown(name: str, value: Any) -> None:
+def refuse_unknown(name: str, value: Any) -> None:
+    """Raise InputError, with the nearest valid name, for a dotted name that is no field."""
     names = list(field_names())
     if name in names:
         return

@@ -10,7 +10,7 @@ import typer
 import flows.commands.search_options as opt
 from flows.commands.console import one_line_errors, quieten_libraries, running_flow
 from flows.commands.serve import serve_until_stopped
-from flows.presets import load_config
+from flows.presets import check_overrides
 from pipeline.corpus.splits import find_split
 from pipeline.errors import InputError
 from pipeline.overrides import parse_overrides
@@ -24,24 +24,33 @@ SMALL_BYTES = 2**20
 
 @one_line_errors()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="registered model (its champion) or URI such as models:/captions/3")],
+    model: Annotated[str, typer.Argument(help="Score this registered model, by name (its champion) or URI.")],
     against: Annotated[
-        str | None, typer.Option("--against", "-a", help="another, to compare on the same sentences")
+        str | None,
+        typer.Option("--against", "-a", metavar="MODEL", help="Compare with this one on the same sentences."),
     ] = None,
-    preset: Annotated[str, typer.Option("--preset", "-p", help="whose corpus to score on")] = "captions",
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", "-p", help="Score on the corpus of this preset; else on the model's own."),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="FIELD=VALUE", help="such as corpus.path=news.tsv; repeatable"),
+        typer.Option(
+            "--set", "-s", metavar="FIELD=VALUE", help="Set a field, such as corpus.path=news.tsv; repeatable."
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test; a single file is scored whole")] = "test",
-    as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
+    split: Annotated[
+        str, typer.Option(help="Score on this split: train, validation or test. A file of corpus.path is scored whole.")
+    ] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON on standard output.")] = False,
 ) -> None:
-    """Score a registered model on a corpus, or compare it with another: BLEU, chrF and TER, with intervals and a test.
+    """Score a registered model with BLEU, chrF and TER, or compare it with another.
 
-    The corpus is that of a preset; --set corpus.path=news.tsv replaces it by your own.
+    The test set is the model's own, unless --preset names another or --set corpus.path=news.tsv pairs of your own.
+    Scores have intervals, a comparison has significance tests.
     """
     values, wanted = parse_overrides(overrides or []), find_split(split)
-    load_config(preset, values)
+    check_overrides(preset, values)
     with running_flow("flows.evaluate") as flow:
         result = flow.evaluate(model, against, preset, values, wanted)
     if as_json:

@@ -48,7 +48,7 @@ class Evaluation:
 
 def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
     """Return the stage of an evaluation of the training with that fingerprint."""
-    search = Settings.of(config, exclude={"samples", "batch_sentences"})
+    search = Settings.of(config, exclude={"samples", "batch_sentences", "bootstrap_samples"})
     settings = Settings({**search.values, "metrics": definitions(headline_metrics())}, search.defaults)
     return Stage("evaluation", settings, {"training": training, "corpus": corpus.fingerprint})
 

@@ -1,4 +1,4 @@
-"""Stage `prepare_evaluation_set`: the pairs that a registered model is scored on, from anywhere a corpus can be."""
+"""The pairs that a registered model is scored on: a split of a corpus, or files of their own."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -40,22 +40,28 @@ class EvaluationSet:
                 yield row["source"], row["target"]
 
 
-def prepare_evaluation_set(config: CorpusConfig, split: Split, store: Store) -> EvaluationSet:
-    """Load the pairs to score: of a single file (or two aligned ones) all, else a split of the folder or data set.
+def prepare_split(config: CorpusConfig, split: Split, store: Store) -> EvaluationSet:
+    """Load the split that a training on this corpus has: its own, or one held out from train.
 
-    A split that a data set of the Hub lacks is held out from train, as for a training. Pairs with an empty side are
-    dropped and counted. Raises InputError for what the user named or supplied, ExternalError where the Hub is away.
+    Raises what `prepare_corpus` raises.
     """
-    if config.path is None:
-        corpus = prepare_corpus(config, store)
-        return EvaluationSet(
-            split_path(corpus.path, split),
-            corpus.split_fingerprint(split),
-            f"{corpus_name(config)} {split}",
-            corpus.figures["pairs"][split],
-            corpus.figures["origin"],
-            corpus.reused,
-        )
+    corpus = prepare_corpus(config, store)
+    return EvaluationSet(
+        split_path(corpus.path, split),
+        corpus.split_fingerprint(split),
+        f"{corpus_name(config)} {split}",
+        corpus.figures["pairs"][split],
+        corpus.figures["origin"],
+        corpus.reused,
+    )
+
+
+def prepare_files(config: CorpusConfig, split: Split, store: Store) -> EvaluationSet:
+    """Load the pairs of `config.path`: of a single file (or two aligned ones) all, of a folder the split's files.
+
+    Pairs with an empty side are dropped and counted. Raises InputError for what the user named or supplied.
+    """
+    assert config.path is not None
     parts = find_evaluation_parts(config, split)
     columns = PairColumns.of(config)
     hashes = hash_parts({split: parts})

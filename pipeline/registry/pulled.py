@@ -14,6 +14,7 @@ import mlflow.artifacts
 import mlflow.pyfunc
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from pipeline.errors import InputError
@@ -51,6 +52,11 @@ class Pulled:
     def load(self) -> "PulledModel":
         """Load it, ready to translate."""
         return PulledModel(self.path)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What it records of its training: `preset`, `corpus` (its fields), `sha256` by split; older ones lack some."""
+        return dict(Model.load(str(self.path)).metadata or {})
 
     @property
     def label(self) -> str:

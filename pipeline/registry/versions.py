@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import mlflow
 import mlflow.pyfunc
@@ -15,7 +16,7 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 
-from pipeline.config import RunConfig, corpus_name
+from pipeline.config import CorpusConfig, RunConfig, corpus_name
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
 from pipeline.evaluation.search_settings import line_policy, search_config
@@ -102,7 +103,7 @@ def _create_version(
     run.tag({"nmt.fingerprint.evaluation": evaluation.fingerprint})
     samples = [row for row, _ in zip(evaluation.translations("test"), range(config.evaluation.samples), strict=False)]
     with mlflow.start_run(run_id=run.id):
-        info = _log_model(trained, config, [row["source"] for row in samples[:2]])
+        info = _log_model(trained, corpus, config, [row["source"] for row in samples[:2]])
         _log_scores(evaluation, corpus, config, info.model_id)
         table = f"samples-{identity[:8]}.json"
         if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:  # MLflow adds to a table.
@@ -136,7 +137,7 @@ def _create_version(
     )
 
 
-def _log_model(trained: TrainedModel, config: RunConfig, examples: Sequence[str]) -> ModelInfo:
+def _log_model(trained: TrainedModel, corpus: Corpus, config: RunConfig, examples: Sequence[str]) -> ModelInfo:
     with TemporaryDirectory() as temporary:
         write_bundle(trained, config.evaluation, Path(temporary))
         info: ModelInfo = mlflow.pyfunc.log_model(
@@ -151,11 +152,24 @@ def _log_model(trained: TrainedModel, config: RunConfig, examples: Sequence[str]
             pip_requirements=[f"{package}=={metadata.version(package).partition('+')[0]}" for package in REQUIREMENTS],
             metadata={
                 "preset": config.name,
+                "corpus": _pinned(config.corpus, corpus),
+                "sha256": dict(corpus.figures["sha256"]),
                 "training": trained.fingerprint,
                 "parameters": dict(predictions.PARAMETERS),
             },
         )
     return info
+
+
+def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
+    """Return the fields that prepare the same corpus again, from any folder and after the Hub's branch has moved on."""
+    exact: dict[str, Any] = {}
+    for name in ("path", "target_path"):
+        if (path := getattr(config, name)) is not None:
+            exact[name] = str(Path(path).expanduser().absolute())
+    if "commit" in corpus.figures["origin"]:
+        exact["revision"] = corpus.figures["origin"]["commit"]
+    return config.model_dump() | exact
 
 
 def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import sacrebleu
 from mlflow.tracking import MlflowClient
@@ -24,9 +25,26 @@ def write_pairs(path: Path) -> Path:
     return path
 
 
+def test_one_version_on_its_own_test_set(in_its_home: FinishedRun) -> None:
+    found = evaluate("captions", overrides={"evaluation.bootstrap_samples": 100})
+    trained = in_its_home.result
+    (system,) = found["systems"]
+    assert found["scored_on"] == "On the test set of preset captions."
+    assert str(found["markdown"]).startswith("On the test set of preset captions.\n\n## captions test: 30 pairs\n")
+    assert found["set"]["sha256"] == json.loads(run_json(in_its_home))["corpus"]["sha256"]["test"]
+    assert system["scores"]["BLEU"]["score"] == trained["scores"]["test"]["bleu"], "as its training was scored"
+    assert "|bs:100|" in found["signatures"]["BLEU"]
+
+
+def run_json(run: FinishedRun) -> str:
+    """Return what a training left of itself in its MLflow run."""
+    return mlflow.artifacts.load_text(f"runs:/{run.result['run_id']}/run.json")
+
+
 def test_one_version_on_a_file(in_its_home: FinishedRun, tmp_path: Path) -> None:
     overrides = {"corpus.path": str(write_pairs(tmp_path / "news.tsv"))}
     found = evaluate("models:/captions/1", overrides=overrides)
+    assert found["scored_on"] == "On news.tsv."
     (system,) = found["systems"]
     rows = [json.loads(line) for line in Path(found["translations"][0]).read_text().splitlines()]
     assert [(row["source"], row["reference"]) for row in rows] == PAIRS
@@ -44,7 +62,7 @@ def test_one_version_on_a_file(in_its_home: FinishedRun, tmp_path: Path) -> None
 
 
 def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, worse: str) -> None:
-    found = evaluate("models:/captions/1", against=worse, overrides=SIZES)
+    found = evaluate("models:/captions/1", against=worse)
     verdict = str(found["verdict"])
     assert verdict.startswith(f"models:/captions/1 is better than {worse} by ")
     assert "beyond chance (p = 0.0" in verdict
@@ -63,7 +81,10 @@ def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, 
         assert version.tags[f"nmt.compared.captions test.{other}-1"].startswith(verdict)
         metrics = client.get_logged_model(str(version.source).removeprefix("models:/")).metrics
         assert f"scores_{name}_1/BLEU" in {metric.key for metric in metrics or []}
-    one_way = evaluate(worse, against="models:/captions/1", overrides=SIZES)
+    with pytest.raises(InputError, match="models:/other/1 has no record of what it was trained on; name what to"):
+        evaluate(worse, against="models:/captions/1")
+    one_way = evaluate(worse, against="models:/captions/1", preset="captions", overrides=SIZES)
+    assert one_way["scored_on"].startswith("On the test set of preset captions with corpus.captions_pairs=400, ")
     assert one_way["systems"][0]["model"] == "models:/captions/1", "the other is the first row"
     assert str(one_way["verdict"]).startswith("models:/captions/1 is better than")
 
@@ -71,7 +92,7 @@ def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": "dev"}, "--split dev: there is no such split; there are train, validation, test"),
+        ({"split": "dev"}, "--split dev: there is no such split; choose one of train, validation, test"),
         ({"overrides": {"corpus.pth": "x"}}, "corpus.pth"),
         ({"model": "captoins"}, "--model captoins: no model of that name"),
         ({"against": "models:/captions/9"}, "--against models:/captions/9: captions has the versions up"),
@@ -91,12 +112,12 @@ def test_the_command_prints_the_report(in_its_home: FinishedRun, prefect_server:
     nmt = replace(in_its_home.nmt, folder=tmp_path, environment=environment)
     run = nmt.run("evaluate", "captions", "--set", "corpus.path=news.tsv")
     assert run.returncode == 0, run.stderr
-    assert "## news.tsv: 8 pairs" in run.stdout
+    assert run.stdout.startswith("On news.tsv.\n\n## news.tsv: 8 pairs\n")
     assert "| models:/captions/1 |" in run.stdout
     assert "case:lc|tok:tercom" in run.stdout, "TER's signature"
 
 
 def test_a_split_that_there_is_not() -> None:
     run = CliRunner().invoke(app, ["evaluate", "captions", "--split", "dev"])
-    message = "nmt: --split dev: there is no such split; there are train, validation, test\n"
+    message = "nmt: --split dev: there is no such split; choose one of train, validation, test\n"
     assert (run.exit_code, run.stderr) == (2, message)

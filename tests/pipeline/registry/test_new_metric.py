@@ -14,7 +14,7 @@ from pipeline.batches.tokenizer import Tokenizer
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import evaluate_model, evaluation_stage
-from pipeline.evaluation.evaluation_set import prepare_evaluation_set
+from pipeline.evaluation.evaluation_set import prepare_split
 from pipeline.evaluation.scoring import score_translations, translate_set
 from pipeline.evaluation.tables import run_report
 from pipeline.metrics.metrics import METRICS, Metric
@@ -78,7 +78,7 @@ def test_registered_models_are_scored_and_compared_by_it(chrfpp: Metric, registe
     register(1, 30.0)
     register(2, 31.0)
     models = [pull_model(f"models:/tiny/{version}", store) for version in (1, 2)]
-    pairs = prepare_evaluation_set(tiny.corpus, "test", store)
+    pairs = prepare_split(tiny.corpus, "test", store)
     scores = score_translations([translate_set(model, pairs, store) for model in models], pairs, 100, store)
     first, second = scores.figures["systems"]
     assert first["scores"]["chrfpp"]["low"] <= first["scores"]["chrfpp"]["high"]
