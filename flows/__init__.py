@@ -11,7 +11,7 @@ for _name, _value in {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Not telemetry, but read at the same time. The first start of Prefect's own server migrates its database, which
-    # takes over a minute on a slow machine; and a tracking server that is away should not be waited for in silence.
+    # takes over a minute on a slow machine; and nobody should wait in silence for a tracking server that is away.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }.items():

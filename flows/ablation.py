@@ -65,9 +65,9 @@ def ablation(
 
     preset: a name that `nmt presets` lists, or a YAML file. overrides: values by dotted name, such as
     {"ablation.epochs": 3, "ablation.seeds": 2}. All systems are validated before anything is downloaded, and share
-    corpus, tokenizer, batches, budget and seeds. What was trained before, by `train` too, is taken from the store; an
-    ablation that was stopped goes on from the last epoch of the system that it was at. `fresh` names the first stage to
-    make anew ("all" for every one).
+    corpus, tokenizer, batches, budget and seeds. Systems that were trained before, by `train` too, are reused; an
+    ablation that was stopped continues from the last epoch of the system it was training. `fresh` names the first
+    stage to make again ("all" for every one).
     """
     config = load_config(preset, overrides or {})
     plan = plan_ablation(config)
@@ -93,7 +93,7 @@ def ablation(
 
 
 def _fingerprint(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus) -> str:
-    """Return what tells one ablation from another: all of its evaluations."""
+    """Return what identifies an ablation: all of its evaluations."""
     stages = (
         evaluation_stage(train_stage(encoded, system.config).fingerprint, corpus, system.config.evaluation)
         for system in plan.trainings()
@@ -102,7 +102,7 @@ def _fingerprint(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus) -> 
 
 
 def _cluster(plan: AblationPlan, encoded: EncodedCorpus, store: Store) -> AbstractContextManager[None]:
-    """Return one Ray cluster for all trainings, or nothing where all are done: starting one takes seconds."""
+    """Return one Ray cluster for all trainings, or nothing if all are done: starting one takes seconds."""
     stages = [train_stage(encoded, system.config) for system in plan.trainings()]
     return nullcontext() if all(store.find(stage) for stage in stages) else ray_cluster()
 

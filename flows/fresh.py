@@ -1,4 +1,4 @@
-"""Which stages of a training are made anew, although the store has them."""
+"""Which stages are made again although the store has them."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ STAGES_OF_ABLATION: Mapping[str, StageName] = {**STAGES, "report": "ablation"}
 
 
 def fresh_stages(first: str | None, stages: Mapping[str, StageName] = STAGES) -> list[StageName]:
-    """Return the stages to make anew: from `first` on, "all" for every one, none for None.
+    """Return the stages to make again: from `first` on, "all" for every one, none for None.
 
     Raises InputError for another name.
     """

@@ -1,4 +1,4 @@
-"""How a run shows its progress: one line an event, in a log."""
+"""How a run shows its progress: one line per event, in a log."""
 
 import time
 from collections.abc import Callable
@@ -12,35 +12,35 @@ STAGE_WIDTH = 12
 
 
 class View(Protocol):
-    """What a flow tells of its progress."""
+    """Receives the progress of a flow."""
 
     def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
-        """Begin a stage; `total` is its work, in what `advanced` counts, where that is known; `state` is shown.
+        """Begin a stage; `total` is its work in the units of `advanced`, None if unknown; `state` is shown.
 
-        `system` says which of several systems the stage is of.
+        `system` names the system that the stage is for, in an ablation or a comparison.
         """
 
     def advanced(self, amount: float) -> None:
         """Count work of the current stage as done."""
 
     def record(self, record: Record) -> None:
-        """Take the figures of a training step or epoch; a stage of training has its epochs as total."""
+        """Take the figures of a training step or epoch; the total of a training is its epochs."""
 
     def ended(self, summary: str, reused: Reuse) -> None:
         """End the current stage."""
 
 
 def epoch_line(record: Record) -> str:
-    """Return what one line says of an epoch."""
+    """Return an epoch's figures as one line."""
     return (
         f"epoch {record['epoch']:.0f}: BLEU {record['bleu']:.2f}, perplexity {record['validation_perplexity']:.2f}, "
         f"training loss {record['train_loss']:.3f}, {record['train_target_tokens_per_second']:,.0f} target tokens/s "
-        f"({record['train_matmul_share']:.0%} of its {'bf16' if record['train_bf16'] else 'fp32'} products' rate)"
+        f"({record['train_matmul_share']:.0%} of {'bf16' if record['train_bf16'] else 'fp32'} matmul speed)"
     )
 
 
 class LogView:
-    """One line an event and an epoch."""
+    """One line per event and epoch."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         """Take where the lines go."""
@@ -67,4 +67,4 @@ class LogView:
 
 
 CURRENT_VIEW: ContextVar[View | None] = ContextVar("CURRENT_VIEW", default=None)
-"""Set by the command line; a flow that a worker runs finds none and writes to Prefect's log."""
+"""Set by the command line; a flow that a worker runs finds None and writes to Prefect's log."""

@@ -1,4 +1,4 @@
-"""What a registered model refuses, in the words of the command line."""
+"""What a registered model refuses, in the command line's words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +11,8 @@ def check_parameters(model: str, pulled: PulledModel, parameters: Mapping[str, A
     """Raise InputError, naming the option, for parameters that a version does not take."""
     if parameters and not pulled.parameters:
         raise InputError(
-            f"--model {model}: this version was registered before there were options of the search; "
-            "leave them out, or train the model again"
+            f"--model {model}: this version was registered before search options existed; "
+            "omit them, or train the model again"
         )
     try:
         pulled.predict([""], parameters)

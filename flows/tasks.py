@@ -28,7 +28,7 @@ RETRY_DELAYS: list[float] = [1, 4]
 
 
 def flow_run_name() -> str:
-    """Name a flow's run by its preset and overrides; of many, by the first."""
+    """Name a flow's run by its preset and its first overrides."""
     parameters = runtime.flow_run.parameters
     overrides = [f"{name}={value}" for name, value in (parameters.get("overrides") or {}).items()]
     more = len(overrides) - NAMED_OVERRIDES
@@ -36,7 +36,7 @@ def flow_run_name() -> str:
 
 
 def failed_externally(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Retry what may be better in a moment; a mistake in the configuration is not."""
+    """Retry failures outside this program, not mistakes in the configuration."""
     try:
         state.result()
     except ExternalError:
@@ -47,7 +47,7 @@ def failed_externally(task: Task[..., Any], run: TaskRun, state: State[Any]) -> 
 
 
 def current_view() -> View:
-    """Return where the run shows itself."""
+    """Return the view that shows this run's progress."""
     return CURRENT_VIEW.get() or LogView(get_run_logger().info)
 
 
@@ -88,7 +88,7 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store:
     encoded = encode_corpus(corpus, tokenizer, config.batching, store)
     figures = encoded.figures
     view.ended(
-        f"{figures['steps_per_epoch']:,} steps an epoch, {figures['padding_share']:.1%} padding, "
+        f"{figures['steps_per_epoch']:,} steps per epoch, {figures['padding_share']:.1%} padding, "
         f"{figures['train_pairs_over_max_length']:,} pairs over {config.batching.max_length} tokens left out",
         encoded.reused,
     )
@@ -112,7 +112,7 @@ def training_task(
     system: str = "",
     child: ChildRun | None = None,
 ) -> TrainedModel:
-    """Train on Ray, and tell MLflow as it goes; of several, `system` says which, `child` under which MLflow run."""
+    """Train on Ray and record it in MLflow; in an ablation, `system` is its name and `child` its MLflow run."""
     view = current_view()
     view.began("training", config.training.epochs, "starting the workers", system)
     stage, run = train_stage(encoded, config), None
@@ -134,7 +134,7 @@ def training_task(
     if run is not None:
         run.complete(trained.history())
     figures, because = trained.figures, step_by_step_because(config)
-    slow = f", decoder step by step ({because})" if because else ""
+    slow = f", with the slower step-by-step decoder ({because})" if because else ""
     view.ended(
         f"best BLEU {figures['best_bleu']:.2f} (greedy) after epoch {figures['best_epoch']} of {figures['epochs']}, "
         f"{trained.machine}, {figures['training_seconds']:.1f} s of steps{slow}",

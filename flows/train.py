@@ -39,12 +39,12 @@ def train(
 
     preset: a name that `nmt presets` lists, or a YAML file. overrides: values by dotted name, such as
     {"training.epochs": 3}. Both are validated before anything is downloaded. Stages whose inputs have not changed
-    are taken from the store, unless `fresh` names the first one to make anew ("all" for every one); a training that was
-    stopped goes on from its last checkpoint.
+    are reused, unless `fresh` names the first one to make again ("all" for every one). A training that was stopped
+    continues from its last checkpoint.
     """
-    config, anew = load_config(preset, overrides or {}), fresh_stages(fresh)
+    config, again = load_config(preset, overrides or {}), fresh_stages(fresh)
     with EarlyStart() as cluster:
-        store = Store(building=cluster.begin, fresh=anew)  # What has to be made anew will have to be trained on.
+        store = Store(building=cluster.begin, fresh=again)  # A stage that is built needs a training.
         corpus = corpus_task(config, store)
         tokenizer = tokenizer_task(config, corpus, store)
         encoded = batches_task(config, corpus, tokenizer, store)

@@ -20,7 +20,7 @@ from pipeline.store.store import Reuse, Store
 
 @task(task_run_name="texts {source}", cache_policy=NO_CACHE)
 def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, Any]) -> TranslationPlan:
-    """Read the files, and see what is not translated yet."""
+    """Read the files and find what is not translated yet."""
     view = current_view()
     view.began("texts")
     plan = plan_translation(find_files(source), Column("--column", column), answers_folder(model, parameters))
@@ -51,7 +51,7 @@ def chunks_task(plan: TranslationPlan, model: Pulled, parameters: dict[str, Any]
 
 @task(task_run_name="output {target.given}", cache_policy=NO_CACHE)
 def output_task(plan: TranslationPlan, source: str, column: str, target: RowFile) -> None:
-    """Put the translations together, in order."""
+    """Write all translations in order."""
     view = current_view()
     view.began("output")
     write_translation(plan, find_files(source), Column("--column", column), target)
@@ -75,10 +75,10 @@ def translate(
 ) -> dict[str, Any]:
     """Translate a file, or all files of a folder, in order, with a registered model.
 
-    source, output: paths or s3:// addresses; .jsonl and .parquet have the text in `column`, everything else is text, a
-    line a line; .gz is packed. model: a registered model's name (its champion), models:/name/3 or models:/name@alias.
-    parameters: of the prediction, such as {"beam": 3}; the model's signature lists them. workers: processes with a
-    model each; None: one a CPU. A run that was stopped goes on where it was.
+    source, output: paths or s3:// addresses; JSON lines, CSV, TSV and Parquet have the text in `column`, everything
+    else is text, one per line; .gz is packed. model: a registered model's name (its champion), models:/name/3 or
+    models:/name@alias. parameters: of the prediction, such as {"beam": 3}; the model's signature lists them. workers:
+    processes with a model each; None: one per CPU. A run that was stopped continues where it was.
     """
     given = parameters or {}
     files = find_files(source)

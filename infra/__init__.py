@@ -1,1 +1,1 @@
-"""What runs the pipeline's servers."""
+"""Starts the servers that the pipeline uses, here and elsewhere."""

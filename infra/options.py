@@ -1,4 +1,4 @@
-"""What the local stack is told: where it listens and what it stores where; refused before anything is started."""
+"""The options of the local stack: where it listens, what it stores where; checked before anything is started."""
 
 import ipaddress
 import os
@@ -59,11 +59,11 @@ class StackOptions:
         return asdict(self) | {"database": without_password(self.database)}
 
     def check(self) -> None:
-        """Raise InputError for what no stack can be started with."""
+        """Raise InputError for options that no stack can start with."""
         ports = list(self.ports.values())
         for option, port in self.ports.items():
             if ports.count(port) > 1:
-                raise InputError(f"{option} {port}: another server of the stack has that port; choose another")
+                raise InputError(f"{option} {port}: another server has that port; choose another")
         if self.database is not None:
             _check_database(self.database)
         check_storage()

@@ -1,4 +1,4 @@
-"""Prefect from the outside [prefect]: a work pool, an end for runs that died, notifications, the user's profile."""
+"""Prefect from the outside [prefect]: a work pool, the end of dead runs, notifications, the user's profile."""
 
 import os
 from datetime import timedelta
@@ -38,14 +38,14 @@ MISSED_HEARTBEATS = timedelta(seconds=90)
 
 
 def prepare_pool(name: str, limit: int) -> list[str]:
-    """Create on the server at PREFECT_API_URL what runs need, or bring it up to date; return what was done, in words.
+    """Create or update what runs need on the server at PREFECT_API_URL; return what was done, in words.
 
-    The work pool is of processes and lets `limit` runs go on at a time: more wait. A run whose heartbeats end, as its
-    worker or its machine died, is marked as crashed, from where it can be retried. With NMT_NOTIFY_URL set, the end of
-    every run is told there: http and https are sent JSON with a field `text`, which chat programs' webhooks take; other
+    The work pool executes `limit` runs at a time, as processes; others wait. A run whose heartbeats stop because its
+    worker or machine died is marked as crashed, and can be retried. With NMT_NOTIFY_URL set, the end of every run is
+    reported there: http and https URLs receive JSON with a field `text`, which chat programs' webhooks take; other
     URLs (mailto, slack, ...) are Apprise's.
 
-    Raises InputError if no server is named or the URL for notifications is none.
+    Raises InputError if no server is named, or NMT_NOTIFY_URL is no URL that Apprise knows.
     """
     if not PREFECT_API_URL.value():
         raise InputError("PREFECT_API_URL: no server is named; set it, or start one with `nmt up`")
@@ -57,7 +57,7 @@ def prepare_pool(name: str, limit: int) -> list[str]:
         url = os.environ.get(NOTIFY_VARIABLE)
         if url:
             _keep_automation(client, _notification(_keep_block(url)))
-            done.append(f"the end of every run is told to {NOTIFY_VARIABLE}")
+            done.append(f"the end of every run is reported to {NOTIFY_VARIABLE}")
     return done
 
 
@@ -76,11 +76,11 @@ def _keep_pool(client: SyncPrefectClient, name: str, limit: int) -> None:
 
 
 def _end_of_the_dead() -> AutomationCore:
-    """Return the automation that Prefect documents for runs that have died in silence."""
+    """Return the automation that Prefect documents for runs that died in silence."""
     states = {f"prefect.flow-run.{state}" for state in ENDS}
     return AutomationCore(
         name="nmt: mark dead runs as crashed",
-        description="A run that was killed, or whose machine is gone, can tell no one: its heartbeats end.",
+        description="A run that was killed, or whose machine is gone, reports nothing: its heartbeats stop.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.heartbeat", *states},
@@ -92,7 +92,7 @@ def _end_of_the_dead() -> AutomationCore:
         ),
         actions=[
             ChangeFlowRunState(
-                state=StateType.CRASHED, message="No heartbeat: its worker or machine died. Retry it to go on."
+                state=StateType.CRASHED, message="No heartbeat: its worker or machine died. Retry it to continue."
             )
         ],
     )
@@ -123,14 +123,14 @@ def _keep_automation(client: SyncPrefectClient, automation: AutomationCore) -> N
     found = client.read_automations_by_name(automation.name)
     if not found:
         client.create_automation(automation)
-    # Only what has changed: Prefect forgets the runs that an automation watches when it is written anew, though it be
-    # the same, and would never miss the heartbeats of one that died before.
+    # Only if it has changed: Prefect forgets the runs that an automation watches when it is updated, even to the
+    # same, and would never miss the heartbeats of a run that died before.
     elif _content(found[0]) != _content(automation):
         client.update_automation(found[0].id, automation)
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
-    """Return what an automation does, without the ids that the server gives."""
+    """Return what an automation does, without the ids that the server assigns."""
     fields = automation.model_dump(include={"description", "enabled", "trigger", "actions"})
     return {**fields, "trigger": {name: value for name, value in fields["trigger"].items() if name != "id"}}
 
@@ -149,7 +149,7 @@ def _keep_block(url: str) -> UUID:
         block = SlackWebhook(url=SecretStr(url))  # Takes every URL of Apprise's, whatever its name.
     else:
         raise InputError(
-            f"{NOTIFY_VARIABLE}: nothing can be sent to that URL; give https://..., mailto://... or another "
+            f"{NOTIFY_VARIABLE}: no notification can be sent to that URL; give https://..., mailto://... or another "
             "that https://github.com/caronc/apprise lists"
         )
     kept = block.save(NOTIFICATION, overwrite=True)
@@ -158,7 +158,7 @@ def _keep_block(url: str) -> UUID:
 
 
 def use_server(options: StackOptions, folder: Path) -> None:
-    """Make a profile of the stack's server the active one; secrets stay in the environment."""
+    """Activate a profile of the stack's server; secrets stay in the environment."""
     profiles = load_profiles()
     if profiles.active_name not in {None, PROFILE}:
         (folder / BEFORE).write_text(str(profiles.active_name), "utf8")
@@ -171,7 +171,7 @@ def use_server(options: StackOptions, folder: Path) -> None:
 
 
 def leave_server(folder: Path) -> None:
-    """Make the profile active that was so before, if ours still is."""
+    """Activate the profile that was active before, if ours still is."""
     profiles = load_profiles()
     if profiles.active_name != PROFILE:
         return

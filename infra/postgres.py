@@ -9,7 +9,7 @@ from pipeline.errors import ExternalError
 
 
 def prepare_database(url: str) -> None:
-    """Create the servers' schemas where they are not there.
+    """Create the servers' schemas if they do not exist.
 
     Both servers keep the number of their last migration in a table `alembic_version`, so they cannot share a schema.
 

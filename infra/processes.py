@@ -1,4 +1,4 @@
-"""Servers as ordinary processes [psutil]: started in the background, found again, ended with all that they started."""
+"""Servers as ordinary processes [psutil]: started in the background, found again, stopped with their children."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 
 MARK = "NMT_STACK"
-"""In the environment of all processes of a stack, also of those whose parent has died: the stack's id."""
+"""The variable that holds a stack's id, in all of its processes, even those whose parent has died."""
 
 
 @dataclass(frozen=True)
 class Handle:
-    """A process, safe against its number being given to another."""
+    """A process, told apart from later ones with the same number."""
 
     pid: int
     created: float
@@ -59,7 +59,7 @@ def members(mark: str) -> Iterator[psutil.Process]:
 
 
 def stop(handle: Handle, seconds: float) -> None:
-    """Ask a process to end and wait for it, so that it can end what it has started."""
+    """Ask a process to end and wait for it, so that it can end what it started."""
     process = handle.process()
     if process is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -68,7 +68,7 @@ def stop(handle: Handle, seconds: float) -> None:
 
 
 def stop_members(mark: str, seconds: float = 5.0) -> int:
-    """End what is left of a stack, by force where asking does not help; return how many processes that was."""
+    """End what is left of a stack, by force if asking does not help; return the number of processes."""
     left = [process for process in members(mark) if process.pid != os.getpid()]
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -100,7 +100,7 @@ def free_port(host: str) -> int:
 
 
 def own_names() -> set[str]:
-    """Return the names and addresses that this machine gives itself."""
+    """Return the names and addresses of this machine."""
     name = socket.gethostname()
     addresses = {address.address for found in psutil.net_if_addrs().values() for address in found}
     return {"localhost", name, socket.getfqdn(name)} | {address for address in addresses if "." in address}

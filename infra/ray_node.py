@@ -3,7 +3,7 @@
     python -m infra.ray_node prefect worker start --pool nmt
 
 A Ray driver finds its node among the processes of its own machine, and shares memory and sockets with it; the cluster's
-address alone is of no use to it. The node has no CPUs or GPUs to give, so nobody's training comes here.
+address alone is of no use to it. The node offers no CPUs or GPUs, so no training runs on it.
 """
 
 import os
@@ -14,16 +14,16 @@ import time
 from collections.abc import Sequence
 
 OBJECT_STORE_BYTES = 256 * 2**20
-"""Nothing but small values passes through it."""
+"""Only small values pass through it."""
 GRACE_SECONDS = 60.0
-"""A worker that is told to end ends its runs first."""
+"""A worker that is asked to end stops its runs first."""
 POLL_SECONDS = 0.2
 
 
 def run_beside_node(program: Sequence[str], address: str, grace: float = GRACE_SECONDS) -> int:
-    """Run the program until it ends, and return its exit code; 1 if the node has ended first, and so must it.
+    """Run the program until it ends, and return its exit code; 1 if the node ended first.
 
-    SIGTERM is handed to the program, which still has its node while it ends.
+    SIGTERM is passed on to the program, which keeps its node until it has ended.
     """
     memory = f"--object-store-memory={OBJECT_STORE_BYTES}"
     node = _start(["ray", "start", f"--address={address}", "--num-cpus=0", "--num-gpus=0", memory, "--block"])
@@ -34,7 +34,7 @@ def run_beside_node(program: Sequence[str], address: str, grace: float = GRACE_S
         time.sleep(POLL_SECONDS)
     node_was_first = user.returncode is None
     if node_was_first:
-        print(f"the Ray node has ended ({node.returncode}): ending {program[0]} too", file=sys.stderr)  # noqa: T201
+        print(f"the Ray node has ended with exit code {node.returncode}; ending {program[0]} too", file=sys.stderr)  # noqa: T201
     _end(user, grace)
     _end(node, grace)
     return 1 if node_was_first else _exit_code(user.returncode)
@@ -55,7 +55,7 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> None:
 
 
 def _exit_code(returncode: int) -> int:
-    """Return the code of a process as a shell does: 128 and the signal's number, if one has ended it."""
+    """Return a process's code as a shell does: 128 plus the signal's number, if a signal ended it."""
     return 128 - returncode if returncode < 0 else returncode
 
 

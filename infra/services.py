@@ -1,4 +1,4 @@
-"""The servers of the local stack: the command of each, what it must be told, and how to ask whether it is ready."""
+"""The servers of the local stack: the command of each, its environment, and how to see that it is ready."""
 
 import os
 import sys
@@ -20,9 +20,9 @@ SCHEMAS = {PREFECT: "prefect", MLFLOW: "mlflow"}
 """Where the servers keep their tables in one PostgreSQL database: both would make a table `alembic_version`."""
 MLFLOW_ACCOUNTS = "mlflow-auth.ini"
 HEARTBEAT_SECONDS = 30
-"""Prefect's least; a run that misses three is taken for dead."""
+"""The shortest that Prefect allows; a run that misses three counts as dead."""
 RAY_ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Set to 0: else Ray takes loopback for the machine's outer address, and listens there, in spite of all options."""
+"""Set to 0, else Ray replaces loopback by the machine's outer address and listens there, whatever its options."""
 NO_TELEMETRY = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -129,11 +129,11 @@ def _ray(options: StackOptions) -> Service:
     command = ["ray.scripts.scripts", "start", "--head", "--block", "--port", str(options.ray_port)]
     command += ["--dashboard-host", options.host, "--dashboard-port", str(options.dashboard_port)]
     command += ["--include-dashboard", "true", "--disable-usage-stats"]
-    # Ports that users have no need of: any that are free, so that several stacks fit a machine.
+    # Ports that users do not need: any free ones, so that several stacks fit on a machine.
     command += ["--min-worker-port", "0", "--max-worker-port", "0"]
     command += ["--ray-client-server-port", str(free_port(options.address))]
     command += ["--dashboard-agent-listen-port", str(free_port(options.address))]
-    if options.host not in EVERYWHERE:  # Ray finds the address that others reach it at by itself.
+    if options.host not in EVERYWHERE:  # Else Ray finds the address that others reach it at.
         command += ["--node-ip-address", options.host]
     url = f"http://{options.address}:{options.dashboard_port}"
     return Service(
@@ -181,7 +181,7 @@ def ray_token() -> str:
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Ray makes one as well where there is none, but lets every user of the machine read it.
+        # Ray would create one too, but readable by every user of the machine.
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf8") as file:
             file.write(token_hex(32))
     return path.read_text("utf8").strip()

@@ -1,7 +1,7 @@
-"""The local stack: real servers as ordinary processes, started once, found again, ended together.
+"""The local stack: real servers as ordinary processes, started once, found again, stopped together.
 
 $NMT_HOME/stack/stack.json   what runs: options (no secrets), processes, logs
-$NMT_HOME/stack/logs/        a log a server
+$NMT_HOME/stack/logs/        a log per server
 """
 
 import json
@@ -28,10 +28,10 @@ from pipeline.store.storage import home
 READY_SECONDS = 240
 """Prefect's first start migrates its database, which takes over a minute on a slow machine."""
 STOP_SECONDS = {WORKER: 30}
-"""The worker ends its runs, which say that they were stopped; servers need less."""
+"""The worker stops its runs, which report that; servers need less time."""
 
 Say = Callable[[str, str], None]
-"""Is told the name of a server and what happens to it."""
+"""Receives the name of a server and what happens to it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Stack:
-    """What was started, as it is written down."""
+    """What was started, as recorded in stack.json."""
 
     mark: str
     options: StackOptions
@@ -58,7 +58,7 @@ class Stack:
         return {name for name, server in self.running.items() if server.handle.process() is not None}
 
     def write(self) -> None:
-        """Write it down, whole or not at all."""
+        """Record it, whole or not at all."""
         text = json.dumps(
             {
                 "mark": self.mark,
@@ -95,7 +95,7 @@ def find_stack() -> Stack | None:
 
 
 def use_running_stack() -> None:
-    """Point this process at the stack of this `$NMT_HOME`, where it runs and the user has not named other servers."""
+    """Point this process at the stack of this `$NMT_HOME`, if it runs, where the user has not named other servers."""
     stack = find_stack()
     if stack is not None and stack.alive == set(stack.running):
         if stack.options.is_public:
@@ -107,7 +107,7 @@ def use_running_stack() -> None:
 def bring_up(options: StackOptions, say: Say) -> Stack:
     """Start the servers that do not run yet, and return when all of them answer.
 
-    `say(name, text)` is told what happens. What this call has started is ended again where it fails.
+    `say(name, text)` receives what happens. If it fails, what this call started is stopped again.
 
     Raises InputError for options that do not go together, or not with a stack that runs, ExternalError for a server
     that does not start.
@@ -124,7 +124,7 @@ def bring_up(options: StackOptions, say: Say) -> Stack:
         if options.database is not None and wanted:
             prepare_database(options.database)
         for name in stack.alive:
-            say(name, "runs already")
+            say(name, "already running")
         started: list[str] = []
         try:
             for names in ([name for name in wanted if name != WORKER], [WORKER] if WORKER in wanted else []):
@@ -141,7 +141,7 @@ def bring_up(options: StackOptions, say: Say) -> Stack:
 
 
 def take_down(say: Say) -> bool:
-    """End the servers, the worker first, and all that they have started; return whether there were any."""
+    """Stop the servers, the worker first, and all that they started; return whether there were any."""
     with _locked():
         stack = find_stack()
         if stack is None:
@@ -188,12 +188,12 @@ def _stop(stack: Stack, names: list[str], say: Say) -> None:
 
 
 def _prepare_pool(options: StackOptions) -> None:
-    """Create the work pool and the automations, as anyone would for a server elsewhere."""
+    """Create the work pool and the automations, with the command that does so for a server elsewhere."""
     command = [str(Path(sys.executable).with_name("nmt")), "pool", "--pool", options.pool]
     environment = os.environ | NO_TELEMETRY | client_environment(options)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise ExternalError(f"the work pool could not be made: {done.stderr.strip().removeprefix('nmt: ')}")
+        raise ExternalError(f"the work pool could not be created: {done.stderr.strip().removeprefix('nmt: ')}")
 
 
 def _refuse_busy_ports(options: StackOptions, wanted: Mapping[str, Service]) -> None:
@@ -209,8 +209,8 @@ def _difference(old: StackOptions, new: StackOptions) -> str:
     before, after = old.public(), new.public()
     name = next(name for name in before if before[name] != after[name])
     return (
-        f"--{name.replace('_', '-')} {after[name]}: the stack runs with {before[name]}; "
-        "give that, or end it first with `nmt down`"
+        f"--{name.replace('_', '-')} {after[name]}: the servers run with {before[name]}; "
+        "give that, or stop them first with `nmt down`"
     )
 
 
@@ -222,7 +222,7 @@ def _locked() -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ExternalError(f"another `nmt up` or `nmt down` works on {folder()}; wait for it") from None
+        raise ExternalError(f"another `nmt up` or `nmt down` is working on {folder()}; wait for it") from None
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Starts the MLflow UI over the local store."""
+"""The MLflow UI over the local store."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ def serve_ui(host: str, port: int) -> NoReturn:
             probe.bind((host, port))
         except OSError as error:
             raise InputError(f"--host {host} --port {port}: {error.strerror}; choose another with --port") from None
-    # One process serves one person, and starts four times as fast as the usual four; jobs are of no use here.
+    # One worker is enough for one person, and starts four times as fast as the usual four; jobs have no use here.
     server = ["mlflow", "server", "--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1"]
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     # In place of this process, so that signals and the exit code are the server's own.

@@ -1,8 +1,9 @@
-"""From texts and presets to a configuration, and back: fields by dotted name, and errors that name the nearest."""
+"""Builds a configuration from a preset and overrides by dotted name; errors suggest the nearest valid name."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -22,12 +23,12 @@ def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterato
 
 
 def parse_overrides(assignments: list[str]) -> dict[str, Any]:
-    """Turn `section.field=value` texts into values by dotted name; values are read as YAML.
+    """Parse `section.field=value` assignments into values by dotted name; values are YAML.
 
     >>> parse_overrides(["training.epochs=3", "corpus.path=data/x"])
     {'training.epochs': 3, 'corpus.path': 'data/x'}
 
-    Raises InputError for a text without a name or an equals sign.
+    Raises InputError for an assignment without a name or an equals sign.
     """
     overrides: dict[str, Any] = {}
     for assignment in assignments:
@@ -39,7 +40,7 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
 
 
 def _parse(name: str, text: str) -> Any:
-    """Read a value as YAML, but leave a text field's as it is: `no` is a language, 2024 may be a folder."""
+    """Parse a value as YAML, except for text fields: `no` is a language, 2024 may be a folder."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -58,9 +59,12 @@ def _field(name: str) -> FieldInfo:
 
 
 def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> RunConfig:
-    """Return the configuration that a preset's content and overrides by dotted name make together.
+    """Return the configuration of a preset's content and overrides by dotted name.
 
-    Raises InputError with the name, the value and the nearest valid name or the bound.
+    Raises InputError with the name, the value, and the nearest valid name or the bound.
+
+    >>> build_config({"training": {"epochs": 3}}, {"training.epochs": 5}).training.epochs
+    5
     """
     flat = dict(flatten(preset)) | dict(overrides)
     nested: dict[str, Any] = {}
@@ -90,7 +94,7 @@ def refuse_unknown(name: str, value: Any) -> None:
         return
     if name in RunConfig.model_fields:
         raise InputError(f"{name}={value}: {name} is a section; set one of its fields, such as {name}.<field>=...")
-    # A right field under a wrong section, or none, is nearest by its last part.
+    # A valid field in the wrong section, or in none, is found by its last part.
     last = name.rpartition(".")[2]
     near = difflib.get_close_matches(name, names, 1, 0.6) or [
         known for known in names if known.rpartition(".")[2] == last
@@ -100,12 +104,12 @@ def refuse_unknown(name: str, value: Any) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say the first thing that is wrong in one line."""
+    """Return the first mistake in one line."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if isinstance(first["input"], Mapping):  # A rule over several fields names them and the remedy itself.
+    if isinstance(first["input"], Mapping):  # A rule about several fields names them in its message.
         return f"{name}: {reason}{more}" if name else f"{reason}{more}"
     return f"{name}={first['input']}: {reason}{more}"
 
@@ -117,7 +121,14 @@ def dump_fields(config: RunConfig) -> dict[str, Any]:
 
 
 def field_help() -> Iterator[tuple[str, str, str]]:
-    """Yield the dotted name, default and description of every field."""
+    """Yield the dotted name, default and description, with the choices, of every field."""
     defaults = dump_fields(RunConfig())
     for name in field_names():
-        yield name, yaml.safe_dump(defaults[name]).splitlines()[0], str(_field(name).description)
+        yield name, yaml.safe_dump(defaults[name]).splitlines()[0], _description(_field(name))
+
+
+def _description(field: FieldInfo) -> str:
+    """Describe a field, with its choices where the description does not name them all."""
+    choices = [str(choice) for choice in get_args(field.annotation)] if get_origin(field.annotation) is Literal else []
+    unnamed = set(choices) - set(re.findall(r"[\w-]+", str(field.description)))
+    return f"{field.description} [{', '.join(choices)}]" if unnamed else str(field.description)

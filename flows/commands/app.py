@@ -3,13 +3,14 @@
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
@@ -20,33 +21,42 @@ from pipeline.errors import InputError
 from pipeline.overrides import field_help, parse_overrides
 from pipeline.store.stages import StageName
 
+TRAIN, SERVERS = "Train and compare", "Servers"
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train attention seq2seq translation models and register them in MLflow.",
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["--help", "-h"]},
+    help="Train attention seq2seq translation models, register and use them.",
 )
-Preset = Annotated[str, typer.Option("--preset", "-p", help="a name that `nmt presets` lists, or a .yaml file")]
-Override = Annotated[
-    list[str] | None, typer.Option("--set", "-s", metavar="FIELD=VALUE", help="such as training.epochs=3; repeatable")
+Preset = Annotated[
+    str, typer.Option("--preset", "-p", metavar="PRESET", help="Use this one of `nmt presets`, or a .yaml file.")
 ]
+Override = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="FIELD=VALUE", help="Override a field, such as training.epochs=3; repeatable."),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Make every stage again, even if the store has it.")]
+FROM = "Make this stage and those after it again: "
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 
-Fresh = Annotated[bool, typer.Option("--fresh", help="make every stage anew, whatever the store has")]
-FROM = "make this stage and those after it anew: "
 
-
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 @one_line_errors()
 def train(
     preset: Preset = "captions",
     overrides: Override = None,
     fresh: Fresh = False,
-    fresh_from: Annotated[str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES))] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
+    fresh_from: Annotated[str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES) + ".")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Train the model of a preset, score it and register it; what has not changed is taken from the store."""
+    """Train the model of a preset, score it and register it.
+
+    Stages whose inputs have not changed are reused. A run that was stopped continues when you run it again.
+    """
     values = parse_overrides(overrides or [])
-    load_config(preset, values)  # Refused before the servers start, let alone a download.
+    load_config(preset, values)  # Before the servers start, let alone a download.
     first = _first_fresh(fresh, fresh_from, STAGES)
     with running_flow("flows.train") as flow:
         result = flow.train(preset=preset, overrides=values, fresh=first)
@@ -98,19 +108,27 @@ def _print_result(result: dict[str, Any]) -> None:
         console.print(f"  {command}", markup=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 @one_line_errors()
 def ablate(
     preset: Preset = "captions",
     overrides: Override = None,
     fresh: Fresh = False,
-    fresh_from: Annotated[str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES_OF_ABLATION))] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="trainings of every system; else the preset's")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON on standard output")] = False,
+    fresh_from: Annotated[
+        str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES_OF_ABLATION) + ".")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Train every system with N seeds, whatever the preset says.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Train and compare a ladder of systems, from the bare network to input feeding, and the scores of attention."""
+    """Train a ladder of architectures and compare them.
+
+    The ladder goes from the bare network to the preset's own; the scores of attention follow, side by side. All are
+    trained on the same data with the same budget and seeds. Trained systems are reused.
+    """
     values = parse_overrides(overrides or []) | ({} if seeds is None else {"ablation.seeds": seeds})
-    plan_ablation(load_config(preset, values))  # All systems are refused before the servers start, or none.
+    plan_ablation(load_config(preset, values))  # All systems are checked before the servers start.
     first = _first_fresh(fresh, fresh_from, STAGES_OF_ABLATION)
     with running_flow("flows.ablation") as flow:
         result = flow.ablation(preset=preset, overrides=values, fresh=first)
@@ -119,34 +137,50 @@ def ablate(
         return
     # Raw, so that it can be pasted into an issue or a README.
     print(result["markdown"])  # noqa: T201
-    print(f"report {result['report']}")  # noqa: T201
-    print(f"{len(result['pictures'])} pictures beside it, such as {Path(result['pictures'][0]).name}")  # noqa: T201
+    print(f"report {result['report']}, with {len(result['pictures'])} pictures beside it")  # noqa: T201
     print(f"MLflow run {result['run_id']} in {result['tracking_uri']}")  # noqa: T201
 
 
-models.add_to(app)
-
-
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 @one_line_errors()
 def presets(
-    fields: Annotated[bool, typer.Option("--fields", help="list every field, its default and its meaning")] = False,
+    fields: Annotated[
+        bool, typer.Option("--fields", help="List every field, its default and its meaning instead.")
+    ] = False,
 ) -> None:
     """List the presets, or the fields that `--set` takes."""
-    table = Table(*(("field", "default", "meaning") if fields else ("preset", "meaning")))
-    rows = field_help() if fields else ((name, load_config(name, {}).description) for name in preset_names())
+    if fields:
+        _print_columns(("field", "default", "meaning"), list(field_help()))
+    else:
+        _print_columns(("preset", "meaning"), [(name, load_config(name, {}).description) for name in preset_names()])
+
+
+def _print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on a terminal; in a pipe, a line per row, so that `grep` finds whole ones."""
+    console = Console()
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            print("  ".join(map(str.ljust, row, widths)).rstrip())  # noqa: T201
+        return
+    table = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=heading != headings[-1], style="" if number else "cyan")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
-@app.command()
+models.add_to(app, "Use models")
+
+
+@app.command(rich_help_panel=SERVERS)
 @one_line_errors()
 def ui(
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 5000,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=1, max=65535, help="Listen on this port.")] = 5000,
 ) -> None:
-    """Open the experiments and registered models in MLflow's UI."""
+    """Open experiments and registered models in MLflow, until Ctrl-C."""
     from infra.stack import use_running_stack
     from infra.ui import serve_ui
 
@@ -154,4 +188,4 @@ def ui(
     serve_ui(host, port)
 
 
-stack.add_to(app)
+stack.add_to(app, SERVERS)

@@ -32,9 +32,9 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(141)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}; nothing half-written was kept: mend it and give the command again")
+        _fail(f"{place}{error.strerror or error}; no partial output was kept; fix this and run the command again")
     except KeyboardInterrupt:
-        print("nmt: stopped; give the same command again to go on", file=sys.stderr)  # noqa: T201
+        print("nmt: stopped; run the same command again to continue", file=sys.stderr)  # noqa: T201
         sys.exit(130)
 
 

@@ -1,4 +1,4 @@
-"""Lines in, translations out, in this process: what is typed, piped, or a small file."""
+"""Lines in, translations out, in this process: typed, piped, or from a small file."""
 
 import json
 import sys
@@ -21,8 +21,8 @@ Answer = Callable[[list[str]], list[str]]
 def translate_lines_of(model: str, source: Path | None, output: Path | None, options: SearchOptions) -> None:
     """Translate the lines of a file or of standard input to a file or to standard output.
 
-    A line ends at a line feed and nowhere else, so that there are as many lines out as in. What is typed on a
-    terminal is answered line by line.
+    A line ends at a line feed and nowhere else, so that one line comes out per line in. On a terminal each
+    line is answered as it is typed.
 
     Raises InputError for an unknown model, options that it does not take, or bytes that are not UTF-8.
     """
@@ -41,7 +41,7 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
 
 
 def open_model(model: str, options: SearchOptions) -> Answer:
-    """Load a registered model; return what answers lines with lines, as the options say."""
+    """Load a registered model; return a function that answers lines with lines, as the options say."""
     pulled, parameters = PulledModel(pull_model(model, Store()).path), options.parameters()
     check_parameters(model, pulled, parameters)
     done = 0
@@ -63,7 +63,7 @@ def open_model(model: str, options: SearchOptions) -> Answer:
 
 
 def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write lines to a file that is put in place when the last is written; until then an older one stays."""
+    """Write lines to a file that replaces an older one only when it is complete."""
     with NamedTemporaryFile("w", encoding="utf8", newline="\n", dir=path.absolute().parent, delete=False) as sink:
         try:
             sink.writelines(line + "\n" for line in lines)

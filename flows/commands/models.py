@@ -1,4 +1,4 @@
-"""The commands that use registered models: score, translate, serve."""
+"""The commands that use registered models: translate, evaluate, serve."""
 
 import json
 import sys
@@ -15,23 +15,24 @@ from pipeline.corpus.splits import find_split
 from pipeline.errors import InputError
 from pipeline.overrides import parse_overrides
 
-Model = Annotated[
-    str, typer.Option("--model", "-m", help="registered model (its champion) or URI such as models:/captions/3")
-]
+MODEL = "registered model, by name (its champion) or URI, such as models:/captions/3."
+Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=f"Use this {MODEL}")]
 SMALL_BYTES = 2**20
-"""A text of so many bytes is translated here and now; starting workers for it would take longer."""
+"""A text of up to this size is translated in this process: starting workers for it would take longer."""
 
 
 @one_line_errors()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Score this registered model, by name (its champion) or URI.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=f"Score this {MODEL}")],
     against: Annotated[
         str | None,
         typer.Option("--against", "-a", metavar="MODEL", help="Compare with this one on the same sentences."),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", "-p", help="Score on the corpus of this preset; else on the model's own."),
+        typer.Option(
+            "--preset", "-p", metavar="PRESET", help="Score on this preset's corpus; else on the model's own."
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -40,9 +41,12 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Score on this split: train, validation or test. A file of corpus.path is scored whole.")
+        str,
+        typer.Option(
+            metavar="SPLIT", help="Score on train, validation or test. A file of corpus.path is scored whole."
+        ),
     ] = "test",
-    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Score a registered model with BLEU, chrF and TER, or compare it with another.
 
@@ -64,15 +68,19 @@ def evaluate(
 @one_line_errors()
 def translate(
     source: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="what to translate: a path or s3:// address; else stdin")
+        str | None,
+        typer.Argument(metavar="FILE", help="Translate this file or folder, here or at s3://; else standard input."),
     ] = None,
     model: Model = "captions",
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="file to write, a path or s3:// address; else standard output")
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write to this file, here or at s3://."),
     ] = None,
-    column: Annotated[str, typer.Option(help="column of the text in .jsonl and .parquet files")] = "source",
+    column: Annotated[
+        str, typer.Option(metavar="NAME", help="Translate this column of JSON lines, CSV, TSV and Parquet.")
+    ] = "source",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="processes on Ray, with a model each; else one a CPU for large files")
+        int | None, typer.Option(metavar="N", min=1, help="Use N processes on Ray; else one per CPU for large files.")
     ] = None,
     beam: opt.Beam = None,
     length_penalty: opt.LengthPenalty = None,
@@ -90,10 +98,10 @@ def translate(
     as_json: opt.AsJson = False,
     attention: opt.Attention = False,
 ) -> None:
-    """Translate lines with a registered model: as many lines out as in, in order.
+    """Translate text with a registered model: one line out per line in.
 
-    Large files, packed ones (.gz), .jsonl and .parquet, and those in S3 are translated by workers on Ray into --output;
-    such a run, when it was stopped, goes on where it was. What is not said of the search is as the model was scored.
+    Workers on Ray translate large files, packed ones (.gz), files with columns, folders and S3 into --output; such a
+    run continues where it was stopped. Omitted options of the search are those that the model was evaluated with.
     """
     options = opt.SearchOptions(
         beam=beam,
@@ -117,9 +125,9 @@ def translate(
         _translate_with_workers(source, output, model, column, workers, options)
         return
     if workers is not None:
-        raise InputError(f"--workers {workers}: they take a file, and there is standard input alone; name a FILE")
+        raise InputError(f"--workers {workers}: workers translate files, not standard input; name a FILE")
     if source is not None and not Path(source).is_file():
-        raise InputError(f"{source}: there is no such file")
+        raise InputError(f"{source}: there is no such file; correct the name")
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {Path(output).absolute().parent}")
     quieten_libraries()
@@ -144,7 +152,7 @@ def _translate_with_workers(
     source: str, output: str | None, model: str, column: str, workers: int | None, options: opt.SearchOptions
 ) -> None:
     if output is None:
-        raise InputError(f"{source}: is translated by workers into a file; name one with --output")
+        raise InputError(f"{source}: workers translate such a file into another; name it with --output")
     with running_flow("flows.translate") as flow:
         result = flow.translate(source, output, model, column, options.parameters(), workers)
     print(f"{result['texts']:,} translations in {result['output']}", file=sys.stderr)  # noqa: T201
@@ -153,17 +161,23 @@ def _translate_with_workers(
 @one_line_errors()
 def serve(
     model: Model = "captions",
-    host: Annotated[str, typer.Option(help="address to listen on; other than loopback needs a token")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 8000,
-    min_replicas: Annotated[int, typer.Option(min=1, help="processes with a model each, at least")] = 1,
-    max_replicas: Annotated[int | None, typer.Option(min=1, help="at most; else as many as there are CPUs")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPUs of a replica")] = 1,
-    batch: Annotated[int, typer.Option(min=1, max=1024, help="requests that are translated together, at most")] = 64,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Listen on this address. All but loopback need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=1, max=65535, help="Listen on this port.")] = 8000,
+    min_replicas: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Keep at least N processes, with a model each.")
+    ] = 1,
+    max_replicas: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Add processes under load, up to N; else one per CPU.")
+    ] = None,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Give each process N CPUs.")] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Translate up to N requests together.")] = 64,
 ) -> None:
-    """Answer requests with a registered model on Ray Serve, until Ctrl-C.
+    """Answer requests with a registered model, until Ctrl-C.
 
-    The protocol is MLflow's: POST /invocations, GET /ping, /health and /version. With NMT_SERVE_TOKEN in the
-    environment requests must bring it as a bearer token.
+    The protocol is MLflow's: POST /invocations, GET /ping, /health and /version. If NMT_SERVE_TOKEN is set, requests
+    must bring it as a bearer token.
     """
     quieten_libraries()
     serve_until_stopped(
@@ -171,7 +185,7 @@ def serve(
     )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to an application."""
-    for command in (evaluate, translate, serve):
-        app.command()(command)
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the commands to a command line, under a heading of its help."""
+    for command in (translate, evaluate, serve):
+        app.command(rich_help_panel=panel)(command)

@@ -7,38 +7,57 @@ import typer
 
 from pipeline.errors import InputError
 
-Beam = Annotated[int | None, typer.Option("--beam", help="hypotheses kept; 1 is greedy search")]
+SEARCH, SAMPLING, LONG_LINES = "Search", "Sampling", "Long lines"
+
+
+def _option(name: str, panel: str, metavar: str | None, text: str) -> Any:
+    return typer.Option(name, rich_help_panel=panel, metavar=metavar, help=text)
+
+
+Beam = Annotated[int | None, _option("--beam", SEARCH, "N", "Keep N hypotheses; 1 is greedy search.")]
 LengthPenalty = Annotated[
-    float | None, typer.Option("--length-penalty", help="alpha of Wu et al. 2016; 0 prefers short translations")
+    float | None,
+    _option(
+        "--length-penalty", SEARCH, "X", "Prefer longer translations: alpha of Wu et al. 2016; 0 prefers short ones."
+    ),
 ]
 CoveragePenalty = Annotated[
-    float | None, typer.Option("--coverage-penalty", help="beta of Wu et al. 2016: what unattended source words cost")
+    float | None,
+    _option("--coverage-penalty", SEARCH, "X", "Penalise unattended source words: beta of Wu et al. 2016."),
 ]
-NBest = Annotated[int | None, typer.Option("--n-best", help="translations of each line; more than one needs --json")]
-MinLength = Annotated[int | None, typer.Option("--min-length", help="target tokens at least")]
-MaxLength = Annotated[int | None, typer.Option("--max-length", help="target tokens at most")]
-Sample = Annotated[bool, typer.Option("--sample", help="draw the tokens rather than search")]
+NBest = Annotated[int | None, _option("--n-best", SEARCH, "N", "Return N translations per line; needs --json.")]
+MinLength = Annotated[int | None, _option("--min-length", SEARCH, "N", "Return at least N target tokens.")]
+MaxLength = Annotated[int | None, _option("--max-length", SEARCH, "N", "Return at most N target tokens.")]
+ReplaceUnknown = Annotated[
+    bool | None,
+    typer.Option(
+        "--replace-unknown/--no-replace-unknown",
+        rich_help_panel=SEARCH,
+        help="Replace `<unk>` by the source word that attention points at.",
+        show_default=False,
+    ),
+]
+Sample = Annotated[bool, _option("--sample", SAMPLING, None, "Draw the tokens instead of searching.")]
 Temperature = Annotated[
-    float | None, typer.Option("--temperature", help="draw from the probabilities to the power of 1 / this; else 1")
+    float | None,
+    _option("--temperature", SAMPLING, "X", "Draw from the probabilities to the power of 1/X; implies --sample."),
 ]
-TopK = Annotated[int | None, typer.Option("--top-k", help="draw from so many of the most probable tokens")]
-Seed = Annotated[int | None, typer.Option("--seed", help="seed of the draws")]
+TopK = Annotated[int | None, _option("--top-k", SAMPLING, "N", "Draw from the N most probable tokens.")]
+Seed = Annotated[int | None, _option("--seed", SAMPLING, "N", "Draw with this seed.")]
 MaxSourceLength = Annotated[
-    int | None, typer.Option("--max-source-length", help="source tokens that are translated at once")
+    int | None, _option("--max-source-length", LONG_LINES, "N", "Translate up to N source tokens at once.")
 ]
 LongLines = Annotated[
-    str | None, typer.Option("--long-lines", help="split: longer lines are translated in parts; refuse: an error")
+    str | None,
+    _option("--long-lines", LONG_LINES, "split|refuse", "Split longer lines into parts, or refuse them with an error."),
 ]
-ReplaceUnknown = Annotated[
-    bool | None, typer.Option(help="put the source word that attention points at in place of <unk>", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="a line of JSON for each line: translations and their scores")]
-Attention = Annotated[bool, typer.Option("--attention", help="with --json: pieces and attention weights too")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write a JSON object per line: translations and their scores.")]
+Attention = Annotated[bool, typer.Option("--attention", help="Add pieces and attention weights; needs --json.")]
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What was said on the command line; where nothing was, the version's own description holds."""
+    """The options as given; those that are None are as the version was evaluated."""
 
     beam: int | None = None
     length_penalty: float | None = None
@@ -59,7 +78,7 @@ class SearchOptions:
     def check(self) -> None:
         """Raise InputError for options that make no sense together, before a model is loaded."""
         if self.n_best is not None and self.n_best > 1 and not self.as_json:
-            raise InputError(f"--n-best {self.n_best}: plain output is one line for each line of input; add --json")
+            raise InputError(f"--n-best {self.n_best}: plain output has one line per line of input; add --json")
         if self.attention and not self.as_json:
             raise InputError("--attention: plain output has no place for weights; add --json")
         for name, value in (("temperature", self.temperature), ("top-k", self.top_k), ("max-length", self.max_length)):

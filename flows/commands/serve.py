@@ -1,4 +1,4 @@
-"""`nmt serve`: a registered model answers requests until it is told to stop."""
+"""`nmt serve`: a registered model answers requests until it is stopped."""
 
 import os
 import signal
@@ -21,11 +21,13 @@ def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> Non
     """
     token = os.environ.get(TOKEN) or None
     if token is None and not is_loopback(host):
-        raise InputError(f"--host {host}: others can reach it; set {TOKEN} in the environment to what they must know")
+        raise InputError(
+            f"--host {host}: others can reach it; set {TOKEN} in the environment to the token they must send"
+        )
     reason = busy(host, port)
     if reason:
         raise InputError(f"--port {port}: {reason}; choose another")
-    # After what is refused at once: these take seconds.
+    # After the checks above: these imports take seconds.
     from infra.stack import use_running_stack
     from pipeline.cluster.serving import Serving, serving
     from pipeline.registry.pulled import pull_model
@@ -38,7 +40,7 @@ def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> Non
     with serving(pulled, Serving(host, port, token=token, **options), Store()) as address:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        _say(f"{pulled.uri} answers at {address}/invocations; Ctrl-C ends it")
+        _say(f"{pulled.uri} answers at {address}/invocations; Ctrl-C stops it")
         stopped.wait()
         _say("stopping")
 

@@ -1,9 +1,9 @@
-"""The commands that start, show and end the local stack, and prepare a Prefect server for runs."""
+"""The commands that start, show and stop the local servers, and prepare a Prefect server for runs."""
 
 import json
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,23 +14,34 @@ from infra.options import DATABASE_VARIABLE, StackOptions
 from pipeline.errors import InputError
 
 DEFAULTS = StackOptions()
-Port = Annotated[int, typer.Option(min=1, max=65535, help="port of that server")]
-Pool = Annotated[str, typer.Option(help="work pool that runs are taken from")]
+Pool = Annotated[str, typer.Option(metavar="NAME", help="Use this work pool for runs.")]
+
+
+def _port(what: str) -> Any:
+    return typer.Option(metavar="PORT", min=1, max=65535, help=f"Use this port for {what}.")
 
 
 @one_line_errors()
 def up(
-    host: Annotated[str, typer.Option(help="address to listen on; other than loopback needs secrets")] = DEFAULTS.host,
-    prefect_port: Port = DEFAULTS.prefect_port,
-    mlflow_port: Port = DEFAULTS.mlflow_port,
-    ray_port: Port = DEFAULTS.ray_port,
-    dashboard_port: Annotated[int, typer.Option(min=1, max=65535, help="of Ray's dashboard")] = DEFAULTS.dashboard_port,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Listen on this address. All but loopback need secrets.")
+    ] = DEFAULTS.host,
+    prefect_port: Annotated[int, _port("Prefect's server")] = DEFAULTS.prefect_port,
+    mlflow_port: Annotated[int, _port("MLflow's server")] = DEFAULTS.mlflow_port,
+    ray_port: Annotated[int, _port("Ray's head")] = DEFAULTS.ray_port,
+    dashboard_port: Annotated[int, _port("Ray's dashboard")] = DEFAULTS.dashboard_port,
     database_url: Annotated[
-        str | None, typer.Option(envvar=DATABASE_VARIABLE, help="PostgreSQL for both servers; else SQLite files")
+        str | None,
+        typer.Option(
+            metavar="URL", envvar=DATABASE_VARIABLE, help="Keep both servers' tables in this PostgreSQL database."
+        ),
     ] = None,
     pool: Pool = DEFAULTS.pool,
 ) -> None:
-    """Start Prefect's and MLflow's servers, a Ray head with its dashboard, and a worker; what runs already stays."""
+    """Start servers on this machine: Prefect, MLflow, Ray and a worker.
+
+    Servers that already run are left alone. `prefect` commands use this server until `nmt down`.
+    """
     from infra.orchestrator import use_server
     from infra.stack import bring_up, folder
 
@@ -51,31 +62,37 @@ def up(
 
 @one_line_errors()
 def down() -> None:
-    """End the servers that `nmt up` has started; runs that go on are told to stop and can be continued."""
+    """Stop the servers that `nmt up` started.
+
+    Runs in progress are stopped too, and can be continued later.
+    """
     from infra.orchestrator import leave_server
     from infra.stack import folder, take_down
 
     found = take_down(_say)
     leave_server(folder())
     if not found:
-        print("nmt: no stack runs here", file=sys.stderr)  # noqa: T201
+        print("nmt: no servers run here", file=sys.stderr)  # noqa: T201
 
 
 @one_line_errors()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="one line of JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the servers as one line of JSON.")] = False,
     shell: Annotated[
-        bool, typer.Option("--shell", help='commands that point a shell at the servers: eval "$(nmt status --shell)"')
+        bool, typer.Option("--shell", help="Print what points a shell at the servers, for `eval`.")
     ] = False,
 ) -> None:
-    """Show the servers, where they are, and whether they answer; exit code 1 unless all do."""
+    """Show the servers, where they are, and whether they answer.
+
+    The exit code is 1 unless all of them answer.
+    """
     from infra.services import client_environment
     from infra.stack import find_stack, report
 
     stack = find_stack()
     if shell:
         if stack is None:
-            raise InputError("no stack runs here; start it with `nmt up`")
+            raise InputError("no servers run here; start them with `nmt up`")
         for name, value in client_environment(stack.options).items():
             print(f"export {name}={shlex.quote(value)}")  # noqa: T201
         return
@@ -92,7 +109,7 @@ def status(
         for row in rows:  # Below the table, which would cut them.
             console.print(f"{row.name:<8} {row.log}", markup=False, soft_wrap=True)
     else:
-        print("nmt: no stack runs here; start it with `nmt up`", file=sys.stderr)  # noqa: T201
+        print("nmt: no servers run here; start them with `nmt up`", file=sys.stderr)  # noqa: T201
     if not rows or any(row.state != "ready" for row in rows):
         sys.exit(1)
 
@@ -100,9 +117,13 @@ def status(
 @one_line_errors()
 def pool(
     pool: Pool = DEFAULTS.pool,
-    limit: Annotated[int, typer.Option(min=1, help="runs that go on at a time; more wait")] = 1,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Let N runs execute at a time; others wait.")] = 1,
 ) -> None:
-    """Prepare the Prefect server at PREFECT_API_URL: work pool, crashed runs marked, notifications."""
+    """Prepare another Prefect server for runs.
+
+    On the server at PREFECT_API_URL this creates the work pool, has dead runs marked as crashed and, with
+    NMT_NOTIFY_URL, has the end of every run reported there.
+    """
     quieten_libraries()
     from flows.server import reachable_prefect
     from infra.orchestrator import prepare_pool
@@ -117,7 +138,7 @@ def _say(name: str, text: str) -> None:
     print(f"{name:<8} {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to a command line."""
-    for command in (up, down, status, pool):
-        app.command()(command)
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the commands to a command line, under a heading of its help."""
+    for command in (up, status, down, pool):
+        app.command(rich_help_panel=panel)(command)

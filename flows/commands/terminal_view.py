@@ -1,4 +1,4 @@
-"""How a run shows its progress on a terminal: a line for each event, and a bar for the stage that is running."""
+"""How a run shows its progress on a terminal: a line per event, and a bar for the stage that is running."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -30,7 +30,7 @@ def test_ctrl_c_in_the_middle_then_the_same_command_goes_on(tmp_path: Path) -> N
     arguments = ("train", "--json", "--set", "training.epochs=3", "--set", "corpus.captions_pairs=150")
     code, messages = interrupt_after_an_epoch(nmt, *arguments)
     assert code == 130
-    assert messages.splitlines()[-1] == "nmt: stopped; give the same command again to go on"
+    assert messages.splitlines()[-1] == "nmt: stopped; run the same command again to continue"
     assert "Traceback" not in messages
     assert not (tmp_path / ".nmt" / "mlartifacts").exists(), "nothing is registered"
     run = nmt.run(*arguments, tiny=True)

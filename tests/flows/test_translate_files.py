@@ -87,9 +87,9 @@ def test_json_lines_and_parquet_with_a_column(tmp_path: Path, expected: list[str
     [
         ("no.jsonl", "x.jsonl", {}, "no.jsonl: there is no such file, and no folder with files in it"),
         ("rows.jsonl", "no/x.jsonl", {}, "--output no/x.jsonl: there is no folder"),
-        ("rows.jsonl", "x.jsonl", {"column": "en"}, "--column en: rows.jsonl line 1 has no column en; its columns are de"),
+        ("rows.jsonl", "x.jsonl", {"column": "en"}, "rows.jsonl line 1 has no column en; its columns are de"),
         ("rows.jsonl", "x.jsonl", {"parameters": {"beam": 0}}, "--beam 0: beam=0 must be at least 1"),
-        ("rows.jsonl", "x.txt", {"parameters": {"scores": True}}, "--output x.txt: text has one translation per line; name a"),
+        ("rows.jsonl", "x.txt", {"parameters": {"scores": True}}, "--output x.txt: text has one translation per line"),
         ("rows.jsonl", "x.jsonl", {"workers": 999}, "--workers 999: each takes a CPU, and the cluster has"),
         ("rows.jsonl", "x.jsonl", {"model": "captoins"}, "--model captoins: no model of that name"),
         (

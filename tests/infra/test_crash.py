@@ -1,4 +1,4 @@
-"""A machine that dies in the middle of a run: the run is marked, and goes on where it was when it is retried."""
+"""A machine that dies in the middle of a run: the run is marked, and continues where it was when it is retried."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_a_run_whose_machine_died_is_marked_and_goes_on_when_retried(machine: Ma
     epochs = max(text.count('"bleu"') for text in map(Path.read_text, records.glob("*.jsonl")))
 
     up = machine.ok("nmt", "up", *machine.port_options)
-    assert up.count("runs already") == 3
+    assert up.count("already running") == 3
     wait_for("the mark", lambda: machine.runs()[0]["state_name"] == "Crashed", 240)
     run = machine.runs()[0]["id"]
     machine.ok("prefect", "flow-run", "retry", run)

@@ -70,7 +70,7 @@ def test_the_program_ends_with_the_node_and_says_why(tmp_path: Path) -> None:
     with start(tmp_path, [sys.executable, "-c", PROGRAM, "60", "0"], FAILS="yes") as process:
         assert process.wait(30) == 1
         assert process.stderr is not None
-        assert f"the Ray node has ended (3): ending {sys.executable} too" in process.stderr.read()
+        assert f"the Ray node has ended with exit code 3; ending {sys.executable} too" in process.stderr.read()
 
 
 def test_told_to_end_the_program_still_has_its_node(tmp_path: Path) -> None:

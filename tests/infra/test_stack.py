@@ -53,10 +53,10 @@ def test_from_nothing_to_a_registered_model_and_back(machine: Machine, postgres:
         up = machine.ok("nmt", "up", *machine.port_options, "--database-url", postgres, NMT_NOTIFY_URL=hook)
         assert all(f"{name:<8} ready at" in up for name in ("prefect", "mlflow", "ray", "worker"))
         again = machine.ok("nmt", "up", *machine.port_options, "--database-url", postgres)
-        assert again.count("runs already") == 4
+        assert again.count("already running") == 4
         refused = machine.run("nmt", "up")
         assert refused.returncode == 2
-        assert "the stack runs with" in refused.stderr
+        assert "the servers run with" in refused.stderr
         assert {row["state"] for row in json.loads(machine.ok("nmt", "status", "--json"))} == {"ready"}
         assert listening(machine.processes()) <= {"127.0.0.1", "::1"}
         nobody_else_reaches(machine)

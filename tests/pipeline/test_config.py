@@ -41,19 +41,19 @@ def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
         ({"training.epochs": "many"}, "training.epochs=many: Input should be a valid integer"),
         ({"tokenizer.kind": "words"}, "tokenizer.kind=words: Input should be 'unigram' or 'bpe'"),
         ({"model.decoder_size": 8}, "embedding_size=256 and decoder_size=8 must be equal"),
-        ({"tokenizer.joint": False}, "model.tied_embeddings=all shares one table between both languages"),
-        ({"evaluation.sampling_top_k": 5}, "sampling_top_k=5 says what to draw from, and nothing is drawn; set"),
+        ({"tokenizer.joint": False}, "model.tied_embeddings=all shares one embedding table between both languages"),
+        ({"evaluation.sampling_top_k": 5}, "sampling_top_k=5 needs sampling; set sampling_temperature"),
         ({"evaluation.min_length": 5, "evaluation.max_length": 4}, "min_length=5 is more than max_length=4"),
-        ({"evaluation.beam": 1, "evaluation.coverage_penalty": 0.2}, "chooses among the hypotheses of a beam"),
+        ({"evaluation.beam": 1, "evaluation.coverage_penalty": 0.2}, "ranks the hypotheses of a beam"),
         (
             {**NO_ATTENTION, "evaluation.coverage_penalty": 0.2},
-            "evaluation.coverage_penalty=0.2 uses attention weights",
+            "evaluation.coverage_penalty=0.2 needs attention weights",
         ),
         (
             {**NO_ATTENTION, "evaluation.replace_unknown": True},
             "set evaluation.replace_unknown=false, or another model",
         ),
-        ({"corpus.target_path": "x"}, "target_path=x needs the source side in corpus.path"),
+        ({"corpus.target_path": "x"}, "target_path=x needs the source side; set corpus.path"),
         ({"corpus.source_column": "en"}, "both 'en'; name two columns"),
         ({"training.epochs": 0, "training.patience": 0}, "(and 1 more)"),
     ],
@@ -75,5 +75,6 @@ def test_every_field_is_described_and_listed() -> None:
     rows = {name: (default, meaning) for name, default, meaning in field_help()}
     assert list(rows) == list(field_names())
     assert rows["training.epochs"][0] == "15"
+    assert rows["tokenizer.kind"][1].endswith("[unigram, bpe]")
     assert all(len(meaning) > 5 and "\n" not in meaning for _, meaning in rows.values())
     assert set(dump_fields(RunConfig())) == set(rows)

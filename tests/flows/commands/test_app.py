@@ -122,7 +122,7 @@ def test_presets_lists_names_and_fields(tmp_path: Path) -> None:
     [
         (ExternalError("the Hub is away"), 2, "nmt: the Hub is away\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/disk/x"), 2, "nmt: /disk/x: No space left on device; "),
-        (KeyboardInterrupt(), 130, "nmt: stopped; give the same command again to go on\n"),
+        (KeyboardInterrupt(), 130, "nmt: stopped; run the same command again to continue\n"),
     ],
 )
 def test_failures_of_the_world(

@@ -83,7 +83,7 @@ def test_a_bad_value_is_named(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_best": 2}, "--n-best 2: plain output is one line for each line of input; add --json"),
+        ({"n_best": 2}, "--n-best 2: plain output has one line per line of input; add --json"),
         ({"attention": True}, "--attention: plain output has no place for weights; add --json"),
         ({"sample": True, "beam": 3}, "--beam 3: --sample draws and does not search"),
         ({"top_k": 3}, "--top-k 3: nothing is drawn without --sample; add it"),
@@ -112,7 +112,7 @@ class OldVersion:
 def test_an_old_version_translates_but_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows.commands.line_translation, "PulledModel", OldVersion)
     assert ask() == [line.upper() for line in LINES]
-    with pytest.raises(InputError, match=f"--model {MODEL}: this version was registered before there were options"):
+    with pytest.raises(InputError, match=f"--model {MODEL}: this version was registered before search options existed"):
         ask(beam=3)
 
 

@@ -66,7 +66,7 @@ def url(request: pytest.FixtureRequest, finished_run: FinishedRun) -> Iterator[s
         process.wait(60)
     if request.param == "nmt":
         assert process.returncode == 0, log.read_text()
-        assert log.read_text().endswith("Ctrl-C ends it\nstopping\n"), log.read_text()
+        assert log.read_text().endswith("Ctrl-C stops it\nstopping\n"), log.read_text()
     for _ in range(100):
         table = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
         rows = [row.split(maxsplit=2) for row in table.splitlines()]
