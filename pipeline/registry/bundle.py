@@ -16,6 +16,7 @@ from pipeline.training.trained import TrainedModel
 
 PYFUNC = Path(__file__).with_name("pyfunc.py")
 PACKAGES = (model, pipeline.inference)
+NOT_CODE = shutil.ignore_patterns("__pycache__", "*.md", "pictures")
 MODULES = (pipeline, pipeline.errors)
 """What the packages import beside themselves."""
 
@@ -28,7 +29,7 @@ def write_bundle(trained: TrainedModel, config: EvaluationConfig, folder: Path) 
     code = folder / "code"
     for package in PACKAGES:
         place = code / package.__name__.replace(".", "/")
-        shutil.copytree(Path(str(package.__file__)).parent, place, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(Path(str(package.__file__)).parent, place, ignore=NOT_CODE)
     for module in MODULES:
         shutil.copy2(str(module.__file__), code / "pipeline")
     description = {
