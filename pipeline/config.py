@@ -129,8 +129,8 @@ class TrainingConfig(Section):
     def _schedule_has_an_end(self) -> Self:
         if self.teacher_forcing_schedule != "constant" and self.teacher_forcing == 1.0:
             raise ValueError(
-                f"teacher_forcing_schedule={self.teacher_forcing_schedule} falls from 1 to teacher_forcing, which is 1 too; "
-                "lower teacher_forcing, for example to 0.5"
+                f"teacher_forcing_schedule={self.teacher_forcing_schedule} falls from 1 to teacher_forcing, which is "
+                "1; lower teacher_forcing, for example to 0.5"
             )
         return self
 
@@ -176,13 +176,13 @@ class EvaluationConfig(Section):
             )
         if self.sampling_top_k is not None and self.sampling_temperature is None:
             raise ValueError(
-                f"sampling_top_k={self.sampling_top_k} needs sampling; set sampling_temperature, for example to 1.0, or "
-                "sampling_top_k=null"
+                f"sampling_top_k={self.sampling_top_k} needs sampling; set sampling_temperature, for example to 1.0, "
+                "or sampling_top_k=null"
             )
         if self.coverage_penalty and (self.beam == 1 or self.sampling_temperature is not None):
             raise ValueError(
-                f"coverage_penalty={self.coverage_penalty} ranks the hypotheses of a beam, but beam=1 and sampling keep only "
-                "one; set coverage_penalty=0, or beam=2 or more and sampling_temperature=null"
+                f"coverage_penalty={self.coverage_penalty} ranks the hypotheses of a beam, but beam=1 and sampling "
+                "keep only one; set coverage_penalty=0, or beam=2 or more and sampling_temperature=null"
             )
         return self
 
@@ -193,7 +193,7 @@ class AblationConfig(Section):
     epochs: int | None = Field(None, ge=1, description="most passes over the corpus per system; null: training.epochs")
     seeds: int = Field(1, ge=1, description="trainings per system, with training.seed and the seeds after it")
     bootstrap_samples: int = Field(
-        1000, ge=100, description="resampled test sets of an interval and of a paired significance test"
+        1000, ge=100, description="resampled test sets for the intervals and tests of `nmt ablate`"
     )
     sentences: int = Field(3, ge=1, description="test sentences, from short to long, to draw attention maps of")
 
@@ -227,8 +227,8 @@ class RunConfig(Section):
             for name, nothing in (("coverage_penalty", "0"), ("replace_unknown", "false")):
                 if value := getattr(self.evaluation, name):
                     raise ValueError(
-                        f"evaluation.{name}={str(value).lower()} needs attention weights, which model.attention=none does "
-                        f"not have; set evaluation.{name}={nothing}, or another model.attention"
+                        f"evaluation.{name}={str(value).lower()} needs attention weights, which model.attention=none "
+                        f"does not have; set evaluation.{name}={nothing}, or another model.attention"
                     )
         return self
 
@@ -236,8 +236,8 @@ class RunConfig(Section):
     def _tying_needs_joint_vocabulary(self) -> Self:
         if self.model.tied_embeddings == "all" and not self.tokenizer.joint:
             raise ValueError(
-                "model.tied_embeddings=all shares one embedding table between both languages, which needs a joint vocabulary; "
-                "set model.tied_embeddings=decoder or tokenizer.joint=true"
+                "model.tied_embeddings=all shares one embedding table between both languages, which needs a joint "
+                "vocabulary; set model.tied_embeddings=decoder or tokenizer.joint=true"
             )
         return self
 

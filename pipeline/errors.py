@@ -1,9 +1,9 @@
-"""What goes wrong through no fault of the code; the command line prints each as one line and exits with 2.
+"""Errors that are not bugs; the command line prints them as one line and exits with 2.
 
 ValueError
-└── InputError        something the user said or supplied: names the field or file, the value, the remedy
+└── InputError       a mistake in the user's configuration or data
 RuntimeError
-└── ExternalError        the Hub is away, a worker was killed, a resource is missing; the run can be continued
+└── ExternalError    the Hub is unreachable, a worker was killed, a resource is missing; the run can be continued
 """
 
 

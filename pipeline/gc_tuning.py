@@ -1,11 +1,11 @@
-"""Importing this makes Python look for garbage less often: every process of ours begins with it.
+"""Importing this makes Python's garbage collector run less often; every process of the project imports it first.
 
-Our libraries make millions of objects as they are imported, none of them garbage: by default a fifth of that time, and
-a second at the end of every command, goes into looking through them.
+Importing the libraries creates millions of objects that live until the end. With the default thresholds the collector
+takes a fifth of the import time and a second at the end of every command to traverse them.
 """
 
 import atexit
 import gc
 
 gc.set_threshold(100_000, 20, 20)
-atexit.register(gc.freeze)  # What is still there at the end ends with the process.
+atexit.register(gc.freeze)  # Objects alive at exit need no collection.

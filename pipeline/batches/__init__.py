@@ -1,5 +1,5 @@
 """From text to token rows, and from rows to batches [pyarrow.ipc].
 
 In: a corpus. Out: a tokenizer, encoded rows in memory-mapped files, and the plan of every epoch. Promises: global
-batches follow from seed, epoch and lengths alone, whatever the number of workers.
+batches depend on the seed, the epoch and the lengths alone, not on the number of workers.
 """

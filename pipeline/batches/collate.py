@@ -1,4 +1,4 @@
-"""Ragged token rows to padded tensors.
+"""From ragged token rows to padded tensors.
 
 Shapes: B sentences, S source positions, T target positions.
 """
@@ -17,7 +17,7 @@ from pipeline.batches.plan import Indices
 
 @dataclass(frozen=True)
 class Ragged:
-    """Rows of tokens, one after the other, as Arrow lays out a list column; `values` may be memory-mapped."""
+    """Rows of tokens laid out like an Arrow list column; `values` may be memory-mapped."""
 
     values: NDArray[np.int32]
     offsets: Indices
@@ -31,7 +31,7 @@ class Ragged:
 
     @classmethod
     def joined(cls, parts: Sequence["Ragged"]) -> "Ragged":
-        """Lay out the rows of several, one after the other."""
+        """Concatenate the rows of several."""
         values = np.concatenate([part.values for part in parts]) if parts else np.array([], dtype=np.int32)
         lengths = np.concatenate([part.lengths for part in parts]) if parts else np.array([], dtype=np.int64)
         return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
@@ -42,7 +42,7 @@ class Ragged:
         return np.diff(self.offsets)
 
     def pad(self, rows: Indices, padding: int) -> NDArray[np.int64]:
-        """Return the rows side by side, (B, longest), filled with `padding` at the end."""
+        """Return rows as an array (B, longest), with `padding` at their ends."""
         starts, lengths = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
         positions = np.arange(int(lengths.max(initial=0)))
         inside = positions < lengths[:, None]
@@ -52,7 +52,7 @@ class Ragged:
 
 
 def collate(source: Ragged, target: Ragged, rows: Indices, tokens: SpecialTokens, device: torch.device) -> Batch:
-    """Return the batch of the pairs `rows`; rows end with `end`, and `start` is put before each target."""
+    """Return the batch of the pairs `rows`. Rows end with `end`; `start` is added before each target."""
     target_BT = target.pad(rows, tokens.padding)
     start_B1 = np.full((rows.size, 1), tokens.start, dtype=np.int64)
     return Batch(

@@ -1,4 +1,4 @@
-"""The stage that turns sentences into token rows, in Arrow files that workers map into memory."""
+"""Stage `encode_corpus`: turns sentences into token rows, in Arrow files that workers map into memory."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -25,7 +25,7 @@ EncodedSplit = Literal["train", "validation"]
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """The encoded training and validation pairs in the store, and what they were made from."""
+    """The encoded training and validation pairs in the store, with the corpus and tokenizer that made them."""
 
     path: Path
     fingerprint: str
@@ -35,17 +35,17 @@ class EncodedCorpus:
     tokenizer: Tokenizer
 
     def open(self, split: EncodedSplit) -> tuple[Ragged, Ragged]:
-        """Map a split's source and target rows into memory."""
+        """Map the source and target rows of a split into memory."""
         return open_rows(self.path / f"{split}.arrow")
 
 
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, store: Store) -> EncodedCorpus:
-    """Encode the training and the validation pairs.
+    """Encode the training and validation pairs.
 
-    Reads both splits of the corpus. Leaves train.arrow and validation.arrow: one record batch each, with
-    the list columns `source` and `target` of int32 tokens, `end` last. Training pairs with a side of more than
-    `config.max_length` tokens are left out and counted; validation pairs are all kept.
-    Its figures say so, with tokens per split, unknown tokens, and the padding of the first epoch's plan.
+    Writes train.arrow and validation.arrow, one record batch each with the list columns `source` and `target` of int32
+    tokens, `end` last. Training pairs with a side of more than `config.max_length` tokens are left out and counted;
+    all validation pairs are kept. The figures have the numbers of pairs, tokens and unknown tokens, and the steps and
+    the padding of the first epoch's plan.
 
     Raises InputError if no training pair is short enough.
     """
@@ -85,7 +85,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
 def _encode(
     corpus: Corpus, split: EncodedSplit, subwords: Subwords, limit: int | None
 ) -> tuple[tuple[Ragged, Ragged], int]:
-    """Return the rows of both sides, and how many pairs were over the limit."""
+    """Return the rows of both sides, and the number of pairs over the limit."""
     chunks: list[tuple[Ragged, Ragged]] = []
     left_out = 0
     remaining = corpus.pairs(split)
@@ -105,14 +105,14 @@ def _write(path: Path, source: Ragged, target: Ragged) -> None:
     columns = [
         pa.LargeListArray.from_arrays(pa.array(side.offsets), pa.array(side.values)) for side in (source, target)
     ]
-    # One record batch: a reader then sees each column as one stretch of mapped memory.
+    # One record batch, so that each column is contiguous in mapped memory.
     batch = pa.record_batch(columns, names=["source", "target"])
     with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
 
 
 def open_rows(path: Path) -> tuple[Ragged, Ragged]:
-    """Map the columns `source` and `target` of an Arrow file into memory, without copying them."""
+    """Map the columns `source` and `target` of an Arrow file into memory without copying."""
     batch = ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     columns = (batch.column("source"), batch.column("target"))
     source, target = (Ragged(column.values.to_numpy(), column.offsets.to_numpy()) for column in columns)

@@ -1,4 +1,4 @@
-"""The stage that trains the tokenizer."""
+"""Stage `train_tokenizer`: trains SentencePiece on the training pairs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,21 +21,27 @@ class Tokenizer:
     reused: Reuse
 
     def load(self) -> Subwords:
-        """Open its models."""
+        """Load its two models."""
         return Subwords(self.path)
 
 
 def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> Tokenizer:
-    """Learn pieces from the training pairs.
+    """Train the tokenizer on the training split of a corpus.
 
-    Reads the corpus's training split. Leaves source.model and target.model (SentencePiece), which
-    are the same file twice where `config.joint` is true. Padding 0, unknown 1, start 2, end 3.
+    Writes source.model and target.model (SentencePiece), the same file twice if `config.joint` is true. Special tokens:
+    padding 0, unknown 1, start 2, end 3.
 
-    Raises InputError where the vocabulary is larger than the corpus can fill; it names the largest that fits.
+    Raises InputError, with the largest size that fits, if the corpus has too few pieces for the vocabulary.
 
-    >>> tokenizer = train_tokenizer(corpus, TokenizerConfig(vocabulary_size=4000), Store())
-    >>> tokenizer.load().encode_source(["Zwei Hunde spielen."])
-    [[213, 57, 120, 4, 3]]
+    >>> from tempfile import TemporaryDirectory
+    >>> from pipeline.config import CorpusConfig
+    >>> from pipeline.corpus.corpus import prepare_corpus
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder))
+    ...     corpus = prepare_corpus(CorpusConfig(captions_pairs=200, validation_size=1, test_size=1), store)
+    ...     tokenizer = train_tokenizer(corpus, TokenizerConfig(vocabulary_size=200), store)
+    ...     tokenizer.figures, tokenizer.load().encode_source([""])
+    ({'source_pieces': 200, 'target_pieces': 200}, [[3]])
     """
     stage = Stage("tokenizer", Settings.of(config), {"corpus": corpus.fingerprint})
 

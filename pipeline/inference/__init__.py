@@ -1,5 +1,5 @@
-"""What travels inside a registered model: text in, translations out [sentencepiece].
+"""The code inside every registered model: text in, translations out [sentencepiece].
 
-In: weights, tokenizer and search options in a folder, lines of text. Out: translations, in order. Promises: imports
+In: a folder with weights, tokenizer and search options; lines of text. Out: translations, in order. Promises: imports
 only `model/` and `pipeline/errors.py`, so that a copy of this room runs without the repository.
 """

@@ -1,6 +1,6 @@
-"""What a request may say beside its lines, and how it is answered: the same from a program, MLflow's server and ours.
+"""The parameters of a prediction and its answer, the same in a program, in MLflow's server and in `nmt serve`.
 
-It travels with every registered version, as translator.py does.
+Part of every registered version, as translator.py is.
 """
 
 import numbers
@@ -13,34 +13,34 @@ from model.search.config import SearchConfig
 from pipeline.inference.translator import LinePolicy, Translation, Translator
 
 PARAMETERS: Mapping[str, str] = {
-    "beam": "hypotheses kept of each line; 1 is greedy search",
+    "beam": "hypotheses kept per line; 1 is greedy search",
     "length_penalty": "alpha of Wu et al. 2016; 0 prefers short translations",
-    "coverage_penalty": "beta of Wu et al. 2016: what unattended source words cost; needs attention",
-    "min_length": "target tokens at least",
-    "max_length": "target tokens at most; 0: twice those of the source and ten more",
-    "temperature": "0: search; else draw from the probabilities to the power of 1 / this",
-    "top_k": "draw from so many of the most probable tokens; 0: from all",
-    "seed": "seed of the draws",
-    "replace_unknown": "put the source word that attention points at in place of an unknown token",
-    "max_source_length": "source tokens that are translated at once",
-    "long_lines": "split: a longer line is translated in parts; refuse: it is an error",
-    "n_best": "translations of each line; more than one are given as hypotheses",
-    "scores": "give hypotheses: an object a line, with the texts and scores of its translations",
-    "attention": "give hypotheses with their pieces and attention weights",
+    "coverage_penalty": "beta of Wu et al. 2016: penalty for unattended source words; needs attention",
+    "min_length": "fewest target tokens",
+    "max_length": "most target tokens; 0: twice the source tokens plus ten",
+    "temperature": "0: search; else sample, with probabilities raised to 1 / temperature",
+    "top_k": "sample only from this many of the most probable tokens; 0: from all",
+    "seed": "seed of sampling",
+    "replace_unknown": "replace an unknown token by the source word with the most attention",
+    "max_source_length": "most source tokens translated at once",
+    "long_lines": "split: translate longer lines in parts; refuse: raise an error",
+    "n_best": "translations per line; more than one are returned as hypotheses",
+    "scores": "return hypotheses: an object per line, with the texts and scores of its translations",
+    "attention": "return hypotheses with their pieces and attention weights",
 }
-"""Every parameter of a prediction, and what it means."""
+"""Every parameter of a prediction and its meaning."""
 ANSWER = ("scores", "attention")
 NONE_IS_ZERO = ("max_length", "temperature", "top_k")
-"""None in a SearchConfig, which has no type in MLflow's signature."""
+"""Parameters that are None in a SearchConfig; MLflow's signature has no type for None."""
 TYPES = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
 LARGEST = 2**31
-"""Of any whole number: tensors take no number of any size."""
+"""Largest integer: tensors do not hold larger ones."""
 MOST = {"beam": 100, "n_best": 100}
-"""A request for more would take a server's memory, and no user's translation is better for it."""
+"""Upper bounds: more would exhaust a server's memory and improve no translation."""
 
 
 def defaults(config: SearchConfig, line_policy: LinePolicy) -> dict[str, Any]:
-    """Return the value of every parameter that a request does not name."""
+    """Return the value of every parameter for requests that do not set it."""
     known = asdict(config) | asdict(line_policy) | dict.fromkeys(ANSWER, False)
     values = {name: known[name] for name in PARAMETERS}
     numbers = {"max_length": 0, "temperature": 0.0, "top_k": 0}
@@ -48,13 +48,13 @@ def defaults(config: SearchConfig, line_policy: LinePolicy) -> dict[str, Any]:
 
 
 def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[str, Any]) -> list[Any]:
-    """Return the translation of each line, in order; or, where scores, attention or several are asked for, an object.
+    """Return the translation of each line, in order; or an object per line, for scores, attention or `n_best` above 1.
 
-    A parameter that is None is as if it were not there.
+    A parameter that is None counts as not set.
 
-    The object of a line has `hypotheses`, the best first, each with `text` and `score` (none of a line without a
-    word); with `attention` also `source_pieces` and, of each hypothesis, `target_pieces` and `attention`: a row
-    of weights for each of them. Raises ValueError with the parameter, or the line's number, the value and the remedy.
+    An object has `hypotheses`, the best first, each with `text` and `score`; a line without words has none. With
+    `attention` it also has `source_pieces`, and each hypothesis `target_pieces` and `attention`: a row of weights for
+    each target piece. Raises ValueError with the parameter or the line number, the value and the remedy.
     """
     unknown = [name for name in parameters if name not in PARAMETERS]
     if unknown:
@@ -68,7 +68,7 @@ def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[st
             raise ValueError(f"{name}={given[name]} must be at most {most}")
     attention, objects = given["attention"], given["scores"] or given["attention"] or given["n_best"] > 1
     if attention and not translator.has_attention:
-        raise ValueError("attention=True: this model has no attention to show; leave it out")
+        raise ValueError("attention=True: this model has no attention; leave it out")
     chosen = {name: value for name, value in given.items() if name not in ANSWER}
     configured = translator.configured(chosen | {name: chosen[name] or None for name in NONE_IS_ZERO})
     if not objects:
@@ -78,13 +78,13 @@ def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[st
 
 
 def _typed(name: str, value: Any, usual: Any) -> Any:
-    """Return a parameter's value as the type of its usual one; raise ValueError where it is of another."""
+    """Return a parameter's value in the type of its default. Raises ValueError if it has another type."""
     kind = type(usual)
     if isinstance(value, bool) or kind not in (int, float):
         fits = type(value) is kind
     else:
         is_number = isinstance(value, numbers.Integral if kind is int else numbers.Real)
-        fits = is_number and abs(value) <= sys.float_info.max  # Which is not true of NaN either.
+        fits = is_number and abs(value) <= sys.float_info.max  # False for NaN, too.
     if not fits:
         raise ValueError(f"{name}={value!r:.40} must be {TYPES[kind]}")
     if kind is int and abs(value) > LARGEST:
@@ -102,7 +102,7 @@ def _check_line(line: Any, number: int) -> None:
 
 
 def describe(n_best: Sequence[Translation], attention: bool) -> dict[str, Any]:
-    """Return what is said of a line's translations, as JSON."""
+    """Return the JSON object of a line's translations."""
     hypotheses: list[dict[str, Any]] = [{"text": found.text, "score": found.score} for found in n_best]
     if not attention:
         return {"hypotheses": hypotheses}

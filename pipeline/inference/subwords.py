@@ -1,4 +1,4 @@
-"""Text to pieces and back: the two SentencePiece models that are part of every trained model."""
+"""Text to pieces and back, with the two SentencePiece models of every trained model."""
 
 import io
 import re
@@ -16,7 +16,7 @@ SOURCE_MODEL, TARGET_MODEL = "source.model", "target.model"
 
 
 class Subwords:
-    """Tokenizes the source, detokenizes the target. With a joint vocabulary both models are the same."""
+    """Tokenizes the source and detokenizes the target. With a joint vocabulary, both models are the same."""
 
     def __init__(self, folder: Path) -> None:
         """Load source.model and target.model from `folder`."""
@@ -25,20 +25,20 @@ class Subwords:
 
     @property
     def source_size(self) -> int:
-        """Pieces of the source vocabulary."""
+        """Number of pieces in the source vocabulary."""
         return int(self._source.get_piece_size())
 
     @property
     def target_size(self) -> int:
-        """Pieces of the target vocabulary."""
+        """Number of pieces in the target vocabulary."""
         return int(self._target.get_piece_size())
 
     def encode_source(self, sentences: list[str]) -> list[list[int]]:
-        """Return the tokens of each sentence, `end` last."""
+        """Return the tokens of each sentence, with `end` last."""
         return [[*tokens, SPECIAL_TOKENS.end] for tokens in self._source.encode(sentences)]
 
     def encode_target(self, sentences: list[str]) -> list[list[int]]:
-        """Return the tokens of each sentence, `end` last."""
+        """Return the tokens of each sentence, with `end` last."""
         return [[*tokens, SPECIAL_TOKENS.end] for tokens in self._target.encode(sentences)]
 
     def decode_target(self, rows: list[list[int]]) -> list[str]:
@@ -46,9 +46,9 @@ class Subwords:
         return [str(self._target.decode(row)) for row in rows]
 
     def decode_replacing(self, tokens: list[int], words: list[str]) -> str:
-        """Return the detokenized text of a row of target tokens with `words` in place of its unknown ones.
+        """Return the detokenized text of a row of target tokens, with `words` replacing its unknown tokens.
 
-        A word stands apart from the letters of its neighbours: it is a whole one.
+        A word is set off by spaces from letters next to it.
         """
         pieces, remaining, before = list[str](), iter(words), SPECIAL_TOKENS.start
         for token in tokens:
@@ -58,11 +58,11 @@ class Subwords:
                 pieces.append(" ")
             pieces.append(piece)
             before = token
-        # SentencePiece leaves as it is what is no piece of its own.
+        # SentencePiece leaves strings that are not its own pieces as they are.
         return str(self._target.decode(pieces))
 
     def source_pieces(self, sentence: str) -> list[str]:
-        """Return what each source token of a sentence stands for, `end` last; unknown ones as they are spelled."""
+        """Return the piece of each source token, `end` last; unknown tokens as they are spelled."""
         return [*self._source.encode(sentence, return_type=str), self._source.id_to_piece(SPECIAL_TOKENS.end)]
 
     def target_pieces(self, tokens: list[int]) -> list[str]:
@@ -70,19 +70,19 @@ class Subwords:
         return [str(self._target.id_to_piece(token)) for token in tokens]
 
     def source_words(self, sentence: str) -> list[str]:
-        """Return the word that each source token (but `end`) is a piece of, spelled as in the sentence."""
+        """Return the word that each source token (except `end`) belongs to, spelled as in the sentence."""
         return [_word_at(sentence, begin, end) for begin, end in self.source_offsets(sentence)]
 
     def source_offsets(self, sentence: str) -> list[tuple[int, int]]:
-        """Return where in a sentence each source token (but `end`) begins and ends."""
+        """Return the character offsets where each source token (except `end`) begins and ends."""
         offsets = self._source.encode(sentence, return_type="offset_mapping")["offsets"]
         return [(begin, end) for begin, end in offsets]
 
 
 def _word_at(sentence: str, begin: int, end: int) -> str:
-    """Return the word, from space to space without the punctuation around it, that a piece of a sentence belongs to.
+    """Return the word that a piece of a sentence belongs to: from space to space, without surrounding punctuation.
 
-    A piece of such punctuation is a word of its own; one that is all space opens the word after it.
+    A piece of that punctuation is a word of its own. A piece of white space belongs to the word after it.
     """
     piece = sentence[begin:end]
     begin += len(piece) - len(piece.lstrip())
@@ -104,9 +104,9 @@ def learn_pieces(
     byte_fallback: bool,
     character_coverage: float,
 ) -> bytes:
-    """Train a SentencePiece model (Kudo and Richardson 2018); return its bytes, the same on every run.
+    """Train a SentencePiece model (Kudo and Richardson 2018) and return its bytes, the same on every run.
 
-    Raises InputError if the corpus cannot fill `size` pieces, or its characters alone need more.
+    Raises InputError if the corpus has fewer than `size` pieces, or if its characters alone need more.
     """
     model = io.BytesIO()
     try:
@@ -121,8 +121,8 @@ def learn_pieces(
             unk_id=SPECIAL_TOKENS.unknown,
             bos_id=SPECIAL_TOKENS.start,
             eos_id=SPECIAL_TOKENS.end,
-            max_sentence_length=1_000_000,  # Longer lines than its default of 4192 bytes are passed over in silence.
-            num_threads=1,  # With more, unigram probabilities differ in the last digits from run to run.
+            max_sentence_length=1_000_000,  # By default, lines over 4192 bytes are skipped silently.
+            num_threads=1,  # With more threads, unigram probabilities differ in their last digits between runs.
             minloglevel=2,
         )
     except RuntimeError as error:

@@ -1,6 +1,6 @@
-"""Text in, translations out: what a pulled model runs, and what scores one.
+"""Text in, translations out, for registered models and for scoring.
 
-It travels with every registered version, with the files that it imports; bundle.py says how.
+Part of every registered version, with the files that it imports; registry/bundle.py says how.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,14 +26,14 @@ LongLines = Literal["split", "refuse"]
 
 @dataclass(frozen=True)
 class LinePolicy:
-    """What is done with lines before and after they are searched."""
+    """How lines are treated before and after the search."""
 
     replace_unknown: bool = False
-    """Put the source word that is attended to most in place of a token that is unknown."""
+    """Replace an unknown token by the source word with the most attention."""
     max_source_length: int = 100
-    """Source tokens that are translated at once; models have seen no longer sentences than they were trained on."""
+    """Most source tokens translated at once; models have not seen longer sentences than in training."""
     long_lines: LongLines = "split"
-    """Whether a longer line is translated in parts, or refused."""
+    """Whether a longer line is translated in parts or refused."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_source_length <= 10_000:
@@ -47,18 +47,18 @@ LINE_POLICY = tuple(field.name for field in fields(LinePolicy))
 
 @dataclass(frozen=True)
 class Translation:
-    """One of the best translations of a sentence."""
+    """A translation of a sentence, one of the `n_best`."""
 
     text: str
     score: float
     source_pieces: list[str]
     target_pieces: list[str]
     attention: list[list[float]]
-    """A row for each target piece (the last is </s> where it ended), a column for each source piece (</s> the last)."""
+    """A row per target piece (</s> last if the translation ended), a column per source piece (</s> last)."""
 
 
 class Translator:
-    """Translates sentences, whatever their number and order; the result does not depend on the batching."""
+    """Translates lines, in any number and order; the result does not depend on the batches."""
 
     def __init__(
         self,
@@ -68,15 +68,17 @@ class Translator:
         batch_sentences: int = 128,
         line_policy: LinePolicy | None = None,
     ) -> None:
-        """Take a model (set to evaluation by the caller), its tokenizer, how to search, and what to do with lines.
+        """Take a model in evaluation mode, its tokenizer, and the options of the search and of lines.
 
-        Raises ValueError for what a model without attention cannot do.
+        Raises ValueError for options that need attention if the model has none.
         """
         line_policy = line_policy or LinePolicy()
         uses = (("coverage_penalty", config.coverage_penalty), ("replace_unknown", line_policy.replace_unknown))
         for name, value in uses:
             if value and model.config.attention == "none":
-                raise ValueError(f"{name}={value} uses attention weights, which this model does not make; leave it out")
+                raise ValueError(
+                    f"{name}={value} needs attention weights, which this model does not have; leave it out"
+                )
         self._model = model
         self._subwords = subwords
         self.config = config
@@ -85,7 +87,7 @@ class Translator:
 
     @classmethod
     def from_description(cls, folder: Path, description: Mapping[str, Any]) -> "Translator":
-        """Load a model's folder (weights, source.model and target.model) as its description says.
+        """Load a model from its folder (weights, source.model and target.model) and its description.
 
         The description has the keys `model` (a ModelConfig), `search` (a SearchConfig), `line_policy` (a LinePolicy)
         and `batch_sentences`.
@@ -99,11 +101,11 @@ class Translator:
 
     @property
     def has_attention(self) -> bool:
-        """Whether the model attends to the source, so that there are weights to look at."""
+        """Whether the model has attention weights."""
         return self._model.config.attention != "none"
 
     def configured(self, changes: Mapping[str, Any]) -> "Translator":
-        """Return a translator that differs in these fields of SearchConfig and LinePolicy.
+        """Return a translator with these fields of SearchConfig and LinePolicy changed.
 
         Raises ValueError with the field, the value and the remedy.
         """
@@ -112,38 +114,38 @@ class Translator:
         return Translator(self._model, self._subwords, config, self.batch_sentences, line_policy)
 
     def translate(self, lines: Sequence[str], progress: Progress | None = None) -> list[str]:
-        """Return the translation of each line, in order; one without a word in it stays empty.
+        """Return the translation of each line, in order; a line without words stays empty.
 
-        `progress` is called with the number of lines, or parts of long ones, done since the last call. Raises
-        ValueError, with the line's number, for one that is too long where `long_lines` says so.
+        `progress` is called with the number of lines, or parts of long lines, done since the last call. Raises
+        ValueError, with the line's number, for a line that is too long if `long_lines` is refuse.
         """
         parts = self._parts(lines)
         results: list[list[str]] = [[""] * len(segments) for segments in parts]
-        for line, place, found in self._search(parts, self.line_policy.replace_unknown, progress):
-            results[line][place] = self._text(parts[line][place], found[0])
+        for line, part, found in self._search(parts, self.line_policy.replace_unknown, progress):
+            results[line][part] = self._text(parts[line][part], found[0])
         return [" ".join(text for text in texts if text) for texts in results]
 
     def hypotheses(
         self, lines: Sequence[str], progress: Progress | None = None, attention: bool = True
     ) -> list[list[Translation]]:
-        """Return the `n_best` translations of each line, in order, the best first; none of one without a word.
+        """Return the `n_best` translations of each line, in order, the best first; none for a line without words.
 
-        `attention`: with the weights (rows without columns where the model has no attention). Of a line that was
-        translated in parts, a translation joins those of equal rank, and its score is their mean; as it has no
-        one matrix of weights, it raises ValueError where they are asked for. Else as `translate`.
+        With `attention`, they have weights (rows without columns if the model has no attention). For a line translated
+        in parts, a translation joins the parts' translations of the same rank, and its score is their mean. It has no
+        single matrix of weights, so `attention` raises ValueError. Otherwise as `translate`.
         """
         parts = self._parts(lines)
         if attention:
             self._refuse_long(lines, parts)
         found: list[list[list[Translation]]] = [[[] for _ in segments] for segments in parts]
-        for line, place, hypotheses in self._search(parts, attention or self.line_policy.replace_unknown, progress):
-            segment = parts[line][place]
+        for line, part, hypotheses in self._search(parts, attention or self.line_policy.replace_unknown, progress):
+            segment = parts[line][part]
             pieces = self._subwords.source_pieces(segment)
-            found[line][place] = [self._translation(segment, pieces, hypothesis) for hypothesis in hypotheses]
+            found[line][part] = [self._translation(segment, pieces, hypothesis) for hypothesis in hypotheses]
         return [_joined([n_best for n_best in segments if n_best]) for segments in found]
 
     def _parts(self, lines: Sequence[str]) -> list[list[str]]:
-        """Return each line as the one or several segments that it is translated in, none where it has no word."""
+        """Return the segments that each line is translated in: one or several, or none if it has no words."""
         most = self.line_policy.max_source_length
         rows = self._subwords.encode_source(list(lines))
         parts = [[line] if len(row) > 1 and has_text(line) else [] for line, row in zip(lines, rows, strict=True)]
@@ -164,21 +166,21 @@ class Translator:
             if len(segments) > 1:
                 raise ValueError(
                     f"attention: line {number} ({len(lines[number - 1])} characters) is translated in "
-                    f"{len(segments)} parts and has no one matrix of weights; shorten it, or leave attention out"
+                    f"{len(segments)} parts and has no single matrix of weights; shorten it, or leave attention out"
                 )
 
     def _search(
         self, parts: Sequence[Sequence[str]], attention: bool, progress: Progress | None
     ) -> Iterator[tuple[int, int, list[Hypothesis]]]:
-        """Yield the line and the place in it of each segment, and its hypotheses."""
-        places = [(line, place) for line, segments in enumerate(parts) for place in range(len(segments))]
-        rows = self._subwords.encode_source([parts[line][place] for line, place in places])
-        # Segments of like length together: the shortest way through, and no effect on the result.
+        """Yield the line of each segment, its index in the line, and its hypotheses."""
+        origins = [(line, part) for line, segments in enumerate(parts) for part in range(len(segments))]
+        rows = self._subwords.encode_source([parts[line][part] for line, part in origins])
+        # Segments of similar length together: fastest, and without effect on the result.
         order = sorted((index for index, row in enumerate(rows) if len(row) > 1), key=lambda index: len(rows[index]))
         for start in range(0, len(order), self.batch_sentences):
             batch = order[start : start + self.batch_sentences]
             for index, found in zip(batch, self._search_batch([rows[i] for i in batch], attention), strict=True):
-                yield *places[index], found
+                yield *origins[index], found
             if progress is not None:
                 progress(len(batch))
 
@@ -186,8 +188,8 @@ class Translator:
         device = next(self._model.parameters()).device
         lengths = torch.tensor([len(row) for row in rows])
         source = torch.full((len(rows), int(lengths.max())), self._model.tokens.padding)
-        for place, row in enumerate(rows):
-            source[place, : len(row)] = torch.tensor(row)
+        for index, row in enumerate(rows):
+            source[index, : len(row)] = torch.tensor(row)
         return search(self._model, source.to(device), lengths.to(device), self.config, attention)
 
     def _translation(self, sentence: str, source_pieces: list[str], hypothesis: Hypothesis) -> Translation:
@@ -197,18 +199,18 @@ class Translator:
         return Translation(text, hypothesis.score, source_pieces, target_pieces, hypothesis.attention)
 
     def _text(self, sentence: str, hypothesis: Hypothesis) -> str:
-        places = [place for place, token in enumerate(hypothesis.tokens) if token == SPECIAL_TOKENS.unknown]
-        words = self._subwords.source_words(sentence) if self.line_policy.replace_unknown and places else []
+        unknown = [index for index, token in enumerate(hypothesis.tokens) if token == SPECIAL_TOKENS.unknown]
+        words = self._subwords.source_words(sentence) if self.line_policy.replace_unknown and unknown else []
         if not words:
             return self._subwords.decode_target([hypothesis.tokens])[0]
-        # The last column is that of `end`, which is no word.
-        attended = [hypothesis.attention[place][: len(words)] for place in places]
+        # The last column belongs to `end`, which is not a word.
+        attended = [hypothesis.attention[index][: len(words)] for index in unknown]
         found = [words[weights.index(max(weights))] for weights in attended]
         return self._subwords.decode_replacing(hypothesis.tokens, found)
 
 
 def _joined(segments: Sequence[Sequence[Translation]]) -> list[Translation]:
-    """Return the translations of a line from those of its segments: the best of all, the second best, and so on."""
+    """Return the translations of a line from those of its segments: joins the best ones, the second best, and so on."""
     if len(segments) <= 1:
         return list(segments[0]) if segments else []
     return [

@@ -1,7 +1,7 @@
-"""Everything that a resumed run needs, in files that hold no code: safetensors and JSON.
+"""Checkpoints: everything that a resumed run needs, as safetensors and JSON, which contain no code.
 
-A folder with model.safetensors, optimizer.safetensors and progress.json. Random numbers need no place here: batches
-and dropout follow from the seed, the epoch and the step.
+A folder with model.safetensors, optimizer.safetensors and progress.json. The state of random generators is not saved:
+batches and dropout depend only on the seed, the epoch and the step.
 """
 
 import json
@@ -18,7 +18,7 @@ MOMENTS, PROGRESS = "optimizer.safetensors", "progress.json"
 
 
 def save_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Write the state of a trainer between two epochs."""
+    """Save the state of a trainer between two epochs."""
     save_weights(trainer.model, folder / WEIGHTS)
     moments: dict[str, Tensor] = {}
     for name, parameter in trainer.model.named_parameters():
@@ -28,12 +28,12 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
 
 
 def load_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Bring a new trainer to the state that `save_checkpoint` wrote; it goes on as if it had never stopped."""
+    """Restore the state that `save_checkpoint` wrote; training continues as if it had never stopped."""
     load_weights(trainer.model, folder / WEIGHTS)
     moments = load_file(folder / MOMENTS)
     for name, parameter in trainer.model.named_parameters():
         prefix = f"{name}/"
         state = {key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)}
-        # Adam keeps its step count on the CPU unless it is fused on the parameter's device.
+        # Fused Adam keeps its step count on the parameter's device.
         trainer.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
     trainer.progress = Progress(**json.loads((folder / PROGRESS).read_text("utf8")))

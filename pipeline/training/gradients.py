@@ -1,4 +1,4 @@
-"""The gradients of one step: summed over all workers, divided by the tokens of all, clipped."""
+"""The gradients of a step: summed over all workers, divided by the tokens of all, clipped."""
 
 from dataclasses import dataclass
 
@@ -16,23 +16,23 @@ class StepLoss:
     """The loss of one step, over all workers."""
 
     smoothed: float
-    """What is minimised, in nats a word."""
+    """The loss that is minimised, in nats per target token."""
     nll: float
-    """Negative log-likelihood in nats a word, with dropout: exp of it is the training perplexity."""
+    """Negative log-likelihood in nats per target token, with dropout; its exp is the training perplexity."""
     tokens: int
 
 
 class Gradients:
-    """Of a model's parameters, with the sums of the loss that they are of.
+    """The gradients of a model's parameters, and the sums of their loss.
 
-    Autograd gives the first gradient of a parameter its memory, without a copy, so none is kept from step to step; on
-    several workers all are laid side by side then, for one sum a step.
+    No gradient memory is kept between steps: autograd then stores a parameter's first gradient without copying it. On
+    several workers, all gradients are concatenated for one sum per step.
     """
 
     def __init__(self, model: Seq2Seq) -> None:
         self._parameters = list(model.parameters())
         self._totals = self._parameters[0].new_zeros(3)
-        # Ray makes a group of a single worker too: nothing is to be summed, let alone copied, there.
+        # Ray creates a process group for a single worker, too; there is nothing to sum or copy.
         self._several = dist.is_initialized() and dist.get_world_size() > 1
         self._shared: SharedSums | None = None
         if self._several and not self._totals.is_cuda:
@@ -40,26 +40,26 @@ class Gradients:
             self._shared = SharedSums.share(size)
 
     def reset(self) -> None:
-        """Begin a step."""
+        """Start a step."""
         self._totals.zero_()
         for parameter in self._parameters:
             parameter.grad = None
 
     def add_totals(self, loss: Loss) -> None:
-        """Add to this worker's sums."""
+        """Add a loss to this worker's sums."""
         self._totals += torch.stack([loss.smoothed.detach(), loss.nll, loss.nll.new_tensor(loss.tokens)])
 
     def average(self) -> StepLoss:
-        """Sum over all workers; return the mean loss of the tokens of all, which `clip` divides the gradients by."""
+        """Sum losses and gradients over all workers; return the mean loss. `clip` divides the gradients."""
         if self._several:
             self._sum_over_workers()
         smoothed, nll, tokens = self._totals.tolist()
         return StepLoss(smoothed / tokens, nll / tokens, round(tokens))
 
     def clip(self, tokens: int, limit: float) -> float:
-        """Divide by the tokens and scale to a norm of at most `limit`, in one pass over all.
+        """Divide the gradients by `tokens` and scale them to a norm of at most `limit`, in one pass.
 
-        Returns the norm before the scaling (Pascanu et al. 2013, algorithm 1).
+        Returns the norm before scaling (Pascanu et al. 2013, algorithm 1).
         """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) / tokens
@@ -69,7 +69,7 @@ class Gradients:
         return norm
 
     def _sum_over_workers(self) -> None:
-        # A worker without a sentence of this step has none; a parameter that takes no part has none anywhere.
+        # A worker without sentences in this step has no gradients; an unused parameter has none on any worker.
         vectors = [*(self._flat(parameter) for parameter in self._parameters), self._totals]
         if self._shared is None:
             flat = torch.cat(vectors)

@@ -1,22 +1,22 @@
-"""The records of a run, in a file that outlives a crash."""
+"""The records of a run, in a file that survives a crash."""
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Record = dict[str, float]
-"""The figures of a step or, if it has `bleu`, of an epoch."""
+"""The figures of a step; with `bleu` among them, of an epoch."""
 Observe = Callable[[Record], None]
-"""Takes each record of a run as it comes, once."""
+"""Receives each record of a run once, as it comes."""
 
 
 def is_epoch(record: Record) -> bool:
-    """Whether a record is of an epoch, and not of a step."""
+    """Return whether a record belongs to an epoch and not to a step."""
     return "bleu" in record
 
 
 def read_history(path: Path) -> Iterator[Record]:
-    """Yield the records of a history file; a line that a crash cut short ends it."""
+    """Yield the records of a history file, up to a line that a crash cut short."""
     with path.open(encoding="utf8", newline="\n") as lines:
         for line in lines:
             if not line.endswith("\n"):
@@ -25,26 +25,26 @@ def read_history(path: Path) -> Iterator[Record]:
 
 
 class History:
-    """Keeps the records of a run in a file and hands on each one that is new, also over restarts."""
+    """Writes the records of a run to a file and passes on each new one, once even across restarts."""
 
     def __init__(self, path: Path, observe: Observe) -> None:
-        """Go on with the file at `path`, or begin it."""
+        """Continue the file at `path`, or start it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._observe = path, observe
         known = list(read_history(path)) if path.exists() else []
-        # A record cut short by a crash is dropped, and epochs done again after a restart are not told twice.
+        # A record cut short by a crash is dropped; epochs repeated after a restart are not passed on twice.
         path.write_text("".join(json.dumps(record) + "\n" for record in known), "utf8")
-        self._told = {self._key(record) for record in known}
+        self._seen = {self._key(record) for record in known}
 
     @staticmethod
     def _key(record: Record) -> tuple[bool, float]:
         return is_epoch(record), record["step"]
 
     def add(self, record: Record) -> None:
-        """Keep a record and hand it on, unless it was there before."""
-        if self._key(record) in self._told:
+        """Write a record and pass it on, unless it is known already."""
+        if self._key(record) in self._seen:
             return
-        self._told.add(self._key(record))
+        self._seen.add(self._key(record))
         with self._path.open("a", encoding="utf8") as stream:
             stream.write(json.dumps(record) + "\n")
         self._observe(record)

@@ -1,4 +1,4 @@
-"""Perplexity of reference translations under teacher forcing."""
+"""The perplexity of reference translations under teacher forcing."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pipeline.batches.collate import Ragged, collate
 def teacher_forced_nll(
     model: Seq2Seq, source: Ragged, target: Ragged, rows: Sequence[int], batch_sentences: int = 128
 ) -> tuple[float, int]:
-    """Return the summed negative log-likelihood of the pairs `rows`, in nats, and their target tokens."""
+    """Return the summed negative log-likelihood of the pairs `rows` in nats, and their number of target tokens."""
     device = next(model.parameters()).device
     order = sorted(rows, key=lambda row: (source.lengths[row], target.lengths[row]))
     total, tokens = 0.0, 0
@@ -27,5 +27,9 @@ def teacher_forced_nll(
 
 
 def perplexity(nll: float, tokens: int) -> float:
-    """Return exp of the mean negative log-likelihood a target token, `end` counted."""
+    """Return the exponential of the mean negative log-likelihood per target token, `end` included.
+
+    >>> round(perplexity(nll=2 * math.log(8.0), tokens=2), 6)
+    8.0
+    """
     return math.exp(min(nll / tokens, 700.0))

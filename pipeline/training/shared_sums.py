@@ -1,4 +1,4 @@
-"""Sums of vectors over the workers of one machine, through memory that all of them map."""
+"""Sums vectors over the workers of one machine, in shared memory."""
 
 import os
 import secrets
@@ -8,26 +8,26 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-MEMORY = Path("/dev/shm")  # noqa: S108 (files there are memory; ours has a name no one can guess, for a moment)
+MEMORY = Path("/dev/shm")  # noqa: S108 (in memory; the file has an unguessable name and is unlinked at once)
 TOKEN_BITS = 62
 
 
 class SharedSums:
-    """Adds up a vector of each worker, on all: several times as fast as a collective over a machine's own network.
+    """Sums one vector per worker, on all workers: several times as fast as a collective over the loopback network.
 
-    Every worker writes its vector into a row of its own, adds up a part of all rows, and takes the parts that the
-    others have added up: the same sums everywhere, in an order that is always the same.
+    Every worker writes its vector into its own row, sums one part of all rows, and reads the other parts from the
+    workers that summed them. The order of summation is fixed, so the sums are the same on all workers and in every run.
     """
 
     def __init__(self, rows_WN: Tensor) -> None:
-        """Take memory that all workers share, a row for each; see `share`."""
+        """Use memory that all workers share, with a row for each; see `share`."""
         self._rows_WN = rows_WN
         self._rank = dist.get_rank()
         self._sent = torch.zeros(1)
 
     @classmethod
     def share(cls, size: int) -> "SharedSums | None":
-        """Make room for vectors of `size` float32; a collective. None, for all, if they do not share memory."""
+        """Allocate memory for vectors of `size` float32; a collective. None on all workers if one cannot map it."""
         shape = dist.get_world_size(), size
         file = MEMORY / f"nmt-{_agree_on_token()}"
         try:
@@ -39,11 +39,11 @@ class SharedSums:
             dist.all_reduce(have, dist.ReduceOp.MIN)
         finally:
             if dist.get_rank() == 0:
-                file.unlink(missing_ok=True)  # The memory goes with the last process that has it mapped.
+                file.unlink(missing_ok=True)  # The memory is freed when the last process unmaps it.
         return None if rows_WN is None or not have else cls(rows_WN)
 
     def sum(self, vectors: list[Tensor]) -> Tensor:
-        """Return the sums over the workers of the vectors, one after the other."""
+        """Return the concatenation of `vectors`, summed over the workers."""
         torch.cat(vectors, out=self._rows_WN[self._rank])
         self._wait()
         parts_W = [row_N.tensor_split(len(self._rows_WN)) for row_N in self._rows_WN]
@@ -53,23 +53,23 @@ class SharedSums:
                 own += parts[self._rank]
         self._wait()
         sums_N = torch.cat([parts[rank] for rank, parts in enumerate(parts_W)])
-        self._wait()  # Or the next sum's rows would be written where others still read.
+        self._wait()  # Otherwise the next sum would overwrite rows that others still read.
         return sums_N
 
     def _wait(self) -> None:
-        """Wait for all workers, by the least that they can send each other."""
+        """Wait for all workers: a barrier that sends a single number."""
         dist.all_reduce(self._sent)
 
 
 def _agree_on_token() -> int:
-    """Return a number that the first worker has drawn."""
+    """Return a random number drawn by the first worker."""
     token = torch.tensor(secrets.randbits(TOKEN_BITS))
     dist.broadcast(token, src=0)
     return int(token)
 
 
 def _make(file: Path, size: int) -> None:
-    """Make a file for this user alone, with its memory taken: a container may have little of it."""
+    """Create a file that only this user can read, with its memory allocated: containers may have little of it."""
     try:
         handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     except OSError:

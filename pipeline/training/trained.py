@@ -1,4 +1,4 @@
-"""A trained model in the store: its checkpoints, its history, and how to load the best."""
+"""A trained model in the store: its checkpoints, and its history."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class TrainedModel:
     path: Path
     fingerprint: str
     figures: Figures
-    """best_epoch, best_bleu, epochs, steps, workers, device, checkpoints (the best first)."""
+    """best_epoch, best_bleu, epochs, steps, workers, device, checkpoints (best first)."""
     reused: Reuse
     config: ModelConfig
     tokenizer: Tokenizer
@@ -37,17 +37,17 @@ class TrainedModel:
 
     @property
     def machine(self) -> str:
-        """What it was trained with, for people: such as 2 CPU workers."""
+        """What it was trained on, in messages: for example 2 CPU workers."""
         number = self.figures["workers"]
         return f"{number} {str(self.figures['device']).upper()} worker{'' if number == 1 else 's'}"
 
     def load(self, device: torch.device) -> tuple[Seq2Seq, Subwords]:
-        """Load the best checkpoint, ready to translate, and its tokenizer."""
+        """Load the best checkpoint in evaluation mode, and its tokenizer."""
         subwords = self.tokenizer.load()
         model = Seq2Seq(self.config, subwords.source_size, subwords.target_size)
         load_weights(model, self.weights)
         return model.to(device).eval(), subwords
 
     def history(self) -> Iterator[Record]:
-        """Yield the records of the run in order: those of a step, and those of an epoch (see history.is_epoch)."""
+        """Yield the records of the run in order, of steps and of epochs (see `history.is_epoch`)."""
         yield from read_history(self.path / HISTORY)

@@ -1,4 +1,4 @@
-"""The loop: step, validate, stop. It knows torch and nothing else: no tracker, no file, no cluster."""
+"""The training loop: step, validate, stop. Knows torch, but no tracker, no file and no cluster."""
 
 import math
 import time
@@ -20,22 +20,22 @@ from pipeline.training.precision import matmul_precision
 
 @dataclass(frozen=True)
 class Share:
-    """One worker's part of a global batch (or a part of that part, where gradients are accumulated)."""
+    """One worker's part of a global batch, or a part of that if gradients are accumulated."""
 
     batch: Batch
     rows: Tensor
-    """int64 (B,): the places of these sentences in the global batch."""
+    """int64 (B,): the rows of these sentences in the global batch."""
     global_size: int
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; with the weights and the optimizer's moments, all that a resumed run needs."""
+    """How far a run is; all that a resumed run needs besides the weights and the optimizer's moments."""
 
     epoch: int = 0
-    """Epochs done."""
+    """Finished epochs."""
     step: int = 0
-    """Optimizer steps done."""
+    """Finished optimizer steps."""
     best_bleu: float = -1.0
     stale_epochs: int = 0
     """Epochs since the best validation BLEU."""
@@ -43,29 +43,29 @@ class Progress:
 
 @dataclass(frozen=True)
 class Epochs:
-    """The training data: `steps(e)` gives this worker's shares of every step of epoch `e`, in order."""
+    """The training data: `steps(e)` yields this worker's shares of every step of epoch `e`, in order."""
 
     steps: Callable[[int], Iterable[list[Share]]]
     count: Callable[[int], int]
-    """Steps of an epoch, the same on every worker."""
+    """Returns the number of steps of an epoch, the same on every worker."""
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the loop calls; each is a plain function, so that a test can pass a list's `append`."""
+    """Plain functions that the loop calls; a test can pass a list's `append`."""
 
     validate: Callable[[Seq2Seq], Mapping[str, float]]
-    """Figures on the validation set, the same on every worker; must have the key `bleu`."""
+    """Returns the figures on the validation set, the same on every worker, with the key `bleu`."""
     report_step: Callable[[Mapping[str, float]], None]
-    """Takes the figures of a step: plain floats by name."""
+    """Receives the figures of a step: floats by name."""
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
-    """Takes the figures of an epoch, on every worker; the place to save a checkpoint of the trainer."""
+    """Receives the figures of an epoch and the trainer, on every worker; saves checkpoints."""
     matmul_seconds: Callable[[Batch], float] = lambda _: 0.0
     """Returns the seconds that a batch's matrix products take on this machine: what a step's time is compared with."""
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
-    """Return the rate of optimizer step `step` (from 1), with the share `done` of all epochs behind it.
+    """Return the learning rate of optimizer step `step` (from 1) after the share `done` of all epochs.
 
     Linear warm-up times half a cosine down to `final_learning_rate` times the peak (Loshchilov and
     Hutter 2017, "SGDR", eq. 5).
@@ -76,10 +76,10 @@ def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
 
 
 def teacher_forcing_ratio(config: TrainingConfig, step: int, done: float) -> float:
-    """Return the share of target words that optimizer step `step` (from 1) feeds from the reference.
+    """Return the share of target tokens that optimizer step `step` (from 1) feeds from the reference.
 
-    Bengio et al. 2015, "Scheduled Sampling", section 2.4: with e the lowest share, linear is 1 - (1 - e) times the
-    share `done` of all epochs, inverse sigmoid max(e, k / (k + exp(step / k))).
+    Bengio et al. 2015, "Scheduled Sampling", section 2.4: with e the lowest share, linear is 1 - (1 - e) * done,
+    where `done` is the finished share of all epochs, and inverse sigmoid is max(e, k / (k + exp(step / k))).
     """
     lowest, k = config.teacher_forcing, config.teacher_forcing_decay
     if config.teacher_forcing_schedule == "linear":
@@ -90,7 +90,7 @@ def teacher_forcing_ratio(config: TrainingConfig, step: int, done: float) -> flo
 
 
 def step_seed(seed: int, step: int) -> int:
-    """Return a seed of its own for the dropout noise of every step of every run."""
+    """Return the seed of a step's dropout noise, different for every step and run."""
     return seed * 1_000_003 + step
 
 
@@ -110,7 +110,7 @@ class _EpochTimes:
 
 @dataclass
 class Trainer:
-    """Fits a model; `fit` is the whole story."""
+    """Fits a model; read `fit` first."""
 
     model: Seq2Seq
     config: TrainingConfig
@@ -126,7 +126,7 @@ class Trainer:
         self._gradients = Gradients(self.model)
 
     def fit(self) -> Progress:
-        """Train until the epochs are done or BLEU has stopped rising; return where it ended."""
+        """Train until all epochs are done or BLEU has stopped rising; return the progress."""
         while not self.finished:
             device = next(self.model.parameters()).device
             with matmul_precision(self.config.precision, device) as in_bf16:
@@ -138,7 +138,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do: also true of a run that is resumed after its end."""
+        """Whether nothing is left to do; also true for a finished run that is resumed."""
         return self.progress.epoch >= self.config.epochs or self.progress.stale_epochs >= self.config.patience
 
     def _judge(self, bleu: float) -> Progress:
@@ -151,7 +151,7 @@ class Trainer:
         )
 
     def _epoch(self) -> dict[str, float]:
-        """Take every step of the next epoch; return its mean training loss, its speed, and where the time went."""
+        """Take all steps of the next epoch; return its mean training loss, its speed, and where the time went."""
         self.model.train()
         epoch, steps = self.progress.epoch, self.epochs.count(self.progress.epoch)
         smoothed, nll, tokens = 0.0, 0.0, 0
@@ -184,7 +184,7 @@ class Trainer:
             spent.add(
                 stepped + reported, waited, reported, sum(self.hooks.matmul_seconds(share.batch) for share in shares)
             )
-            began = time.perf_counter()  # The next step begins with waiting for its data.
+            began = time.perf_counter()  # The next step starts by waiting for its data.
         return {
             "step": self.progress.step,
             "train_loss": smoothed / tokens,
@@ -202,9 +202,9 @@ class Trainer:
         seed = step_seed(self.config.seed, self.progress.step)
         for share in shares:
             noise = DropoutNoise(self.dropout, seed, share.rows, share.global_size) if self.dropout else None
-            forcing = None  # Where every word is fed from the reference, all are known beforehand: the fast path.
+            forcing = None  # With all tokens from the reference, all are known beforehand: the fast path.
             if forced < 1.0:
-                # A seed of its own: the draws of dropout begin with the same numbers.
+                # Another seed than dropout's, whose draws would begin with the same numbers.
                 per = self.config.teacher_forcing_per
                 forcing = TeacherForcing(forced, per, seed + 2**40, share.rows, share.global_size)
             loss: Loss = self.model(share.batch, noise, self.config.label_smoothing, forcing)

@@ -1,4 +1,4 @@
-"""What one worker of a distributed training does: its share of the data, the model, the loop. Knows torch, not Ray."""
+"""One worker of a distributed training: its share of the data, the model, the loop. Knows torch, but not Ray."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,14 +21,14 @@ from pipeline.training.checkpoint import load_checkpoint
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 
-# glibc gives large freed blocks back to the system and faults them in again at every step: on CPU a third of the time.
-# It reads these when a process starts.
+# By default, glibc returns large freed blocks to the system and faults them in again at every step, which takes a third
+# of the time on CPU. It reads these variables when a process starts.
 WORKER_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 
 
 @dataclass(frozen=True)
 class Workers:
-    """One worker's place among all."""
+    """One worker's rank among all workers, and its device."""
 
     rank: int = 0
     size: int = 1
@@ -37,7 +37,7 @@ class Workers:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a worker reads: mapped token rows, and the raw validation pairs."""
+    """The data of a worker: memory-mapped token rows, and the raw validation pairs."""
 
     train: tuple[Ragged, Ragged]
     validation: tuple[Ragged, Ragged]
@@ -72,9 +72,9 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
 
 
 def make_validation(data: TrainingData, workers: Workers) -> Callable[[Seq2Seq], Mapping[str, float]]:
-    """Return a function that scores a model on the validation set, each worker on its share.
+    """Return a function that scores a model on the validation set, with every worker on its share.
 
-    Greedy search, for speed: it ranks the checkpoints; the best is scored with the configured search later.
+    Uses greedy search, fast and good enough to rank checkpoints; the best is scored with the configured search later.
     """
     rows = range(workers.rank, len(data.validation_pairs), workers.size)
     sources = [data.validation_pairs[row][0] for row in rows]
@@ -83,7 +83,7 @@ def make_validation(data: TrainingData, workers: Workers) -> Callable[[Seq2Seq],
     def validate(model: Seq2Seq) -> Mapping[str, float]:
         translations = Translator(model, data.subwords, SearchConfig(beam=1)).translate(sources)
         nll, tokens = teacher_forced_nll(model, *data.validation, rows)
-        # All that the scores are made of can be added up: the result is that of the whole set.
+        # The statistics behind the scores are sums, so the result is that of the whole set.
         totals = torch.tensor([nll, tokens, *bleu_statistics(translations, references)], dtype=torch.float64)
         if dist.is_initialized():
             totals = totals.to(workers.device)
@@ -101,7 +101,7 @@ def make_validation(data: TrainingData, workers: Workers) -> Callable[[Seq2Seq],
 def make_trainer(
     data: TrainingData, run: RunConfig, workers: Workers, hooks: Hooks, checkpoint: Path | None = None
 ) -> Trainer:
-    """Return a trainer at its start, or at the state of `checkpoint`."""
+    """Return a trainer at the start, or in the state of `checkpoint`."""
     torch.manual_seed(run.training.seed)
     network = Seq2Seq(run.model, data.subwords.source_size, data.subwords.target_size).to(workers.device)
     if dist.is_initialized():
@@ -115,6 +115,6 @@ def make_trainer(
 
 
 def use_threads(count: int) -> None:
-    """Compute with `count` threads: with more than the cores, OpenMP spins and a step can be ten times slower."""
+    """Compute with `count` threads. More threads than cores make OpenMP spin, and a step ten times slower."""
     os.environ["OMP_NUM_THREADS"] = str(count)
     torch.set_num_threads(count)

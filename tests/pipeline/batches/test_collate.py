@@ -1,3 +1,5 @@
+"""Padding of token rows."""
+
 import numpy as np
 import torch
 

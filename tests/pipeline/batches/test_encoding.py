@@ -1,3 +1,5 @@
+"""The stage `encode_corpus`: token rows in memory-mapped files."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Buckets, the plan of an epoch and the workers' shares: tables and properties."""
+
 import numpy as np
 import pytest
 from hypothesis import given

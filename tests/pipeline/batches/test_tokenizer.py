@@ -1,3 +1,5 @@
+"""The stage `train_tokenizer`: the same pieces on every run, and sizes that do not fit."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -110,7 +110,7 @@ def test_a_branch_that_moved_is_a_new_corpus(hub: HubServer, prepare: Child, tmp
     assert second["fingerprint"] != first["fingerprint"]
 
 
-def test_with_the_hub_away_no_older_build_is_passed_off(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+def test_without_the_hub_no_older_build_is_used(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
     commit = hub.publish("lab/away", three_splits("Hund"))
     made = prepare(tmp_path, dataset="lab/away")
     hub.stop()

@@ -27,14 +27,14 @@ def test_defaults_are_those_of_the_version() -> None:
     assert chosen == {"beam": 2, "max_length": 7, "temperature": 0.5, "top_k": 0, "max_source_length": 9}
 
 
-def test_the_defaults_given_are_the_same_as_none_given(make: Make) -> None:
+def test_setting_the_defaults_changes_nothing(make: Make) -> None:
     translator = make(beam=3)
     expected = translator.translate(LINES)
     assert predict(translator, LINES, {}) == expected
     assert predict(translator, LINES, defaults(translator.config, translator.line_policy)) == expected
 
 
-def test_a_parameter_that_is_none_is_as_if_it_were_not_there(make: Make) -> None:
+def test_a_parameter_that_is_none_counts_as_not_set(make: Make) -> None:
     translator = make(beam=3)
     assert predict(translator, LINES, dict.fromkeys(PARAMETERS)) == predict(translator, LINES, {})
 

@@ -12,12 +12,12 @@ from pipeline.inference.subwords import Subwords
 
 def pieces_of(line: str, size: int = 3) -> list[tuple[int, int]]:
     """Return pieces of `size` characters at most, none over a blank."""
-    places = []
+    offsets = []
     for is_blank, run in itertools.groupby(enumerate(line), key=lambda found: found[1].isspace()):
-        inside = [place for place, _ in run]
+        inside = [index for index, _ in run]
         if not is_blank:
-            places += [(begin, min(begin + size, inside[-1] + 1)) for begin in range(inside[0], inside[-1] + 1, size)]
-    return places
+            offsets += [(begin, min(begin + size, inside[-1] + 1)) for begin in range(inside[0], inside[-1] + 1, size)]
+    return offsets
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_parts_are_the_line_and_none_is_too_long(line: str, most: int, size: int
 
 
 @given(st.text(max_size=200), st.integers(1, 6))
-def test_any_text_is_cut_with_the_tokenizers_own_places(subwords: Subwords, line: str, most: int) -> None:
+def test_any_text_is_cut_at_the_tokenizers_offsets(subwords: Subwords, line: str, most: int) -> None:
     line = line.encode("utf8", "ignore").decode()
     parts = split_line(line, subwords.source_offsets(line), most)
     assert "".join("".join(parts).split()) == "".join(line.split())

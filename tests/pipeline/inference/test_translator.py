@@ -107,7 +107,7 @@ def test_options_can_be_changed_and_what_a_model_cannot_do_is_refused(make: Make
     assert translator.has_attention
     assert not without.has_attention
     for changes, message in (({"replace_unknown": True}, "replace_unknown=True"), ({"coverage_penalty": 0.2}, "0.2")):
-        with pytest.raises(ValueError, match=f"{message} uses attention weights, which this model does not make"):
+        with pytest.raises(ValueError, match=f"{message} needs attention weights, which this model does not have"):
             without.configured(changes)
 
 
@@ -120,7 +120,7 @@ def test_a_configuration_says_how_to_search() -> None:
     assert search_config(EvaluationConfig.model_validate(sampling)) == drawn
 
 
-def test_a_configuration_says_what_is_done_with_lines() -> None:
+def test_line_policies_are_part_of_a_configuration() -> None:
     assert line_policy(EvaluationConfig()) == LinePolicy()
     fields = {"replace_unknown": True, "max_source_length": 30}
     assert line_policy(EvaluationConfig.model_validate(fields)) == LinePolicy(True, 30)
@@ -153,7 +153,7 @@ def test_hypotheses_of_a_long_line_join_those_of_equal_rank(make: Make) -> None:
         short.hypotheses(["Ein Hund.", LONG])
 
 
-def test_a_long_line_is_refused_where_that_was_asked_for(make: Make) -> None:
+def test_a_long_line_is_refused_if_the_policy_says_so(make: Make) -> None:
     strict = make().configured({"max_source_length": 12, "long_lines": "refuse"})
     assert len(strict.translate(["Ein Hund."])) == 1
     with pytest.raises(ValueError, match=r"line 2 has \d+ tokens, more than max_source_length=12; shorten it, or set"):

@@ -1,3 +1,5 @@
+"""The records of a run across restarts."""
+
 from pathlib import Path
 
 from pipeline.training.history import History, Record, read_history
@@ -7,17 +9,17 @@ def step(number: int) -> Record:
     return {"step": number, "loss": 1.0 / number}
 
 
-def test_records_survive_a_restart_and_are_told_once(tmp_path: Path) -> None:
-    told: list[Record] = []
-    history = History(tmp_path / "run.jsonl", told.append)
+def test_records_survive_a_restart_and_are_passed_on_once(tmp_path: Path) -> None:
+    received: list[Record] = []
+    history = History(tmp_path / "run.jsonl", received.append)
     history.add(step(1))
     history.add(step(2))
     history.add({"step": 2, "bleu": 10.0})
-    again = History(tmp_path / "run.jsonl", told.append)
+    again = History(tmp_path / "run.jsonl", received.append)
     for record in (step(1), step(2), {"step": 2, "bleu": 10.0}, step(3)):
         again.add(record)
     expected = [step(1), step(2), {"step": 2, "bleu": 10.0}, step(3)]
-    assert told == expected
+    assert received == expected
     assert list(read_history(tmp_path / "run.jsonl")) == expected
 
 

@@ -1,3 +1,5 @@
+"""Perplexity under teacher forcing."""
+
 import math
 
 import pytest

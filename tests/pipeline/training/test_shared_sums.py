@@ -45,7 +45,7 @@ def test_all_workers_get_the_same_sums_of_every_step(tmp_path: Path, workers: in
     assert not list(memory.iterdir()), "a name in shared memory is memory lost until the machine starts again"
 
 
-def test_workers_that_share_no_memory_are_told_all_together(tmp_path: Path) -> None:
+def test_no_worker_uses_shared_memory_if_one_cannot(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()

@@ -44,7 +44,7 @@ def test_teacher_forcing_falls_as_scheduled(schedule: str, step: int, done: floa
     assert teacher_forcing_ratio(config, step, done) == pytest.approx(ratio, abs=1e-4)
 
 
-def test_teacher_forcing_is_1_if_nothing_is_said_and_never_rises() -> None:
+def test_teacher_forcing_is_1_by_default_and_never_rises() -> None:
     assert teacher_forcing_ratio(TrainingConfig(), 123, 0.4) == 1.0
     for settings in FORCING.values():
         config = TrainingConfig.model_validate(settings)
@@ -80,7 +80,7 @@ def watch(**config: Any) -> tuple[CopyTask, list[TeacherForcing | None]]:
     return task, trainer.model.seen
 
 
-def test_words_are_all_fed_at_once_only_where_all_are_the_references() -> None:
+def test_tokens_are_fed_at_once_only_if_all_are_from_the_reference() -> None:
     task, seen = watch()
     assert len(seen) == len(task.steps) > 1
     assert seen == [None] * len(seen)

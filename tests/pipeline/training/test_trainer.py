@@ -1,3 +1,5 @@
+"""The loop on a copying task: it learns, stops, resumes and accumulates."""
+
 import math
 from pathlib import Path
 
@@ -105,7 +107,7 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     task = CopyTask(count=50)
     trainer = task.trainer(clip_norm=1e-3)
     trainer.fit()
-    assert min(figures["gradient_norm"] for figures in task.steps) > 1e-3, "the norm is told as it was before"
+    assert min(figures["gradient_norm"] for figures in task.steps) > 1e-3, "the norm before clipping is reported"
     norm = math.sqrt(sum(float(p.grad.square().sum()) for p in trainer.model.parameters() if p.grad is not None))
     assert norm == pytest.approx(1e-3, rel=1e-3)
 
