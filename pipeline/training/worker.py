@@ -16,7 +16,7 @@ from pipeline.batches.plan import Indices, Lengths, plan_epoch, share_rows, spli
 from pipeline.config import BatchingConfig, RunConfig
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
-from pipeline.metrics.metrics import bleu_of_statistics, bleu_statistics
+from pipeline.metrics.bleu_statistics import bleu_of_statistics, bleu_statistics
 from pipeline.training.checkpoint import load_checkpoint
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer

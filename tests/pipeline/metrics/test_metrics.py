@@ -1,16 +1,10 @@
+"""The entries of `METRICS`: sacreBLEU's scores, and keys that MLflow takes."""
+
 import pytest
 import sacrebleu
 from sacrebleu.metrics.chrf import CHRF
 
-from pipeline.metrics.metrics import (
-    BLEU,
-    METRICS,
-    Metric,
-    bleu_of_statistics,
-    bleu_statistics,
-    definitions,
-    headline_scores,
-)
+from pipeline.metrics.metrics import BLEU, METRICS, Metric, definitions, headline_scores
 
 TRANSLATIONS = ["A man is walking in the park.", "Two dogs play", "The woman reads a book on a bench."]
 REFERENCES = ["A man walks in the park.", "Two dogs are playing.", "A woman reads a book on the bench."]
@@ -49,14 +43,3 @@ def test_other_options_are_another_metric_and_another_sacrebleu_is_not() -> None
     plain, words = Metric("chrf", "chrF", CHRF), Metric("chrf", "chrF", lambda: CHRF(word_order=2))
     assert definitions([plain]) == {"chrf": "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no"}
     assert definitions([plain]) != definitions([words])
-
-
-def test_statistics_of_shares_add_up_to_the_bleu_of_the_whole() -> None:
-    shares = [bleu_statistics(TRANSLATIONS[rank::2], REFERENCES[rank::2]) for rank in range(2)]
-    total = [sum(numbers) for numbers in zip(*shares, strict=True)]
-    assert bleu_of_statistics(total) == pytest.approx(sacrebleu.corpus_bleu(TRANSLATIONS, [REFERENCES]).score)
-
-
-def test_a_share_may_be_empty() -> None:
-    nothing, all_of_it = bleu_statistics([], []), bleu_statistics(TRANSLATIONS, REFERENCES)
-    assert [a + b for a, b in zip(nothing, all_of_it, strict=True)] == all_of_it
