@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from pipeline.registry.pull import PulledVersion
 from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -16,7 +17,6 @@ from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files, prepare_split
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
-from pipeline.registry.pulled import Pulled
 from pipeline.registry.runs import tracking_uri
 from pipeline.registry.scored_runs import record_scores
 from pipeline.store.store import Store
@@ -39,7 +39,7 @@ def pairs_task(config: RunConfig, split: Split, files: bool) -> EvaluationSet:
 
 
 @task(task_run_name=lambda: f"translation {runtime.task_run.parameters['model'].label}", cache_policy=NO_CACHE)
-def translation_task(model: Pulled, pairs: EvaluationSet) -> Translated:
+def translation_task(model: PulledVersion, pairs: EvaluationSet) -> Translated:
     """Translate the sources."""
     view = current_view()
     view.began("translation", pairs.pairs, system=model.label)
@@ -56,7 +56,7 @@ def translation_task(model: Pulled, pairs: EvaluationSet) -> Translated:
     retry_condition_fn=failed_externally,
 )
 def scores_task(
-    systems: list[Translated], models: list[Pulled], pairs: EvaluationSet, config: RunConfig
+    systems: list[Translated], models: list[PulledVersion], pairs: EvaluationSet, config: RunConfig
 ) -> tuple[Scores, str]:
     """Score the translations and record them in MLflow."""
     view = current_view()

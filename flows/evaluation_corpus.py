@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.registry.pull import PulledVersion
+
 from flows.presets import load_config, preset_names
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.overrides import build_config
-from pipeline.registry.pulled import Pulled
 
 SOURCES = {"corpus.path", "corpus.dataset"}
 OF_A_SOURCE = {"path", "target_path", "dataset", "subset", "revision"}
@@ -23,7 +24,7 @@ def names_source(overrides: Collection[str]) -> bool:
     return not SOURCES.isdisjoint(overrides)
 
 
-def evaluation_config(version: Pulled, preset: str | None, overrides: Mapping[str, Any]) -> RunConfig:
+def evaluation_config(version: PulledVersion, preset: str | None, overrides: Mapping[str, Any]) -> RunConfig:
     """Return the configuration whose corpus a version is scored on: without a preset, the one that it was trained on.
 
     Versions record their corpus; those from before they did have the name of their preset. Raises InputError where
@@ -48,7 +49,7 @@ def evaluation_config(version: Pulled, preset: str | None, overrides: Mapping[st
 
 
 def describe(
-    version: Pulled,
+    version: PulledVersion,
     preset: str | None,
     overrides: Mapping[str, Any],
     config: RunConfig,

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.registry.pull import LoadedModel
+
 from pipeline.errors import InputError
-from pipeline.registry.pulled import PulledModel
 
 
-def check_parameters(model: str, pulled: PulledModel, parameters: Mapping[str, Any]) -> None:
+def check_parameters(model: str, pulled: LoadedModel, parameters: Mapping[str, Any]) -> None:
     """Raise InputError, naming the option, for parameters that a version does not take."""
     if parameters and not pulled.parameters:
         raise InputError(

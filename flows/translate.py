@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.registry.pull import LoadedModel, PulledVersion
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
@@ -9,7 +10,6 @@ from flows.refusals import check_parameters, in_option_names
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
 from pipeline.cluster.translation import translate_chunks
 from pipeline.errors import InputError
-from pipeline.registry.pulled import Pulled, PulledModel
 from pipeline.rows.answers import check_output
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files
@@ -19,7 +19,7 @@ from pipeline.store.store import Reuse, Store
 
 
 @task(task_run_name="texts {source}", cache_policy=NO_CACHE)
-def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, Any]) -> TranslationPlan:
+def texts_task(source: str, column: str, model: PulledVersion, parameters: dict[str, Any]) -> TranslationPlan:
     """Read the files and find what is not translated yet."""
     view = current_view()
     view.began("texts")
@@ -36,7 +36,7 @@ def texts_task(source: str, column: str, model: Pulled, parameters: dict[str, An
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def chunks_task(plan: TranslationPlan, model: Pulled, parameters: dict[str, Any], workers: int | None) -> int:
+def chunks_task(plan: TranslationPlan, model: PulledVersion, parameters: dict[str, Any], workers: int | None) -> int:
     """Translate what is not translated yet."""
     view = current_view()
     waiting = sum(chunk.texts for chunk in plan.missing)
@@ -88,7 +88,7 @@ def translate(
         raise InputError(f"--output {output}: there is no folder {folder.local}")
     check_output(files, target, bool(given.get("scores")) or given.get("n_best", 1) > 1, bool(given.get("attention")))
     pulled = model_task(model)
-    check_parameters(model, PulledModel(pulled.path), given)
+    check_parameters(model, LoadedModel(pulled.path), given)
     plan = texts_task(source, column, pulled, given)
     translated = chunks_task(plan, pulled, given, workers)
     output_task(plan, source, column, target)

@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from pipeline.registry.pull import LoadedModel, pull_model
+
 from flows.commands.search_options import SearchOptions
 from flows.refusals import check_parameters, in_option_names
 from pipeline.errors import InputError
-from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.store.store import Store
 
 LINES_AT_ONCE = 512
@@ -42,7 +43,7 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
 
 def open_model(model: str, options: SearchOptions) -> Answer:
     """Load a registered model; return a function that answers lines with lines, as the options say."""
-    pulled, parameters = PulledModel(pull_model(model, Store()).path), options.parameters()
+    pulled, parameters = LoadedModel(pull_model(model, Store()).path), options.parameters()
     check_parameters(model, pulled, parameters)
     done = 0
 

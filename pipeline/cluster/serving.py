@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.errors import InputError
-from pipeline.registry.pulled import FOLDER, Pulled
+from pipeline.registry.pull import FOLDER, PulledVersion
 from pipeline.serving.model_process import ModelProcess
 from pipeline.serving.protocol import Ask, Reply, read_ask, refusal
 from pipeline.serving.request_batches import Batcher
@@ -111,7 +111,7 @@ class Serving:
 
 
 @contextmanager
-def serving(model: Pulled, options: Serving, store: Store) -> Iterator[str]:
+def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[str]:
     """Serve a model while the context lasts, from when it answers; give its address.
 
     Raises InputError for replicas that the cluster does not have, or one on which Serve runs already.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.errors import ExternalError, InputError
-from pipeline.registry.pulled import FOLDER, Pulled, PulledModel
+from pipeline.registry.pull import FOLDER, LoadedModel, PulledVersion
 from pipeline.serving.bulk_translation import TranslationPlan, answers_name, texts_name
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store
@@ -43,7 +43,7 @@ class ChunkTranslator:
     def __init__(self, job: TranslationJob) -> None:
         """Load the model, copying it to this node if it is another than the driver's."""
         use_threads(1)
-        self._model = PulledModel(job.store.open().fetch(job.model) / FOLDER)
+        self._model = LoadedModel(job.store.open().fetch(job.model) / FOLDER)
         self._job = job
 
     def __call__(self, batch: Batch) -> Batch:
@@ -78,7 +78,7 @@ class ChunkTranslator:
 
 def translate_chunks(
     plan: TranslationPlan,
-    model: Pulled,
+    model: PulledVersion,
     parameters: Mapping[str, Any],
     workers: int | None,
     store: Store,

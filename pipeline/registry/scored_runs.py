@@ -15,14 +15,14 @@ from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.score_report import difference, summary
 from pipeline.evaluation.scoring import REPORT, Scores
 from pipeline.metrics.metrics import METRICS
-from pipeline.registry.pulled import Pulled
+from pipeline.registry.pull import PulledVersion
 from pipeline.registry.runs import finish, open_experiment, reachable_server
 from pipeline.store.store import versions
 
 SCORES_TAG = "nmt.scores"
 
 
-def record_scores(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet, experiment: str) -> str:
+def record_scores(scores: Scores, models: Sequence[PulledVersion], pairs: EvaluationSet, experiment: str) -> str:
     """Write the scores of one model, or the comparison of two, into MLflow; return the run's id.
 
     A run has the scores as metrics, of the models' versions and of the data set, and report.md, which its page shows;
@@ -49,7 +49,7 @@ def record_scores(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet
     return run
 
 
-def _log(scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet) -> None:
+def _log(scores: Scores, models: Sequence[PulledVersion], pairs: EvaluationSet) -> None:
     source = LocalArtifactDatasetSource(pairs.file.as_uri())
     # MLflow takes digests of at most 36 characters.
     dataset = MetaDataset(  # type: ignore[abstract]
@@ -77,7 +77,7 @@ def _metrics(prefix: str, system: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _tag_versions(
-    client: MlflowClient, scores: Scores, models: Sequence[Pulled], pairs: EvaluationSet, run: str
+    client: MlflowClient, scores: Scores, models: Sequence[PulledVersion], pairs: EvaluationSet, run: str
 ) -> None:
     name = _tag(pairs.name)[:100]
     for model, system in zip(models, scores.figures["systems"], strict=True):

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.registry.pulled import Pulled
+from pipeline.registry.pull import PulledVersion
 from pipeline.rows.answers import write_answers
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile
 from pipeline.rows.readers import read_texts
-from pipeline.store.storage import Folder, home, local_folder, shared_folder
 from pipeline.store.stages import fingerprint
+from pipeline.store.storage import Folder, home, local_folder, shared_folder
 
 CHUNK_TEXTS, CHUNK_CHARACTERS = 1024, 2**19
 """A chunk is full when it has so many of one or the other."""
@@ -51,7 +51,7 @@ class TranslationPlan:
         return sum(chunk.texts for chunk in self.chunks)
 
 
-def answers_folder(model: Pulled, parameters: Mapping[str, Any]) -> Folder:
+def answers_folder(model: PulledVersion, parameters: Mapping[str, Any]) -> Folder:
     """Return where the answers of a model to these parameters are kept."""
     name = fingerprint({"model": model.fingerprint, "parameters": parameters})
     return (shared_folder("translations") or local_folder(home() / "translations")) / name

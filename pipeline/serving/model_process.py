@@ -12,11 +12,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline.registry.pulled import PulledModel
+from pipeline.registry.pull import LoadedModel
 from pipeline.serving.protocol import Ask, Reply, answer_together
 from pipeline.training.worker import use_threads
 
-_model: PulledModel | None = None
+_model: LoadedModel | None = None
 """Of the process of its own."""
 
 
@@ -42,7 +42,7 @@ def _load(path: Path, threads: int) -> None:
     global _model
     threading.Thread(target=_end_with_parent, daemon=True).start()
     use_threads(threads)
-    _model = PulledModel(path)
+    _model = LoadedModel(path)
     _model.predict(["."])  # What is made at first use is made before the first request.
 
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pipeline.registry.pull import LoadedModel, pull_model
 
 from pipeline.corpus.captions import generate_pairs
 from pipeline.evaluation.tables import markdown_table
-from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.registry.runs import tracking_uri
 from pipeline.store.store import Store
 from tests.conftest import free_port, server
@@ -87,7 +87,7 @@ def servers(model: str) -> dict[str, tuple[list[str], dict[str, str]]]:
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure every server with every number of clients."""
     lines = [source for source, _ in generate_pairs(2000, seed=77)]
-    expected = PulledModel(pull_model(arguments.model, Store()).path).predict(lines)
+    expected = LoadedModel(pull_model(arguments.model, Store()).path).predict(lines)
     rows = []
     with ProcessPoolExecutor(1, get_context("spawn")) as outside:
         for name, (command, environment) in servers(arguments.model).items():

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pipeline.registry.pull import LoadedModel, pull_model
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.presets import load_config
 from flows.train import train
 from pipeline.cluster.connection import ray_cluster
-from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.store.store import Store
 from tests.conftest import TINY
 
@@ -43,7 +43,7 @@ def test_trains_is_registered_pulled_and_translates(system: str) -> None:
     assert result["model_uri"] == f"models:/{system}/1"
     assert result["scores"]["test"]["perplexity"] < 250, "better than a guess among the pieces"
     assert Path(result["translations"]).is_file()
-    translations = PulledModel(pull_model(system, Store()).path).predict(
+    translations = LoadedModel(pull_model(system, Store()).path).predict(
         ["Ein Hund schläft.", "", "Zwei Frauen lachen im Park."]
     )
     assert len(translations) == 3

@@ -6,27 +6,27 @@ from typing import Any
 
 import pytest
 from mlflow.models import Model
+from pipeline.registry.pull import PulledVersion
 
 from flows.evaluation_corpus import describe, evaluation_config
 from flows.presets import load_config
 from pipeline.config import CorpusConfig, RunConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet
-from pipeline.registry.pulled import Pulled
 from pipeline.store.store import Reuse
 
 PINNED = CorpusConfig(dataset="bentrevett/multi30k", revision="a" * 40, source_column="en", target_column="de")
 MISSING = "on /no/such/folder, which is not there; name what to score on with --preset or --set corpus.path=FILE"
-Version = Callable[..., Pulled]
+Version = Callable[..., PulledVersion]
 
 
 @pytest.fixture
 def version(tmp_path: Path) -> Version:
     """Make a version with the given metadata."""
 
-    def make(**metadata: Any) -> Pulled:
+    def make(**metadata: Any) -> PulledVersion:
         Model(metadata=metadata or None).save(str(tmp_path / "MLmodel"))
-        return Pulled("tiny", "1", None, "run", tmp_path, "fingerprint", "model/1", Reuse.NO)
+        return PulledVersion("tiny", "1", None, "run", tmp_path, "fingerprint", "model/1", Reuse.NO)
 
     return make
 

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet as pq
 import pytest
+from pipeline.registry.pull import LoadedModel, pull_model
 
 from flows.translate import translate
 from pipeline.cluster.serving import Serving, serving
 from pipeline.corpus.captions import generate_pairs
 from pipeline.errors import InputError
-from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.serving.bulk_translation import CHUNK_TEXTS
 from pipeline.serving.model_process import ModelProcess
 from pipeline.serving.protocol import Ask
@@ -34,7 +34,7 @@ GREEDY = {"beam": 1, "temperature": 0.0, "top_k": 0}
 def expected(in_its_home: FinishedRun) -> list[str]:
     """The translations of the first sentences by the model itself."""
     assert in_its_home
-    return PulledModel(pull_model("captions", Store()).path).predict(SENTENCES[:100], GREEDY)
+    return LoadedModel(pull_model("captions", Store()).path).predict(SENTENCES[:100], GREEDY)
 
 
 def test_killed_in_the_middle_and_started_again(

@@ -110,7 +110,7 @@ class OldVersion:
 
 @pytest.mark.usefixtures("_registry")
 def test_an_old_version_translates_but_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.commands.line_translation, "PulledModel", OldVersion)
+    monkeypatch.setattr(flows.commands.line_translation, "LoadedModel", OldVersion)
     assert ask() == [line.upper() for line in LINES]
     with pytest.raises(InputError, match=f"--model {MODEL}: this version was registered before search options existed"):
         ask(beam=3)

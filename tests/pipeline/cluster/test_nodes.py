@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from pipeline.registry.pull import LoadedModel, pull_model
 from pyarrow import fs
 
 from pipeline.batches.encoding import encode_corpus
@@ -21,7 +22,6 @@ from pipeline.cluster.training import train_model
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.evaluation.evaluation import evaluate_model
 from pipeline.overrides import build_config
-from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.registry.runs import TrainingRun
 from pipeline.registry.versions import register_model
 from pipeline.store.artifact_folder import file_hash
@@ -204,5 +204,5 @@ def test_another_machine_has_the_model_without_a_cluster_and_registers_it_in_s3(
         assert register_model(run, trained, evaluation, corpus, CONFIG).version == "1"
         assert not (nodes.home("third") / "mlartifacts").exists()
         rows = list(evaluation.translations("test"))
-        pulled = PulledModel(pull_model("tiny", Store()).path)
+        pulled = LoadedModel(pull_model("tiny", Store()).path)
         assert pulled.predict([row["source"] for row in rows]) == [row["translation"] for row in rows]

@@ -7,6 +7,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from pipeline.registry.pull import LoadedModel, pull_model
 
 from model.search.config import SearchConfig
 from pipeline.config import RunConfig
@@ -14,7 +15,6 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.errors import ExternalError, InputError
 from pipeline.inference.predictions import PARAMETERS, defaults
 from pipeline.inference.translator import LinePolicy
-from pipeline.registry.pulled import PulledModel, pull_model
 from pipeline.registry.runs import TrainingRun, tracking_uri
 from pipeline.store.store import Reuse, Store
 from tests.pipeline.registry.conftest import Register
@@ -76,8 +76,8 @@ def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) 
     first = pull_model("tiny", Store())
     assert (first.uri, first.reused) == ("models:/tiny/1", Reuse.NO)
     assert pull_model("models:/tiny@champion", Store()).reused
-    assert PulledModel(first.path).predict(["", "  "]) == ["", ""]
-    assert len(PulledModel(pull_model("models:/tiny/1", Store()).path).predict(["Ein Hund.", "Eine Frau."])) == 2
+    assert LoadedModel(first.path).predict(["", "  "]) == ["", ""]
+    assert len(LoadedModel(pull_model("models:/tiny/1", Store()).path).predict(["Ein Hund.", "Eine Frau."])) == 2
     for model, message in (
         ("tinny", r"--model tinny: no model of that name .* did you mean tiny\?"),
         ("models:/tiny/7", r"--model models:/tiny/7: tiny has the versions up to 1 and the aliases @champion"),

@@ -5,10 +5,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from pipeline.registry.pull import PulledVersion
 
 import pipeline.serving.bulk_translation
 from pipeline.errors import InputError
-from pipeline.registry.pulled import Pulled
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files
 from pipeline.serving.bulk_translation import (
@@ -120,8 +120,8 @@ def test_long_texts_make_smaller_chunks(tmp_path: Path, folder: Folder, monkeypa
 
 
 def test_other_models_and_parameters_have_other_answers(nmt_home: Path) -> None:
-    one = Pulled("captions", "1", None, "run", Path(), "fingerprint-1", "model/1", Reuse.NO)
-    two = Pulled("captions", "2", None, "run", Path(), "fingerprint-2", "model/2", Reuse.NO)
+    one = PulledVersion("captions", "1", None, "run", Path(), "fingerprint-1", "model/1", Reuse.NO)
+    two = PulledVersion("captions", "2", None, "run", Path(), "fingerprint-2", "model/2", Reuse.NO)
     places = {answers_folder(model, values).uri for model in (one, two) for values in ({}, {"beam": 3})}
     assert len(places) == 4
     assert answers_folder(one, {}).local == nmt_home / "translations" / answers_folder(one, {}).name
@@ -148,7 +148,7 @@ def test_with_answers_in_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for variable, value in s3.environment.items():
             monkeypatch.setenv(variable, value)
         monkeypatch.setenv("NMT_STORAGE", f"s3://{s3.bucket}/shared")
-        model = Pulled("captions", "1", None, "run", Path(), "fingerprint", "model/1", Reuse.NO)
+        model = PulledVersion("captions", "1", None, "run", Path(), "fingerprint", "model/1", Reuse.NO)
         shared = answers_folder(model, {})
         assert shared.uri.startswith(f"s3://{s3.bucket}/shared/translations/")
         source, name = folder_and_name(f"s3://{s3.bucket}/in/a.txt")

@@ -29,7 +29,7 @@ NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 @dataclass(frozen=True)
-class Pulled:
+class PulledVersion:
     """A version of a registered model, as it lies in the store."""
 
     name: str
@@ -49,9 +49,9 @@ class Pulled:
         """What names this version, and no other."""
         return f"models:/{self.name}/{self.version}"
 
-    def load(self) -> "PulledModel":
+    def load(self) -> "LoadedModel":
         """Load it, ready to translate."""
-        return PulledModel(self.path)
+        return LoadedModel(self.path)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Pulled:
         return f"{self.name}/{self.version}"
 
 
-def pull_model(model: str, store: Store, option: str = "--model") -> Pulled:
+def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersion:
     """Return a version by its URI, or the champion of a registered model by its name, copied into the store.
 
     Raises InputError if there is no such model, version or alias, naming what there is; ExternalError if MLflow fails.
@@ -87,7 +87,7 @@ def pull_model(model: str, store: Store, option: str = "--model") -> Pulled:
 
         stage = Stage("model", Settings({}), identity)
         artifact: Artifact = store.produce(stage, build)
-    return Pulled(
+    return PulledVersion(
         name=str(found.name),
         version=str(found.version),
         model_id=_logged_model(found),
@@ -122,7 +122,7 @@ def _logged_model(version: MlflowVersion) -> str | None:
     return version.model_id or (source.removeprefix("models:/") if source.startswith("models:/m-") else None)
 
 
-class PulledModel:
+class LoadedModel:
     """Translates with a version of a registered model."""
 
     def __init__(self, path: Path) -> None:
