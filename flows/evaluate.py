@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-from pipeline.registry.pull import PulledVersion
 from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files, prepare_split
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
+from pipeline.registry.pull import PulledVersion
 from pipeline.registry.runs import tracking_uri
 from pipeline.registry.scored_runs import record_scores
 from pipeline.store.store import Store

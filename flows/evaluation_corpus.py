@@ -4,14 +4,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.registry.pull import PulledVersion
-
 from flows.presets import load_config, preset_names
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.overrides import build_config
+from pipeline.registry.pull import PulledVersion
 
 SOURCES = {"corpus.path", "corpus.dataset"}
 OF_A_SOURCE = {"path", "target_path", "dataset", "subset", "revision"}

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.registry.pull import LoadedModel
-
 from pipeline.errors import InputError
+from pipeline.registry.pull import LoadedModel
 
 
 def check_parameters(model: str, pulled: LoadedModel, parameters: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.registry.pull import PulledVersion, pull_model
 from prefect import get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -17,6 +16,7 @@ from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus.corpus import Corpus, prepare_corpus
 from pipeline.errors import ExternalError
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_model
+from pipeline.registry.pull import PulledVersion, pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun
 from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.store.store import Reuse, Store

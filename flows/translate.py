@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from pipeline.registry.pull import LoadedModel, PulledVersion
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
@@ -10,6 +9,7 @@ from flows.refusals import check_parameters, in_option_names
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
 from pipeline.cluster.translation import translate_chunks
 from pipeline.errors import InputError
+from pipeline.registry.pull import LoadedModel, PulledVersion
 from pipeline.rows.answers import check_output
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files

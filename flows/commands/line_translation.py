@@ -8,11 +8,10 @@ from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from pipeline.registry.pull import LoadedModel, pull_model
-
 from flows.commands.search_options import SearchOptions
 from flows.refusals import check_parameters, in_option_names
 from pipeline.errors import InputError
+from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.store.store import Store
 
 LINES_AT_ONCE = 512

@@ -28,10 +28,9 @@ def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> Non
     if reason:
         raise InputError(f"--port {port}: {reason}; choose another")
     # After the checks above: these imports take seconds.
-    from pipeline.registry.pull import pull_model
-
     from infra.stack import use_running_stack
     from pipeline.cluster.serving import Serving, serving
+    from pipeline.registry.pull import pull_model
     from pipeline.store.store import Store
 
     use_running_stack()

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pipeline.registry.pull import LoadedModel, pull_model
 
 from pipeline.corpus.captions import generate_pairs
 from pipeline.evaluation.tables import markdown_table
+from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.registry.runs import tracking_uri
 from pipeline.store.store import Store
 from tests.conftest import free_port, server

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from pipeline.registry.pull import pull_model
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +28,7 @@ from pipeline.corpus.captions import generate_pairs
 from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
 from pipeline.inference.translator import Translator
 from pipeline.overrides import build_config
+from pipeline.registry.pull import pull_model
 from pipeline.store.store import Store
 from pipeline.training.trainer import Hooks
 from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline.registry.pull import LoadedModel, pull_model
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.presets import load_config
 from flows.train import train
 from pipeline.cluster.connection import ray_cluster
+from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.store.store import Store
 from tests.conftest import TINY
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from mlflow.models import Model
-from pipeline.registry.pull import PulledVersion
 
 from flows.evaluation_corpus import describe, evaluation_config
 from flows.presets import load_config
 from pipeline.config import CorpusConfig, RunConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet
+from pipeline.registry.pull import PulledVersion
 from pipeline.store.store import Reuse
 
 PINNED = CorpusConfig(dataset="bentrevett/multi30k", revision="a" * 40, source_column="en", target_column="de")

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet as pq
 import pytest
-from pipeline.registry.pull import LoadedModel, pull_model
 
 from flows.translate import translate
 from pipeline.cluster.serving import Serving, serving
 from pipeline.corpus.captions import generate_pairs
 from pipeline.errors import InputError
+from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.serving.bulk_translation import CHUNK_TEXTS
 from pipeline.serving.model_process import ModelProcess
 from pipeline.serving.protocol import Ask

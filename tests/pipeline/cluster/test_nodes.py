@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import ray
-from pipeline.registry.pull import LoadedModel, pull_model
 from pyarrow import fs
 
 from pipeline.batches.encoding import encode_corpus
@@ -22,6 +21,7 @@ from pipeline.cluster.training import train_model
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.evaluation.evaluation import evaluate_model
 from pipeline.overrides import build_config
+from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.registry.runs import TrainingRun
 from pipeline.registry.versions import register_model
 from pipeline.store.artifact_folder import file_hash

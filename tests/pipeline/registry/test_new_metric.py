@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from pipeline.registry.pull import pull_model
 from sacrebleu.metrics.chrf import CHRF
 
 from flows.commands.app import _print_result
@@ -20,6 +19,7 @@ from pipeline.evaluation.scoring import score_translations, translate_set
 from pipeline.evaluation.tables import run_report
 from pipeline.metrics.metrics import METRICS, Metric
 from pipeline.registry.ablation_runs import AblationRun, complete_child
+from pipeline.registry.pull import pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun, tracking_uri
 from pipeline.registry.scored_runs import record_scores
 from pipeline.registry.versions import register_model

@@ -7,7 +7,6 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from pipeline.registry.pull import LoadedModel, pull_model
 
 from model.search.config import SearchConfig
 from pipeline.config import RunConfig
@@ -15,6 +14,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.errors import ExternalError, InputError
 from pipeline.inference.predictions import PARAMETERS, defaults
 from pipeline.inference.translator import LinePolicy
+from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.registry.runs import TrainingRun, tracking_uri
 from pipeline.store.store import Reuse, Store
 from tests.pipeline.registry.conftest import Register

@@ -5,10 +5,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from pipeline.registry.pull import PulledVersion
 
 import pipeline.serving.bulk_translation
 from pipeline.errors import InputError
+from pipeline.registry.pull import PulledVersion
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files
 from pipeline.serving.bulk_translation import (
