@@ -73,7 +73,7 @@ def check_paths(word: str, folder: Path) -> None:
 
 
 def try_nmt(words: list[str], presets: Mapping[str, str]) -> None:
-    if words[0] != "--help":
+    if "--help" not in words:
         make_files(parse_nmt(words), presets)
     run = CliRunner().invoke(app, words)
     assert isinstance(run.exception, Reached) or run.exit_code == 0, run.output

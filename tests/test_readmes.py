@@ -53,7 +53,7 @@ def mentioned() -> Iterator[tuple[str, list[str]]]:
     """Yield every command in a sentence; `nmt COMMAND --help` stands for any."""
     for readme in READMES.values():
         for code in readme.inline:
-            if re.match(r"(nmt|make|prefect|mlflow|docker|kubectl) [^:]", code) and "COMMAND" not in code:
+            if re.match(r"(nmt|make|prefect|mlflow|ray|docker|kubectl) [^:]", code) and "COMMAND" not in code:
                 yield from ((readme.name, words) for words in split_commands(code))
 
 
