@@ -12,6 +12,7 @@ from flows.commands.search_options import SearchOptions
 from flows.refusals import check_parameters, in_option_names
 from pipeline.errors import InputError
 from pipeline.registry.pull import LoadedModel, pull_model
+from pipeline.rows.readers import decode_lines
 from pipeline.store.store import Store
 
 LINES_AT_ONCE = 512
@@ -30,7 +31,7 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
     reading = nullcontext(sys.stdin.buffer) if source is None else source.open("rb")
     at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
     with reading as stream:
-        lines = decode_lines(stream, str(source or "standard input"))
+        lines = (line.rstrip("\r\n") for line in decode_lines(stream, str(source or "standard input")))
         translations = translate_lines(answer, lines, at_once)
         if output is None:
             for translation in translations:
@@ -72,15 +73,6 @@ def write_whole(path: Path, lines: Iterable[str]) -> None:
         except BaseException:
             Path(sink.name).unlink()
             raise
-
-
-def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
-    """Yield the lines of a binary stream without their ends; raise InputError with the line that is not UTF-8."""
-    for number, line in enumerate(stream, start=1):
-        try:
-            yield line.decode("utf8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{name}:{number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
 
 
 def translate_lines(answer: Answer, lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[str]:
