@@ -78,7 +78,7 @@ def test_what_is_copied_is_there() -> None:
         assert (ROOT / source).exists(), source
         assert not ignored(source), source
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["tool"]["setuptools"]["packages"]
-    assert {package.partition(".")[0] for package in packages} <= set(sources)
+    assert {pattern.removesuffix("*") for pattern in packages["find"]["include"]} <= set(sources)
 
 
 def test_secrets_and_what_is_not_needed_stay_outside() -> None:
