@@ -89,6 +89,15 @@ def test_the_same_texts_twice_are_translated_once(tmp_path: Path, folder: Folder
     assert output(plan, files, tmp_path / "out.txt") == ["SAME"] * 40
 
 
+def test_answers_belong_to_texts_whatever_the_format_of_their_file(tmp_path: Path, folder: Folder) -> None:
+    translate(plan_translation(lines(tmp_path / "a.txt", 30), TEXT, folder))
+    (tmp_path / "a.tsv").write_text("id\tsource\n" + "".join(f"{n}\tline {n}\n" for n in range(30)))
+    files = find_files(str(tmp_path / "a.tsv"))
+    assert plan_translation(files, TEXT, folder).missing == ()
+    plan = plan_translation(files, Column("--column", "id"), folder)
+    assert len(plan.missing) == 3, "another column holds other texts"
+
+
 def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, folder: Folder) -> None:
     plan = plan_translation(lines(tmp_path / "a.txt", 30), TEXT, folder)
     translate(plan)
