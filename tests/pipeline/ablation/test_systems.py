@@ -14,6 +14,8 @@ from pipeline.store.stages import fingerprint
 from tests.conftest import TINY
 
 LADDER = ["base", "+ bidirectional", "+ dropout", "+ attention", "+ input feeding"]
+TRAINED = len(LADDER) + len(SCORES) - 1
+"""Systems, of which one is in both tables."""
 
 
 def planned(**overrides: Any) -> AblationPlan:
@@ -58,11 +60,11 @@ def test_each_row_is_tested_against_the_one_before_and_each_score_against_genera
 
 def test_what_both_tables_need_is_trained_once() -> None:
     plan = planned()
-    assert len(plan.systems) == 9
+    assert len(plan.systems) == TRAINED
     assert next(row.system for row in plan.scores.rows if row.label == "general") == "+ attention"
     assert "general is the ladder's `+ attention`" in plan.scores.caption
     dot = planned(model__attention="dot")
-    assert len(dot.systems) == 9
+    assert len(dot.systems) == TRAINED
     assert next(row.system for row in dot.scores.rows if row.label == "dot") == "+ attention"
 
 
@@ -72,7 +74,7 @@ def test_the_ladder_ends_at_the_presets_own_model() -> None:
 
 def test_where_dot_products_do_not_fit_all_scores_have_one_size_that_does() -> None:
     plan = planned(model__encoder_size=24)
-    assert len(plan.systems) == 10
+    assert len(plan.systems) == TRAINED + 1
     by_label = {row.label: config_of(plan, row.system).model for row in plan.scores.rows}
     assert {model.encoder_size for model in by_label.values()} == {16}
     assert "2 x 16 units, not the preset's 2 x 24" in plan.scores.caption
@@ -91,8 +93,8 @@ def test_all_have_the_budget_the_data_and_the_seeds_of_each_other() -> None:
     for section in ("corpus", "tokenizer", "batching", "evaluation"):
         assert len({getattr(system.config, section) for system in plan.systems}) == 1
     trainings = list(plan.trainings())
-    assert [system.config.training.seed for system in trainings] == [5] * 9 + [6] * 9
-    assert len({fingerprint(system.config.model_dump()) for system in trainings}) == 18
+    assert [system.config.training.seed for system in trainings] == [5] * TRAINED + [6] * TRAINED
+    assert len({fingerprint(system.config.model_dump()) for system in trainings}) == 2 * TRAINED
 
 
 @pytest.mark.parametrize(
