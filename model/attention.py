@@ -45,7 +45,11 @@ class SourceMemory:
 
 
 def padding_bias(annotations_BSA: Tensor, lengths_B: Tensor) -> Tensor:
-    """Return (B, S): 0 at a token, minus infinity at padding."""
+    """Return (B, S): 0 at a token, minus infinity at padding.
+
+    >>> padding_bias(torch.zeros(2, 3, 4), torch.tensor([3, 1])).tolist()
+    [[0.0, 0.0, 0.0], [0.0, -inf, -inf]]
+    """
     is_padding_BS = torch.arange(annotations_BSA.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
     return torch.zeros_like(is_padding_BS, dtype=annotations_BSA.dtype).masked_fill(is_padding_BS, -torch.inf)
 

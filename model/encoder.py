@@ -15,7 +15,11 @@ from .recurrent import RECURRENCES, CellState, GruLayer, LstmLayer
 
 
 def reversal_index(lengths_B: Tensor, size: int) -> Tensor:
-    """Return int64 (P): the positions of all sentences, with each sentence reversed and padding where it was."""
+    """Return int64 (P): the positions of all sentences, with each sentence reversed and padding where it was.
+
+    >>> reversal_index(torch.tensor([3, 2]), 4).tolist()
+    [2, 1, 0, 3, 5, 4, 6, 7]
+    """
     positions_1S = torch.arange(size, device=lengths_B.device).unsqueeze(0)
     mirrored_BS = lengths_B.unsqueeze(1) - 1 - positions_1S
     first_B1 = torch.arange(0, lengths_B.shape[0] * size, size, device=lengths_B.device).unsqueeze(1)

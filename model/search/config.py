@@ -61,7 +61,11 @@ class SearchConfig:
             )
 
     def penalty(self, length: int) -> float:
-        """lp(Y) = (5 + |Y|)^alpha / 6^alpha (Wu et al. 2016, "Google's NMT System", eq. 14)."""
+        """lp(Y) = (5 + |Y|)^alpha / 6^alpha (Wu et al. 2016, "Google's NMT System", eq. 14).
+
+        >>> [SearchConfig(length_penalty=1.0).penalty(length) for length in (1, 7, 13)]
+        [1.0, 2.0, 3.0]
+        """
         return float(((5.0 + length) / 6.0) ** self.length_penalty)
 
     def coverage(self, attended_NS: Tensor, lengths_N: Tensor) -> Tensor:
