@@ -76,7 +76,7 @@ def ablation(
     tokenizer = tokenizer_task(config, corpus, store)
     encoded = batches_task(config, corpus, tokenizer, store)
     run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
-    with run.going_on(), _cluster(plan, encoded, store):
+    with run.running(), _cluster(plan, encoded, store):
         outcomes = _train_systems(plan, corpus, encoded, run, store)
         report = report_task(plan, outcomes, corpus, run, store)
     return {

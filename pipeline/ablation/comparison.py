@@ -1,4 +1,4 @@
-"""What an ablation measures of its systems: means over seeds, significance, and BLEU by the source's length."""
+"""The figures of an ablation's systems: means over seeds, significance, and BLEU by the length of the source."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,17 +8,17 @@ from typing import Any
 from pipeline.ablation.systems import Row, Table
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.metrics.bootstrap import Score, bootstrap
-from pipeline.metrics.lengths import Bucket, words
+from pipeline.metrics.lengths import Bucket, count_words
 from pipeline.metrics.metrics import BLEU, Metric, headline_metrics
 from pipeline.training.trained import TrainedModel
 
 LONGEST_DRAWN = 25
-"""Words of a sentence whose attention is drawn: a longer one makes a picture that nobody can read."""
+"""Words of a sentence whose attention is drawn, at most: pictures of longer ones are unreadable."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training of a system came to."""
+    """One training of a system, and its evaluation."""
 
     system: str
     seed: int
@@ -28,7 +28,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over seeds; with one seed there is no deviation."""
+    """A figure over seeds; one seed has no deviation."""
 
     mean: float
     deviation: float | None
@@ -36,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Measured:
-    """A row of a table with its figures, all of the test set."""
+    """A row of a table with its figures on the test set."""
 
     label: str
     system: str
@@ -44,11 +44,11 @@ class Measured:
     perplexity: Spread
     bleu: Spread
     interval: tuple[float, float]
-    """The 95 % bootstrap interval; over several seeds the mean of their bounds."""
+    """The 95 % bootstrap interval; over several seeds, the mean of their bounds."""
     difference: float | None
     """BLEU above the row that this one is tested against."""
     p: float | None
-    """The paired test's; over several seeds the largest."""
+    """Of the paired test; over several seeds, the largest."""
     others: Mapping[str, Spread]
     """The other headline metrics by key."""
     epochs: Spread
@@ -72,7 +72,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def measure(table: Table, outcomes: Sequence[Outcome], samples: int) -> list[Measured]:
-    """Return a table's rows with their figures; `samples` is of the bootstrap."""
+    """Return a table's rows with their figures; `samples` is the number of resampled test sets."""
     by_label = {row.label: row for row in table.rows}
     return [_measure(row, by_label.get(row.against or ""), outcomes, samples) for row in table.rows]
 
@@ -115,7 +115,7 @@ def of_system(system: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def test_set(outcome: Outcome) -> tuple[list[str], list[str]]:
-    """Return the translations of the test set, and its references."""
+    """Return the translations of the test set and the references."""
     rows = list(outcome.evaluation.translations("test"))
     return [row["translation"] for row in rows], [row["reference"] for row in rows]
 
@@ -125,13 +125,13 @@ def _score(outcome: Outcome, name: str) -> float:
 
 
 def bleu_by_length(system: str, outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> list[float]:
-    """Return a system's BLEU of each bucket of source words, the mean over its seeds."""
+    """Return a system's BLEU on each bucket of source lengths, averaged over its seeds."""
     return [mean(scores) for scores in zip(*_bucket_scores(of_system(system, outcomes), buckets), strict=True)]
 
 
 def _bucket_scores(outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> Iterator[list[float]]:
     for outcome in outcomes:
-        rows = [(words(row["source"]), row) for row in outcome.evaluation.translations("test")]
+        rows = [(count_words(row["source"]), row) for row in outcome.evaluation.translations("test")]
         inside = [[row for length, row in rows if bucket.first <= length <= bucket.last] for bucket in buckets]
         yield [
             BLEU.score([row["translation"] for row in share], [row["reference"] for row in share]) for share in inside
@@ -139,16 +139,16 @@ def _bucket_scores(outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> It
 
 
 def choose_sentences(sentences: Sequence[str], number: int) -> list[int]:
-    """Return the places of `number` sentences from short to long (of one: the median), the same on every call.
+    """Return the indices of `number` sentences from short to long (of one, the median), the same on every call.
 
-    The shortest and longest twentieth are left out, and those over 25 words; equal sentences count once.
+    Leaves out the shortest and longest twentieth and those over 25 words; equal sentences count once.
 
     >>> choose_sentences(["a b c", "a", "a b", "a"], 2)
     [1, 0]
     """
-    places = list({sentence: place for place, sentence in reversed(list(enumerate(sentences)))}.values())
-    drawn = [place for place in places if words(sentences[place]) <= LONGEST_DRAWN] or places
-    drawn.sort(key=lambda place: (words(sentences[place]), place))
+    first = list({sentence: index for index, sentence in reversed(list(enumerate(sentences)))}.values())
+    drawn = [index for index in first if count_words(sentences[index]) <= LONGEST_DRAWN] or first
+    drawn.sort(key=lambda index: (count_words(sentences[index]), index))
     usual = drawn[len(drawn) // 20 : len(drawn) - len(drawn) // 20]
     if number == 1:
         return [usual[len(usual) // 2]]

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: BLEU by the source's length, and maps of attention."""
+"""Pictures of a comparison: BLEU by the length of the source, and maps of attention."""
 
 import logging
 import warnings
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pipeline.metrics.lengths import Bucket
 
 DOTS_PER_INCH = 150
-# Okabe and Ito's colours, which the colour-blind tell apart; marks and dashes do it without colour.
+# Okabe and Ito's palette, safe for colour-blind readers; marks and dashes differ too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.", (0, (8, 1.5, 1, 1.5, 1, 1.5)))
@@ -20,16 +20,16 @@ LINES = ("-", "--", ":", "-.", (0, (8, 1.5, 1, 1.5, 1, 1.5)))
 
 @dataclass(frozen=True)
 class Curve:
-    """A system's line."""
+    """The line of a system."""
 
     label: str
     bleu: Sequence[float]
     attends: bool
-    """Systems that attend have filled marks, the others hollow ones."""
+    """Systems with attention have filled marks, the others hollow ones."""
 
 
 def draw_bleu_by_length(path: Path, title: str, buckets: Sequence[Bucket], curves: Sequence[Curve]) -> None:
-    """Draw BLEU by the number of source words, a line a system, as PNG."""
+    """Draw BLEU by the number of source words, one line per system, as PNG."""
     figure = Figure(figsize=(8.5, 4.8), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     for number, curve in enumerate(curves):
@@ -53,7 +53,7 @@ def draw_bleu_by_length(path: Path, title: str, buckets: Sequence[Bucket], curve
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.set_title(title, loc="left", parse_math=False)
-    # Beside the lines, in their order at the right end: a legend among them would hide some.
+    # Beside the plot, in the order of the lines' right ends: inside, a legend would hide some.
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(curves)), key=lambda number: -curves[number].bleu[-1])
     figure.legend(
@@ -74,11 +74,11 @@ def _bucket_label(bucket: Bucket) -> str:
 def draw_attention(
     path: Path, title: str, source: Sequence[str], target: Sequence[str], weights: Sequence[Sequence[float]]
 ) -> None:
-    """Draw the weights (a row a target piece, a column a source piece) as a heat map, as PNG."""
+    """Draw attention weights (one row per target piece, one column per source piece) as a heat map, as PNG."""
     width, height = 1.9 + 0.3 * len(source), 1.6 + 0.3 * len(target)
     figure = Figure(figsize=(max(width, 4.5), height), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
-    # White to dark blue: read by lightness alone, on paper too.
+    # White to dark blue: readable by lightness alone, also in print.
     image = axes.imshow(weights, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")
     axes.set_xticks(range(len(source)), source, rotation=90, parse_math=False)
     axes.set_yticks(range(len(target)), target, parse_math=False)
@@ -102,7 +102,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 @contextmanager
 def _missing_glyphs_are_boxes() -> Iterator[None]:
-    """Draw a script that matplotlib's own font lacks as boxes, without a warning for every character."""
+    """Draw characters that matplotlib's own font lacks as boxes, without a warning for each."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)

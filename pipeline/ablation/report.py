@@ -1,4 +1,4 @@
-"""The stage that reports an ablation: tables, BLEU by length, and maps of attention."""
+"""The stage that reports an ablation: tables, BLEU by the length of the source, and maps of attention."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from pipeline.ablation.tables import comparison_table, conditions
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import open_translator
 from pipeline.metrics.bootstrap import bootstrap_signature
-from pipeline.metrics.lengths import Bucket, length_buckets, words
+from pipeline.metrics.lengths import Bucket, count_words, length_buckets
 from pipeline.metrics.metrics import BLEU
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
@@ -32,7 +32,7 @@ class AblationReport:
     path: Path
     fingerprint: str
     figures: Figures
-    """`tables`: by name, a list of rows; `pictures`: files in the folder."""
+    """`tables` (by name, lists of rows) and `pictures` (files in the folder)."""
     reused: Reuse
 
     @property
@@ -42,19 +42,19 @@ class AblationReport:
 
     @property
     def pictures(self) -> list[Path]:
-        """BLEU by length and the maps of attention, as PNG."""
+        """BLEU by the length of the source and the maps of attention, as PNG."""
         return [self.path / name for name in self.figures["pictures"]]
 
     def tables(self) -> str:
-        """Return the tables and what was measured how, as Markdown without pictures."""
+        """Return the tables and how they were measured, as Markdown without pictures."""
         return (self.path / TABLES).read_text("utf8")
 
 
 def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus, store: Store) -> AblationReport:
     """Compare the systems on the test set.
 
-    Reads the translations of every evaluation and the best checkpoints of the systems that attend. Leaves tables.md,
-    report.md (the tables and the pictures), figures.json (all numbers, the weights of attention too), and as PNG
+    Reads the translations of every evaluation and the best checkpoints of the systems with attention. Leaves tables.md,
+    report.md (tables and pictures), figures.json (all numbers, attention weights included),
     bleu-by-length-<table>.png and attention/<sentence>-<system>.png.
     """
     ablation = plan.systems[0].config.ablation
@@ -90,7 +90,7 @@ def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Cor
 
 def _draw_lengths(plan: AblationPlan, outcomes: Sequence[Outcome], folder: Path) -> dict[str, dict[str, Any]]:
     sources = [row["source"] for row in outcomes[0].evaluation.translations("test")]
-    buckets = length_buckets([words(source) for source in sources])
+    buckets = length_buckets([count_words(source) for source in sources])
     return {name: _draw_length(name, table, plan, outcomes, buckets, folder) for name, table in plan.tables.items()}
 
 
@@ -108,17 +108,17 @@ def _draw_length(
 def _draw_maps(
     plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus, folder: Path
 ) -> Iterator[dict[str, Any]]:
-    """Draw the chosen sentences for every system that attends, with its first seed's best checkpoint."""
+    """Draw the chosen sentences for every system with attention, by the best checkpoint of its first seed."""
     pairs = list(corpus.pairs("test"))
-    places = choose_sentences([source for source, _ in pairs], plan.systems[0].config.ablation.sentences)
+    chosen = choose_sentences([source for source, _ in pairs], plan.systems[0].config.ablation.sentences)
     (folder / "attention").mkdir()
     for system in plan.systems:
         if system.config.model.attention == "none":
             continue
         trained = of_system(system.name, outcomes)[0].trained
         translator = open_translator(*trained.load(torch.device("cpu")), system.config.evaluation)
-        found = translator.hypotheses([pairs[place][0] for place in places])
-        for number, (place, translations) in enumerate(zip(places, found, strict=True), start=1):
+        found = translator.hypotheses([pairs[index][0] for index in chosen])
+        for number, (index, translations) in enumerate(zip(chosen, found, strict=True), start=1):
             best = translations[0]
             picture = f"attention/{number}-{slug(system.name)}.png"
             draw_attention(
@@ -131,9 +131,9 @@ def _draw_maps(
             yield {
                 "picture": picture,
                 "system": system.name,
-                "line": place + 1,
-                "source": pairs[place][0],
-                "reference": pairs[place][1],
+                "line": index + 1,
+                "source": pairs[index][0],
+                "reference": pairs[index][1],
                 "translation": best.text,
                 "source_pieces": best.source_pieces,
                 "target_pieces": best.target_pieces,
@@ -142,7 +142,7 @@ def _draw_maps(
 
 
 def slug(name: str) -> str:
-    """Return a name for files and metrics: letters, digits and dashes.
+    """Return a name that fits files and MLflow's metrics: letters, digits and dashes.
 
     >>> slug("+ input feeding")
     'input-feeding'
@@ -155,7 +155,7 @@ def _report(
 ) -> str:
     parts = [f"# Ablation of {plan.systems[0].config.name}\n", tables, "## BLEU by the length of the source\n"]
     parts += [f"![{plan.tables[name].title}]({entry['picture']})\n" for name, entry in lengths.items()]
-    parts.append("Hollow marks: systems without attention. In brackets: the sentences that a point is of.\n")
+    parts.append("Hollow marks: systems without attention. In brackets: the number of sentences behind a point.\n")
     parts.append("## Attention\n")
     for line in dict.fromkeys(entry["line"] for entry in maps):
         of_line = [entry for entry in maps if entry["line"] == line]

@@ -1,4 +1,4 @@
-"""The tables of an ablation as Markdown, and how its figures were measured."""
+"""The tables of an ablation as Markdown, and how they were measured."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -45,7 +45,7 @@ def _spread(value: Spread) -> str:
 
 
 def conditions(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus) -> str:
-    """Return what a reader needs to judge the tables and to make them again, as a Markdown list."""
+    """Return what a reader needs to judge the tables and to reproduce them, as a Markdown list."""
     config = plan.systems[0].config
     machines = sorted({outcome.trained.machine for outcome in outcomes})
     tokenizer = outcomes[0].trained.tokenizer
@@ -55,14 +55,14 @@ def conditions(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus) 
             f"- Data: {corpus_name(config.corpus)}, test set of {corpus.figures['pairs']['test']:,} sentences; corpus "
             f"`{corpus.fingerprint[:16]}`, tokenizer `{tokenizer.fingerprint[:16]}` "
             f"({tokenizer.figures['target_pieces']:,} pieces).",
-            f"- Budget: at most {config.training.epochs} epochs, ended by {config.training.patience} without a better "
-            "validation BLEU; the best epoch on validation is what is scored, with beam "
+            f"- Budget: at most {config.training.epochs} epochs, fewer after {config.training.patience} without a "
+            "better validation BLEU. The best epoch on validation is scored, with beam "
             f"{config.evaluation.beam}. {_seeds(config)}",
             f"- {BLEU.title}: `{BLEU.signature}`. Interval and p: sacreBLEU's (paired) bootstrap, "
             f"`{bootstrap_signature(BLEU, config.ablation.bootstrap_samples)}`; * marks p < {SIGNIFICANT}.",
             *(f"- {metric.title}: `{metric.signature}`." for metric in other_metrics()),
             "- Perplexity: of the references' pieces under teacher forcing.",
-            f"- Training: time in optimizer steps, and target tokens a second, with {' or '.join(machines)}.",
+            f"- Training: time in optimizer steps, and target tokens per second, on {' or '.join(machines)}.",
             f"- Versions: {packages}.",
         ]
     )
@@ -73,6 +73,6 @@ def _seeds(config: RunConfig) -> str:
     if number == 1:
         return f"Seed {first}."
     return (
-        f"Seeds {first} to {first + number - 1}: mean ± sample deviation. Each seed's translations are tested by "
-        "themselves: the interval's bounds are the seeds' mean, p is the largest of the seeds'."
+        f"Seeds {first} to {first + number - 1}: mean ± sample deviation. Each seed is tested on its own: the bounds "
+        "of the interval are means over seeds, p is the largest."
     )

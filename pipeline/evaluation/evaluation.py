@@ -47,14 +47,14 @@ class Evaluation:
 
 
 def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
-    """Return the stage of an evaluation of the training with that fingerprint."""
+    """Return the evaluation's stage; `training` is the fingerprint of the trained model."""
     search = Settings.of(config, exclude={"samples", "batch_sentences", "bootstrap_samples"})
     settings = Settings({**search.values, "metrics": definitions(headline_metrics())}, search.defaults)
     return Stage("evaluation", settings, {"training": training, "corpus": corpus.fingerprint})
 
 
 def open_translator(model: Seq2Seq, subwords: Subwords, config: EvaluationConfig) -> Translator:
-    """Return what translates as `config` says."""
+    """Return a translator that searches as `config` says."""
     return Translator(model, subwords, search_config(config), config.batch_sentences, line_policy(config))
 
 

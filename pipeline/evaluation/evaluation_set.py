@@ -24,9 +24,9 @@ class EvaluationSet:
     """Sentence pairs to score models on."""
 
     file: Path
-    """An object with source and target a line, UTF-8."""
+    """One JSON object per line, with source and target; UTF-8."""
     fingerprint: str
-    """SHA-256 of the file: scores are comparable on the same pairs alone."""
+    """SHA-256 of the file: scores are comparable only on the same pairs."""
     name: str
     pairs: int
     origin: Mapping[str, Any]

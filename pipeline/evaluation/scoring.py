@@ -1,4 +1,4 @@
-"""Stages that score registered models: their translations of an evaluation set, and what these are worth."""
+"""Stages that score registered models: translations of an evaluation set, and their scores."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.score_report import score_report, verdict
 from pipeline.metrics.bootstrap import bootstrap, bootstrap_signature
-from pipeline.metrics.lengths import length_buckets, words
+from pipeline.metrics.lengths import count_words, length_buckets
 from pipeline.metrics.metrics import METRICS, definitions, headline_metrics
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
@@ -20,18 +20,18 @@ AT_ONCE = 512
 
 
 class Predictor(Protocol):
-    """A model that is loaded."""
+    """A loaded model."""
 
     def predict(self, lines: list[str]) -> list[Any]:
         """Return the translation of each line, in order."""
 
 
 class Scorable(Protocol):
-    """A registered model, wherever it is kept."""
+    """A registered model, wherever it is stored."""
 
     @property
     def uri(self) -> str:
-        """What names this version, and no other."""
+        """The address of this one version."""
 
     @property
     def fingerprint(self) -> str:
@@ -52,7 +52,7 @@ class Translated:
 
     @property
     def file(self) -> Path:
-        """An object with source, reference and translation a line."""
+        """One JSON object per line, with source, reference and translation."""
         return self.path / TRANSLATIONS
 
     def read(self) -> Iterator[str]:
@@ -64,24 +64,24 @@ class Translated:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the translations of one model are worth, or of two, on the same sentences."""
+    """The scores of one model, or of two on the same sentences."""
 
     path: Path
     fingerprint: str
     figures: Figures
-    """`systems`: of each model its URI, scores by metric and `lengths`; `verdict` of two; `signatures`, `set`."""
+    """`systems` (each `model`, `scores`, `lengths`), `verdict` (of two), `signatures`, `set`."""
     reused: Reuse
 
     @property
     def report(self) -> str:
-        """The same as Markdown."""
+        """The figures as Markdown."""
         return (self.path / REPORT).read_text("utf8")
 
 
 def translate_set(
     model: Scorable, pairs: EvaluationSet, store: Store, progress: Callable[[int], None] | None = None
 ) -> Translated:
-    """Translate an evaluation set with a registered model, as that searches by default.
+    """Translate an evaluation set with a registered model and its default search.
 
     Leaves translations.jsonl with the keys source, reference, translation. `progress` is called with the sentences
     translated since the last call.
@@ -145,7 +145,7 @@ def score_translations(systems: Sequence[Translated], pairs: EvaluationSet, samp
 def _by_length(
     sources: Sequence[str], references: Sequence[str], translations: Sequence[str]
 ) -> list[dict[str, float | int]]:
-    lengths = [words(source) for source in sources]
+    lengths = [count_words(source) for source in sources]
     found = []
     for bucket in length_buckets(lengths):
         inside = [number for number, length in enumerate(lengths) if bucket.first <= length <= bucket.last]

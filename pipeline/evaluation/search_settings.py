@@ -1,4 +1,4 @@
-"""From the configuration of the evaluation to that of the search, and of what is done with lines around it."""
+"""From the evaluation's configuration to that of the search and to the policy for single lines."""
 
 from model.search.config import SearchConfig
 from pipeline.config import EvaluationConfig
@@ -6,7 +6,7 @@ from pipeline.inference.translator import LinePolicy
 
 
 def search_config(config: EvaluationConfig) -> SearchConfig:
-    """Return how a model is searched when it is scored, and by default when it is used."""
+    """Return how a model searches when it is evaluated, and by default once it is registered."""
     return SearchConfig(
         beam=config.beam,
         length_penalty=config.length_penalty,
@@ -20,5 +20,5 @@ def search_config(config: EvaluationConfig) -> SearchConfig:
 
 
 def line_policy(config: EvaluationConfig) -> LinePolicy:
-    """Return what is done with unknown tokens and long sentences."""
+    """Return how unknown tokens and long sentences are handled."""
     return LinePolicy(replace_unknown=config.replace_unknown, max_source_length=config.max_source_length)

@@ -1,4 +1,4 @@
-"""Figures as Markdown tables that read well raw."""
+"""Markdown tables that are also readable as plain text, and the report of a training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ NOTHING = "—"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table in columns of even width: the first to the left, the others, numbers, to the right.
+    """Return a Markdown table with padded columns: the first is left-aligned, the others, numbers, right-aligned.
 
     >>> print(markdown_table(["system", "BLEU"], [["base", "9.50"], ["+ attention", "38.00"]]))
     | system      |  BLEU |
@@ -47,7 +47,7 @@ def run_report(figures: Figures, samples: Sequence[Mapping[str, str]], model: st
     """Return the outcome of a training as Markdown: its model, the scores of an evaluation's figures, translations."""
     scores = markdown_table(*score_table(figures))
     signed = "\n".join(f"- {metric.title}: `{figures['signatures'][metric.key]}`" for metric in headline_metrics())
-    # As code, since a corpus may hold any text.
+    # As code: sentences may contain Markdown.
     shown = "\n\n".join(
         "\n".join(f"    {key:<12} {sample[key]}" for key in ("source", "translation", "reference"))
         for sample in samples

@@ -1,17 +1,17 @@
-"""Sentences by their length in words: scores of short and of long ones tell systems apart."""
+"""Sentence lengths in words, and buckets of them: systems differ most on long sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-def words(sentence: str) -> int:
-    """Return the words of a sentence: what spaces part."""
+def count_words(sentence: str) -> int:
+    """Return the number of words, which are separated by spaces."""
     return len(sentence.split())
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Sentences of `first` to `last` words."""
+    """The sentences of `first` to `last` words, both included."""
 
     first: int
     last: int
@@ -19,16 +19,16 @@ class Bucket:
 
 
 def length_buckets(lengths: Sequence[int], most: int = 7) -> list[Bucket]:
-    """Return buckets for sentences of so many words: equally wide, joined where they would hold too few to score.
+    """Return buckets of equal width for sentences of these lengths, about `most` for the usual lengths.
 
-    Each holds at least a twentieth of the sentences, so that a rare length does not make a point of its own.
+    A bucket with less than a twentieth of the sentences is too small to score and is joined with a neighbour.
 
     >>> [(bucket.first, bucket.last) for bucket in length_buckets([4, 5, 6] * 10 + [30], most=3)]
     [(4, 4), (5, 5), (6, 30)]
     """
     ordered = sorted(lengths)
     fewest = max(2, len(ordered) // 20)
-    # Of the usual lengths: the few longest sentences are no reason for wide buckets.
+    # Without the shortest and longest twentieth: a few long sentences must not make all buckets wide.
     usual = ordered[len(ordered) // 20 : len(ordered) - len(ordered) // 20]
     width = max(1, -(-(usual[-1] - usual[0] + 1) // most))
     starts = range(ordered[0], ordered[-1] + 1, width)

@@ -1,4 +1,4 @@
-"""The MLflow run of an ablation: its trainings are its children, the report is its own."""
+"""The MLflow run of an ablation, with the report; its trainings are its children."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -23,9 +23,9 @@ class AblationRun:
     """One run per ablation, found again after an interruption."""
 
     def __init__(self, config: RunConfig, ablation: str, fingerprints: Mapping[str, str]) -> None:
-        """Find the run of the ablation with that fingerprint, or create it; `fingerprints` are those of its stages.
+        """Find the run of the ablation with this fingerprint, or create it; `fingerprints` are those of its stages.
 
-        Raises ExternalError if the tracking server does not answer.
+        Raises ExternalError if MLflow fails.
         """
         with reachable_server():
             self._client, self._experiment = open_experiment(config.registry.experiment)
@@ -43,8 +43,8 @@ class AblationRun:
         return run
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
-        """Say that the ablation is going on, and if it is stopped before its end: it may be continued."""
+    def running(self) -> Iterator[None]:
+        """Mark the run as running, and as killed or failed if the ablation stops early; it can be continued."""
         with reachable_server():
             if self._client.get_run(self.id).info.status != "FINISHED":
                 self._client.update_run(self.id, status="RUNNING")
@@ -56,7 +56,7 @@ class AblationRun:
             raise
 
     def complete(self, report: AblationReport) -> None:
-        """Log the report, its pictures and each system's BLEU, unless they are there, and end the run."""
+        """Log the report, its pictures and each system's BLEU, unless that is done, and end the run."""
         with reachable_server():
             identity = fingerprint({"report": report.fingerprint, "tables": report.tables()})
             if self._client.get_run(self.id).data.tags.get(REPORT_TAG) != identity:
@@ -72,7 +72,7 @@ class AblationRun:
 
 
 def complete_child(config: RunConfig, fingerprints: Mapping[str, str], child: ChildRun, outcome: Outcome) -> None:
-    """Give a training of an ablation its run, its whole history and its scores, also one that the store had.
+    """Record a training of an ablation in a run of its own, with history and scores, also one reused from the store.
 
     Raises ExternalError if MLflow fails.
     """

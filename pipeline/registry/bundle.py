@@ -1,4 +1,4 @@
-"""The folder of a registered model: weights, tokenizer, and the few files of this repository that translate."""
+"""The folder of a registered model: weights, tokenizer, and the code of this repository that translates."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ PYFUNC = Path(__file__).with_name("pyfunc.py")
 PACKAGES = (model, pipeline.inference)
 NOT_CODE = shutil.ignore_patterns("__pycache__", "*.md", "pictures")
 MODULES = (pipeline, pipeline.errors)
-"""What the packages import beside themselves."""
+"""What the packages import besides each other."""
 
 
 def write_bundle(trained: TrainedModel, config: EvaluationConfig, folder: Path) -> None:
@@ -28,8 +28,8 @@ def write_bundle(trained: TrainedModel, config: EvaluationConfig, folder: Path) 
         shutil.copy2(trained.tokenizer.path / name, folder / name)
     code = folder / "code"
     for package in PACKAGES:
-        place = code / package.__name__.replace(".", "/")
-        shutil.copytree(Path(str(package.__file__)).parent, place, ignore=NOT_CODE)
+        copy = code / package.__name__.replace(".", "/")
+        shutil.copytree(Path(str(package.__file__)).parent, copy, ignore=NOT_CODE)
     for module in MODULES:
         shutil.copy2(str(module.__file__), code / "pipeline")
     description = {

@@ -1,6 +1,6 @@
 """Stage `pull_model`: a registered version, copied from MLflow into the store, and run by the code that it brings.
 
-The driver alone talks to MLflow: workers take the copy from the store, by its address.
+Only the driver talks to MLflow: workers take the copy from the store, by its address.
 """
 
 import difflib
@@ -24,29 +24,29 @@ from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
 
 FOLDER = "model"
-"""Of the artifact: what MLflow calls a model, with MLmodel in it."""
+"""The artifact's folder with MLflow's model: MLmodel and what it names."""
 NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 @dataclass(frozen=True)
 class PulledVersion:
-    """A version of a registered model, as it lies in the store."""
+    """A version of a registered model, copied into the store."""
 
     name: str
     version: str
     model_id: str | None
-    """MLflow's logged model behind it, which scores are tied to; None of versions from before there were such."""
+    """MLflow's logged model behind it, to which scores are tied; None for versions that have none."""
     run_id: str
     path: Path
     """A folder that `mlflow.pyfunc.load_model` takes."""
     fingerprint: str
     address: str
-    """Of the artifact, in every store."""
+    """The artifact's address in every store."""
     reused: Reuse
 
     @property
     def uri(self) -> str:
-        """What names this version, and no other."""
+        """The address of this one version."""
         return f"models:/{self.name}/{self.version}"
 
     def load(self) -> "LoadedModel":
@@ -55,7 +55,7 @@ class PulledVersion:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What it records of its training: `preset`, `corpus` (its fields), `sha256` by split; older ones lack some."""
+        """What it records of its training: `preset`, `corpus` (all fields), `sha256` by split. Older ones lack some."""
         return dict(Model.load(str(self.path)).metadata or {})
 
     @property
@@ -65,9 +65,10 @@ class PulledVersion:
 
 
 def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersion:
-    """Return a version by its URI, or the champion of a registered model by its name, copied into the store.
+    """Copy a version into the store: by its URI, or the champion of a registered model by the model's name.
 
-    Raises InputError if there is no such model, version or alias, naming what there is; ExternalError if MLflow fails.
+    Raises InputError if there is no such model, version or alias, naming those that exist; ExternalError if MLflow
+    fails.
     """
     mlflow.set_tracking_uri(tracking_uri())
     with reachable_server():
@@ -113,32 +114,32 @@ def _find(model: str, option: str) -> MlflowVersion:
     except MlflowException as error:
         if error.error_code not in NOT_THERE:
             raise
-        raise InputError(f"{option} {model}: {_what_there_is(client, name)}") from None
+        raise InputError(f"{option} {model}: {_available(client, name)}") from None
 
 
 def _logged_model(version: MlflowVersion) -> str | None:
-    """Return the id of the logged model that a version was made of: MLflow's database keeps it in the source alone."""
+    """Return the id of the logged model that a version was made from: MLflow's database keeps it only in the source."""
     source = str(version.source)
     return version.model_id or (source.removeprefix("models:/") if source.startswith("models:/m-") else None)
 
 
 class LoadedModel:
-    """Translates with a version of a registered model."""
+    """A version of a registered model, ready to translate."""
 
     def __init__(self, path: Path) -> None:
-        """Load a version from where it was pulled to. It brings the code that it runs; nothing is unpickled."""
+        """Load a version from the folder that it was pulled into. It runs its own code and unpickles nothing."""
         self._model = mlflow.pyfunc.load_model(str(path))
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters of a prediction and their values where none are given; none of a version from before them."""
+        """The parameters of `predict` and their defaults; empty for a version from before there were any."""
         schema = self._model.metadata.get_params_schema()
         return {} if schema is None else {param.name: param.default for param in schema.params}
 
     def predict(self, lines: list[str], parameters: Mapping[str, Any] | None = None) -> list[Any]:
-        """Return the version's answer to each line, in order: its translation, or what the parameters ask for.
+        """Return the answer to each line, in order: its translation, or what the parameters ask for.
 
-        Raises ValueError, in one line, for what the version refuses.
+        Raises ValueError, with one line of text, for what the version refuses.
         """
         try:
             answers: list[Any] = self._model.predict(lines, params=dict(parameters) if parameters else None)
@@ -147,8 +148,8 @@ class LoadedModel:
         return answers
 
 
-def _what_there_is(client: MlflowClient, name: str) -> str:
-    """Say which registered models could have been meant."""
+def _available(client: MlflowClient, name: str) -> str:
+    """Describe the registered models or versions that could have been meant."""
     models = {found.name: found for found in client.search_registered_models()}
     if name in models:
         aliases = ", ".join(f"@{alias}" for alias in models[name].aliases) or "none"

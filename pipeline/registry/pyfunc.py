@@ -1,7 +1,7 @@
-"""What MLflow runs when a registered model is loaded: no copy of this repository is needed, nothing is unpickled.
+"""The code that MLflow runs to load a registered model. It needs no copy of this repository and unpickles nothing.
 
-MLflow stores this file as the model's code and executes it. The model's folder holds the weights, the tokenizer
-and, under code/, the few files of `model` and `pipeline` that translate.
+MLflow stores this file with the model and executes it. The model's folder holds the weights, the tokenizer and,
+under code/, the files of `model` and `pipeline` that translate.
 """
 
 import importlib
@@ -20,9 +20,9 @@ PACKAGES = ("model", "pipeline")
 
 
 def import_privately(code: Path, name: str) -> ModuleType:
-    """Import `name` from the folder `code`, and leave the program's own modules of those names alone.
+    """Import `name` from the folder `code` without touching the program's own modules of the same names.
 
-    The program may have packages named `model` and `pipeline`, or another version of this model.
+    The program may have packages named `model` and `pipeline`, or have loaded another version of this model.
     """
 
     def take() -> dict[str, ModuleType]:
@@ -44,20 +44,20 @@ class TranslationModel(PythonModel):
     """Raw lines in, raw translations out."""
 
     def load_context(self, context: Any) -> None:
-        """Load weights and tokenizer from the model's own folder."""
+        """Load weights and tokenizer from the model's folder."""
         folder = Path(context.artifacts["translator"])
         self._predictions = import_privately(folder / "code", "pipeline.inference.predictions")
         description = json.loads((folder / "translator.json").read_text("utf8"))
         self._translator = self._predictions.Translator.from_description(folder, description)
-        # A server calls from many threads; torch uses all cores for each call, and they would wait for each other.
+        # A server calls from many threads, but torch uses all cores for each call: calls at once would only compete.
         self._one_at_a_time = Lock()
 
     # MLflow reads the signature off these types; its own base class has more parameters.
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:  # type: ignore[override]
-        """Translate each line; the order is kept, and a line without a word stays empty.
+        """Translate each line, in order; a line without a word stays empty.
 
-        `params` are those of the model's signature; what they mean is in its metadata, under `parameters`. Raises
-        MlflowException with the parameter, or the line's number, the value and the remedy.
+        `params` are those of the model's signature; its metadata describes them under `parameters`. Raises
+        MlflowException with the parameter or the line's number, the value and the remedy.
         """
         try:
             with self._one_at_a_time:

@@ -1,4 +1,4 @@
-"""MLflow runs: one per training, found again after a restart, with the figures of every step and epoch."""
+"""MLflow runs: one per training, found again after a restart, with the metrics of every step and epoch."""
 
 import logging
 import os
@@ -52,7 +52,7 @@ def tracking_uri() -> str:
 
 @contextmanager
 def reachable_server() -> Iterator[None]:
-    """Turn a failing MLflow server, or a failing storage of its artifacts, into a ExternalError."""
+    """Raise an ExternalError when the MLflow server, or its artifact storage, fails."""
     try:
         yield
     except Exception as error:
@@ -62,27 +62,27 @@ def reachable_server() -> Iterator[None]:
         if "Max retries exceeded" in reason:
             reason = "no server answers there"
         raise ExternalError(
-            f"MLFLOW_TRACKING_URI={tracking_uri()}: MLflow failed ({reason}); give the same command again when it "
-            "answers: finished stages are kept"
+            f"MLFLOW_TRACKING_URI={tracking_uri()}: MLflow failed ({reason}); run the command again when it answers: "
+            "finished stages are kept"
         ) from error
 
 
 def mlflow_failed(error: Exception) -> bool:
-    """Whether an error is MLflow's own, or of the client with which it reaches artifacts in S3."""
+    """Return whether an error comes from MLflow, or from the client that it reaches S3 with."""
     return isinstance(error, MlflowException) or type(error).__module__.partition(".")[0] in {"boto3", "botocore"}
 
 
 def open_experiment(name: str) -> tuple[MlflowClient, str]:
-    """Return a client and the id of an experiment, which is created if it is not there."""
+    """Return a client and the id of an experiment, which is created if it does not exist."""
     home().mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(tracking_uri())
     client = MlflowClient()
     found = client.get_experiment_by_name(name)
     if found is not None:
         return client, str(found.experiment_id)
-    # A server knows where its artifacts go; for a bare database MLflow would take the folder of the command.
-    place = None if tracking_uri().startswith(("http://", "https://")) else artifacts_uri()
-    return client, str(client.create_experiment(name, artifact_location=place))
+    # A server knows where its artifacts go; with a bare database, MLflow would use the current folder.
+    location = None if tracking_uri().startswith(("http://", "https://")) else artifacts_uri()
+    return client, str(client.create_experiment(name, artifact_location=location))
 
 
 def make_run(
@@ -105,30 +105,28 @@ def make_run(
 
 
 def finish(client: MlflowClient, run: str) -> None:
-    """End a run, unless it has ended well before: that would change how long it took."""
+    """End a run, unless it has finished already: ending it again would change its duration."""
     if client.get_run(run).info.status != "FINISHED":
         client.set_terminated(run, "FINISHED")
 
 
 @dataclass(frozen=True)
 class ChildRun:
-    """A run as one of several under a parent: an ablation's training is none of `nmt train`, though it be the same."""
+    """Names a run under a parent: an ablation's training has one even if `nmt train` trained the same model."""
 
     parent: str
     name: str
 
 
 class TrainingRun:
-    """The MLflow run of one training. What it is told live is checked against the history at the end."""
+    """The MLflow run of one training. `complete` adds from the history what live updates have missed."""
 
     def __init__(
         self, config: RunConfig, fingerprints: Mapping[str, str], child: ChildRun | None = None, anew: bool = False
     ) -> None:
-        """Find the run of the training `fingerprints["training"]` under its parent, if any, or create it.
+        """Find the run of the training `fingerprints["training"]`, under its parent if it has one, or create it.
 
-        `anew`: create one in any case; it is the one that is found from then on.
-
-        Raises ExternalError if the tracking server does not answer.
+        `anew` always creates one, which is then the one to be found. Raises ExternalError if MLflow fails.
         """
         self._child = child
         self._pending: list[Metric] = []
@@ -152,21 +150,21 @@ class TrainingRun:
             tags[PARENT_TAG] = self._child.parent
         sections = ("corpus", "tokenizer", "batching", "model", "training")
         run = make_run(self.client, self.experiment_id, name, config, tags, sections)
-        # Last, since it is what the run is found by: one without parameters is not found.
+        # Last, since runs are found by this tag: one without parameters never is.
         self.client.set_tag(run, TRAINING_TAG, fingerprints["training"])
         return run
 
     def _logged_steps(self) -> dict[str, set[int]]:
-        """Return the steps that the run has of each kind of record, by the metric that all of its kind have."""
+        """Return the logged steps by kind of record; the key is a metric that every record of the kind has."""
         return {
             key: {metric.step for metric in self.client.get_metric_history(self.id, key)}
             for key in (STEP_METRICS["loss"], EPOCH_METRICS["bleu"])
         }
 
     def observe(self, record: Record) -> None:
-        """Take a record as it comes; the server is told every few seconds and after every epoch.
+        """Take a live record; metrics are sent every few seconds and after every epoch.
 
-        A server that fails now must not stop the training: `complete` makes up for what it missed.
+        A failing server must not stop the training: `complete` sends later what it missed.
         """
         self._pending += self._metrics(record)
         if is_epoch(record) or time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -177,11 +175,11 @@ class TrainingRun:
             except MlflowException as error:
                 if not self._away:
                     reason = str(error).strip().splitlines()[0]
-                    logging.getLogger(__name__).warning("MLflow does not take figures, trying on: %s", reason)
+                    logging.getLogger(__name__).warning("MLflow does not accept metrics, still trying: %s", reason)
                 self._away = True
 
     def complete(self, history: Iterator[Record]) -> None:
-        """Log what the run lacks of a training's history, and end it."""
+        """Log what the run lacks of the training's history, and end it."""
         self._pending.clear()
         with reachable_server():
             self._logged = self._logged_steps()
@@ -191,14 +189,14 @@ class TrainingRun:
             finish(self.client, self.id)
 
     def interrupted(self, by_user: bool) -> None:
-        """Say that the training has stopped before its end; it may be continued."""
+        """Mark the run as killed or failed; the training can be continued."""
         with suppress(MlflowException):
             self._flush()
         with suppress(MlflowException):
             self.client.set_terminated(self.id, "KILLED" if by_user else "FAILED")
 
     def start(self) -> None:
-        """Say that the training is going on."""
+        """Mark the run as running."""
         with reachable_server():
             self.client.update_run(self.id, status="RUNNING")
 
@@ -207,7 +205,7 @@ class TrainingRun:
         self.client.log_batch(self.id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _metrics(self, record: Record) -> list[Metric]:
-        """Return a record's metrics under MLflow's names, none if the run has them."""
+        """Return a record's metrics by their names in MLflow; none if they are logged already."""
         names = EPOCH_METRICS if is_epoch(record) else STEP_METRICS
         marker = EPOCH_METRICS["bleu"] if is_epoch(record) else STEP_METRICS["loss"]
         step, now = int(record["step"]), int(time.time() * 1000)

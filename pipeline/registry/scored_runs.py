@@ -1,4 +1,4 @@
-"""Scores of registered models in MLflow: a run a scoring, tied to the version and the data set that they are of."""
+"""Scores of registered models in MLflow: one run per scoring, tied to the versions and the data set."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ SCORES_TAG = "nmt.scores"
 
 
 def record_scores(scores: Scores, models: Sequence[PulledVersion], pairs: EvaluationSet, experiment: str) -> str:
-    """Write the scores of one model, or the comparison of two, into MLflow; return the run's id.
+    """Record the scores of one model, or the comparison of two, in MLflow; return the run's id.
 
-    A run has the scores as metrics, of the models' versions and of the data set, and report.md, which its page shows;
-    the page of each version says the same in a tag. Given the same scores again, the run that exists is returned.
-    Raises ExternalError if MLflow fails.
+    The run has the scores as metrics, tied to the versions and the data set, and report.md, which its page shows; each
+    version gets the scores as a tag. For the same scores, the existing run is returned. Raises ExternalError if MLflow
+    fails.
     """
     with reachable_server():
         client, experiment_id = open_experiment(experiment)
@@ -38,12 +38,12 @@ def record_scores(scores: Scores, models: Sequence[PulledVersion], pairs: Evalua
         tags = {"nmt.models": " ".join(model.uri for model in models), "nmt.set": pairs.fingerprint}
         tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
         tags |= {f"nmt.signature.{metric}": text for metric, text in scores.figures["signatures"].items()}
-        tags[MLFLOW_RUN_NOTE] = scores.report[:MAX_TAG_VAL_LENGTH]  # The page of the run shows it as Markdown.
+        tags[MLFLOW_RUN_NOTE] = scores.report[:MAX_TAG_VAL_LENGTH]  # Shown as Markdown on the run's page.
         run = str(client.create_run(experiment_id, run_name=name, tags=tags).info.run_id)
         with mlflow.start_run(run_id=run):
             _log(scores, models, pairs)
         _tag_versions(client, scores, models, pairs, run)
-        # Last, since it is what the run is found by: one without scores is not found.
+        # Last, since runs are found by this tag: one without scores never is.
         client.set_tag(run, SCORES_TAG, scores.fingerprint)
         finish(client, run)
     return run
@@ -90,5 +90,5 @@ def _tag_versions(
 
 
 def _tag(name: str) -> str:
-    """Return a name in the characters that the key of a tag may have."""
+    """Return a name with only the characters that MLflow allows in a tag's key."""
     return re.sub(r"[^\w .-]+", "-", name)

@@ -53,19 +53,19 @@ class ModelVersion:
 
     @property
     def uri(self) -> str:
-        """What `mlflow.pyfunc.load_model` takes."""
+        """The address that `mlflow.pyfunc.load_model` takes."""
         return f"models:/{self.name}/{self.version}"
 
 
 def register_model(
     run: TrainingRun, trained: TrainedModel, evaluation: Evaluation, corpus: Corpus, config: RunConfig
 ) -> ModelVersion:
-    """Make the best checkpoint a version of the registered model, and the champion if it is as good as the last.
+    """Register the best checkpoint as a version, and make it the champion if it is at least as good as the last one.
 
-    Reads the trained model, its evaluation and the corpus. Leaves, in the training's MLflow run: its whole history,
-    the scores (tied to model and data set), translated samples, the tokenizer, what it was made from, and the model:
-    code, safetensors and SentencePiece files, no pickle. The version is created last, so that nothing is registered
-    by halves; given the same evaluation again, the version that exists is returned.
+    Reads the trained model, its evaluation and the corpus. Leaves in the training's MLflow run: its whole history, the
+    scores (tied to model and data set), sample translations, the tokenizer, run.json (configuration and figures), and
+    the model: code, safetensors and SentencePiece files, no pickle. The version is created last, so a registered one
+    is complete; for the same evaluation, the existing version is returned.
 
     Raises ExternalError if MLflow fails.
     """
@@ -80,7 +80,7 @@ def register_model(
 
 
 def _identity(trained: TrainedModel, evaluation: Evaluation) -> str:
-    """Return what a version is found by: its evaluation, and the weights and scores that it came to."""
+    """Return what a version is found by: the fingerprint of its evaluation, weights and scores."""
     content = {"evaluation": evaluation.fingerprint, "weights": file_hash(trained.weights)}
     return fingerprint(content | {"figures": dict(evaluation.figures)})
 
@@ -106,7 +106,8 @@ def _create_version(
         info = _log_model(trained, corpus, config, [row["source"] for row in samples[:2]])
         _log_scores(evaluation, corpus, config, info.model_id)
         table = f"samples-{identity[:8]}.json"
-        if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:  # MLflow adds to a table.
+        # Once: MLflow would append to a table that exists.
+        if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:
             mlflow.log_table({key: [row[key] for row in samples] for key in samples[0]}, table)
         mlflow.log_artifacts(str(trained.tokenizer.path), "tokenizer")
         mlflow.log_dict(
@@ -148,7 +149,7 @@ def _log_model(trained: TrainedModel, corpus: Corpus, config: RunConfig, example
                 list(examples),
                 predictions.defaults(search_config(config.evaluation), line_policy(config.evaluation)),
             ),
-            # Without a local part: 2.13.0+cpu is 2.13.0 on every index.
+            # Without the local part: 2.13.0+cpu is 2.13.0 on every index.
             pip_requirements=[f"{package}=={metadata.version(package).partition('+')[0]}" for package in REQUIREMENTS],
             metadata={
                 "preset": config.name,
@@ -173,7 +174,7 @@ def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
 
 
 def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:
-    """Log the final scores next to the model and the data set that they are of."""
+    """Log the final scores, tied to the model and the data set."""
     for split in SCORED_SPLITS:
         source = LocalArtifactDatasetSource((corpus.path / f"{split}.jsonl").as_uri())
         # MLflow takes digests of at most 36 characters.
@@ -186,7 +187,7 @@ def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model
 
 
 def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str:
-    """Give `version` the alias if its validation BLEU is at least the champion's on the same data; say why."""
+    """Make `version` the champion if its validation BLEU is at least the champion's on the same data; say why."""
     champion = _champion(client, version.name)
     own = float(version.tags[BLEU_TAG])
     if champion is None:
@@ -194,9 +195,9 @@ def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str
     before = f"version {champion.version}"
     try:
         other = _bleu_on_same_data(champion, version, corpus)
-    except Exception as error:  # Another version's code, which can fail in any way.
+    except Exception as error:  # The code of another version may fail in any way.
         if mlflow_failed(error):
-            raise  # The server's trouble: nothing is decided, and a retry decides.
+            raise  # The server's fault: a retry decides.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return _record(client, version, f"not champion: {before} could not be run on the same data ({reason})")
     if own >= other:
@@ -219,7 +220,7 @@ def _bleu_on_same_data(champion: MlflowVersion, version: MlflowVersion, corpus: 
 
 
 def _promote(client: MlflowClient, version: MlflowVersion, decision: str, before: str | None) -> str:
-    # The previous champion is written down first: it is what a roll-back needs.
+    # The previous champion is recorded first: a roll-back needs it.
     if before is not None:
         client.set_model_version_tag(version.name, version.version, "nmt.previous_champion", str(before))
     client.set_registered_model_alias(version.name, CHAMPION, version.version)

@@ -13,7 +13,7 @@ from pipeline.ablation.systems import System, plan_ablation
 from pipeline.batches.tokenizer import train_tokenizer
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
-from pipeline.metrics.lengths import Bucket, length_buckets, words
+from pipeline.metrics.lengths import Bucket, count_words, length_buckets
 from pipeline.store.store import Store
 from tests.outcomes import Translate, make_outcome, smaller
 
@@ -69,7 +69,7 @@ def test_buckets(lengths: list[int], expected: list[tuple[int, int]]) -> None:
 
 def test_sentences_go_from_short_to_long_and_the_longest_are_left_out() -> None:
     sentences = [" ".join("x" * length) for length in (9, 3, 60, 26, 25, 12, 3)]
-    assert [words(sentences[place]) for place in choose_sentences(sentences, 3)] == [3, 12, 25]
+    assert [count_words(sentences[place]) for place in choose_sentences(sentences, 3)] == [3, 12, 25]
     assert choose_sentences(sentences, 1) == [5], "the median"
     assert choose_sentences(sentences, 99) == [1, 0, 5, 4], "each once, the first of equal ones"
     assert choose_sentences(["x " * 30], 3) == [0], "rather a long one than none"
@@ -113,6 +113,6 @@ def test_over_seeds_means_deviations_and_the_largest_p(make: Make, tiny: RunConf
 
 def test_bleu_of_each_bucket(make: Make, tiny: RunConfig) -> None:
     base = plan_ablation(tiny).systems[0]
-    outcome = make(base, lambda source, reference: reference if words(source) < 10 else "nothing")
+    outcome = make(base, lambda source, reference: reference if count_words(source) < 10 else "nothing")
     buckets = [Bucket(1, 9, 0), Bucket(10, 99, 0)]
     assert bleu_by_length("base", [outcome], buckets) == [pytest.approx(100.0), pytest.approx(0.0, abs=1.0)]

@@ -133,7 +133,7 @@ def test_mlflow_has_a_parent_with_a_child_for_each_training(compare: Compare) ->
     own = TrainingRun(compared.config, {"training": compared.outcomes[0].trained.fingerprint})
     for _ in range(2):  # An ablation that is given again finds its runs and adds nothing.
         run = AblationRun(compared.config, "abc", {"corpus": compared.corpus.fingerprint})
-        with run.going_on():
+        with run.running():
             for outcome in compared.outcomes:
                 fingerprints = {"training": outcome.trained.fingerprint}
                 complete_child(compared.config, fingerprints, ChildRun(run.id, outcome.system), outcome)
@@ -161,11 +161,11 @@ def test_mlflow_has_a_parent_with_a_child_for_each_training(compare: Compare) ->
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("full"), "FAILED")])
 def test_a_parent_says_how_it_was_stopped(nmt_home: Path, tiny: RunConfig, error: BaseException, status: str) -> None:
     run = AblationRun(tiny, "abc", {})
-    with pytest.raises(type(error)), run.going_on():
+    with pytest.raises(type(error)), run.running():
         raise error
     client = MlflowClient(tracking_uri())
     assert client.get_run(run.id).info.status == status
     again = AblationRun(tiny, "abc", {})
     assert again.id == run.id
-    with again.going_on():
+    with again.running():
         assert client.get_run(run.id).info.status == "RUNNING"
