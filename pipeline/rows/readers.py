@@ -10,7 +10,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, get_args
 
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column, Location, listed
@@ -133,3 +133,4 @@ _READERS: Mapping[Format, Callable[[RowFile], Iterator[tuple[int, Row]]]] = {
     "csv": _csv_rows,
     "tsv": _tsv_rows,
 }
+assert {*_READERS, "text", "parquet"} == {*get_args(Format)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.rows.formats import format_of, is_packed
+from pipeline.rows.formats import KNOWN, TABLES, format_of, is_packed
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,7 @@ from pipeline.rows.formats import format_of, is_packed
 )
 def test_a_format_is_told_by_the_suffix_before_gz(name: str, form: str, packed: bool) -> None:
     assert (format_of(name), is_packed(name)) == (form, packed)
+
+
+def test_messages_name_every_suffix() -> None:
+    assert [suffix for suffix in TABLES if suffix not in KNOWN] == []
