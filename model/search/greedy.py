@@ -5,6 +5,7 @@ positions, V vocabulary.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -34,9 +35,7 @@ def sample(
     """
     config, count = request.config, request.config.n_best
     copies = torch.arange(len(sources), device=request.lengths_B.device).repeat_interleave(count)
-    request = SearchRequest(
-        request.model, config, request.lengths_B[copies], request.limits_B[copies], request.attention
-    )
+    request = replace(request, lengths_B=request.lengths_B[copies], limits_B=request.limits_B[copies])
     steps = range(int(request.limits_B.max()))
     streams = [Random(f"{config.seed} {copy} {source}") for source in sources for copy in range(count)]  # noqa: S311
     uniforms_BL = torch.tensor([[stream.random() for _ in steps] for stream in streams], dtype=torch.float64)

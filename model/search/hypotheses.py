@@ -35,6 +35,8 @@ class SearchRequest:
     limits_B: Tensor
     attention: bool
     """Whether to return the attention weights."""
+    never: tuple[int, ...] = ()
+    """Tokens that no translation has."""
 
     def attended(self, weights_NS: Tensor) -> Tensor:
         """Return the weights for the coverage penalty; without one (N, 0), which costs nothing."""
@@ -44,5 +46,5 @@ class SearchRequest:
         """Rule out, in place, the tokens that cannot follow `length` tokens."""
         tokens = self.model.tokens
         early = [tokens.end] if length < self.config.min_length else []
-        logp_NV[:, [tokens.padding, tokens.start, *early]] = -torch.inf
+        logp_NV[:, [tokens.padding, tokens.start, *self.never, *early]] = -torch.inf
         return logp_NV

@@ -6,6 +6,8 @@ A sentence's translation does not depend on the rest of the batch. Its limit com
 numbers from its own tokens; a hypothesis that has ended keeps its score, and a sentence that is done leaves the batch.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -18,11 +20,17 @@ from .hypotheses import Hypothesis, SearchRequest
 
 @torch.inference_mode()
 def search(
-    model: Seq2Seq, source_BS: Tensor, lengths_B: Tensor, config: SearchConfig, attention: bool = False
+    model: Seq2Seq,
+    source_BS: Tensor,
+    lengths_B: Tensor,
+    config: SearchConfig,
+    attention: bool = False,
+    never: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
     """Translate a padded batch; return up to `n_best` hypotheses per sentence, best first.
 
-    `attention` keeps the weights of every step. Raises ValueError for a coverage penalty without attention.
+    `attention` keeps the weights of every step; no translation has a token in `never`. Raises ValueError for a coverage
+    penalty without attention.
     """
     memory, state = model.encode(source_BS, lengths_B)
     if config.coverage_penalty and not memory.padding_bias_BS.shape[1]:
@@ -30,7 +38,7 @@ def search(
             f"coverage_penalty={config.coverage_penalty} needs attention weights, and this model has no attention; "
             "set coverage_penalty=0"
         )
-    request = SearchRequest(model, config, lengths_B, config.limits(lengths_B), attention)
+    request = SearchRequest(model, config, lengths_B, config.limits(lengths_B), attention, tuple(never))
     if config.temperature is not None:
         rows = zip(source_BS.tolist(), lengths_B.tolist(), strict=True)
         return sample(request, memory, state, [row[:length] for row, length in rows])

@@ -103,7 +103,9 @@ def _check_line(line: Any, number: int) -> None:
 
 def describe(n_best: Sequence[Translation], attention: bool) -> dict[str, Any]:
     """Return the JSON object of a line's translations."""
-    hypotheses: list[dict[str, Any]] = [{"text": found.text, "score": found.score} for found in n_best]
+    hypotheses: list[dict[str, Any]] = [
+        {"text": found.text, "score": found.score} | ({"copied": True} if found.copied else {}) for found in n_best
+    ]
     if not attention:
         return {"hypotheses": hypotheses}
     for description, found in zip(hypotheses, n_best, strict=True):

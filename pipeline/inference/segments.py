@@ -1,9 +1,15 @@
 """Lines before translation: which have text, and how long ones are split."""
 
+import itertools
 import re
+import unicodedata
+from collections.abc import Sequence
 
-ENDS = re.compile(r"""[.!?;:…。！？；]["'”’»)\]]*\s+|[。！？；]""")
-"""The end of a sentence, or of most of one."""
+ENDS = re.compile(r"""[.!?;:…։]["'”’»)\]]*\s+|[。！？；｡؟۔।॥።]["'”’»)\]」』】》]*""")
+"""The end of a sentence, or of most of one. The marks of the second group end one without white space after them."""
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]")
+"""Characters of scripts without white space between words: Thai, Lao, Burmese, Khmer, Chinese and Japanese."""
 BLANKS = re.compile(r"\s+")
 
 
@@ -14,6 +20,37 @@ def has_text(line: str) -> bool:
     (True, False)
     """
     return any(character.isprintable() and not character.isspace() for character in line)
+
+
+def has_letter(line: str) -> bool:
+    """Return whether a line has a letter, of any script: numbers, signs and emoji have none.
+
+    >>> has_letter("3,5 €"), has_letter("5 km")
+    (False, True)
+    """
+    return any(character.isalpha() for character in line)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text with a blank in place of each control character and each line or paragraph separator.
+
+    >>> one_line("Ein\nHund\u2028bellt.")
+    'Ein Hund bellt.'
+    """
+    return CONTROLS.sub(" ", text)
+
+
+def join_parts(parts: Sequence[str]) -> str:
+    """Join the translations of a line's parts, with a blank where their scripts have one.
+
+    >>> join_parts(["Ein Hund.", "Er bellt."]), join_parts(["一只狗。", "它在叫。"])
+    ('Ein Hund. Er bellt.', '一只狗。它在叫。')
+    """
+    joined = ""
+    for part in filter(None, parts):
+        blank = " " if joined and not UNSPACED.match(joined[-1]) else ""
+        joined += blank + part
+    return joined
 
 
 def split_line(line: str, offsets: list[tuple[int, int]], most: int) -> list[str]:
@@ -43,4 +80,12 @@ def _last_cut(line: str, begin: int, end: int) -> int:
     middle = begin + (end - begin) // 2
     cuts = [match.end() for match in ENDS.finditer(line, begin, end) if match.end() > middle]
     cuts = cuts or [match.end() for match in BLANKS.finditer(line, begin + 1, end)]
-    return cuts[-1] if cuts else end
+    if cuts:
+        return cuts[-1]
+    # A letter and its marks stay together.
+    nearest = itertools.chain(range(end, begin, -1), range(end + 1, len(line) + 1))
+    return next(cut for cut in nearest if not _is_mark(line[cut : cut + 1]))
+
+
+def _is_mark(character: str) -> bool:
+    return bool(character) and unicodedata.category(character).startswith("M")

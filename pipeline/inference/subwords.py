@@ -4,6 +4,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +69,27 @@ class Subwords:
     def target_pieces(self, tokens: list[int]) -> list[str]:
         """Return the piece of each target token."""
         return [str(self._target.id_to_piece(token)) for token in tokens]
+
+    @cached_property
+    def has_bytes(self) -> bool:
+        """Whether unknown characters of the source are spelled in bytes."""
+        return bool(self._source.is_byte(self._source.piece_to_id("<0x00>")))
+
+    @cached_property
+    def control_tokens(self) -> list[int]:
+        """The target tokens that spell control characters, such as a line feed: pieces of byte fallback."""
+        pieces = {f"<0x{byte:02X}>" for byte in (*range(0x20), 0x7F)}
+        tokens = [self._target.piece_to_id(piece) for piece in sorted(pieces)]
+        return [token for token in tokens if self._target.is_byte(token)]
+
+    def knows_letters(self, sentence: str) -> bool:
+        """Return whether a source token that is neither unknown nor a byte spells a letter of the sentence."""
+        tokens, offsets = self._source.encode(sentence), self.source_offsets(sentence)
+        known = (not self._source.is_unknown(token) and not self._source.is_byte(token) for token in tokens)
+        return any(
+            is_known and any(character.isalpha() for character in sentence[begin:end])
+            for is_known, (begin, end) in zip(known, offsets, strict=True)
+        )
 
     def source_words(self, sentence: str) -> list[str]:
         """Return the word that each source token (except `end`) belongs to, spelled as in the sentence."""

@@ -16,7 +16,7 @@ from model.search.config import SearchConfig
 from model.search.hypotheses import Hypothesis
 from model.search.search import search
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
-from pipeline.inference.segments import has_text, split_line
+from pipeline.inference.segments import has_letter, has_text, join_parts, one_line, split_line
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.weights import WEIGHTS, load_weights
 
@@ -55,6 +55,8 @@ class Translation:
     target_pieces: list[str]
     attention: list[list[float]]
     """A row per target piece (</s> last if the translation ended), a column per source piece (</s> last)."""
+    copied: bool = False
+    """Whether it is the source itself, which has nothing that the model could translate."""
 
 
 class Translator:
@@ -119,11 +121,12 @@ class Translator:
         `progress` is called with the number of lines, or parts of long lines, done since the last call. Raises
         ValueError, with the line's number, for a line that is too long if `long_lines` is refuse.
         """
-        parts = self._parts(lines)
+        parts, copied = self._parts(lines)
         results: list[list[str]] = [[""] * len(segments) for segments in parts]
         for line, part, found in self._search(parts, self.line_policy.replace_unknown, progress):
             results[line][part] = self._text(parts[line][part], found[0])
-        return [" ".join(text for text in texts if text) for texts in results]
+        joined = [join_parts(texts) for texts in results]
+        return [copied.get(number, text) for number, text in enumerate(joined)]
 
     def hypotheses(
         self, lines: Sequence[str], progress: Progress | None = None, attention: bool = True
@@ -134,7 +137,7 @@ class Translator:
         in parts, a translation joins the parts' translations of the same rank, and its score is their mean. It has no
         single matrix of weights, so `attention` raises ValueError. Otherwise as `translate`.
         """
-        parts = self._parts(lines)
+        parts, copied = self._parts(lines)
         if attention:
             self._refuse_long(lines, parts)
         found: list[list[list[Translation]]] = [[[] for _ in segments] for segments in parts]
@@ -142,15 +145,31 @@ class Translator:
             segment = parts[line][part]
             pieces = self._subwords.source_pieces(segment)
             found[line][part] = [self._translation(segment, pieces, hypothesis) for hypothesis in hypotheses]
-        return [_joined([n_best for n_best in segments if n_best]) for segments in found]
+        return [
+            [self._copy(copied[number], attention)]
+            if number in copied
+            else _joined([n_best for n_best in segments if n_best])
+            for number, segments in enumerate(found)
+        ]
 
-    def _parts(self, lines: Sequence[str]) -> list[list[str]]:
-        """Return the segments that each line is translated in: one or several, or none if it has no words."""
+    def _parts(self, lines: Sequence[str]) -> tuple[list[list[str]], dict[int, str]]:
+        """Return the segments that each line is translated in, and by their indices the lines that are copied.
+
+        A line has one segment or several, or none if it has no text or is copied.
+        """
         most = self.line_policy.max_source_length
         rows = self._subwords.encode_source(list(lines))
-        parts = [[line] if len(row) > 1 and has_text(line) else [] for line, row in zip(lines, rows, strict=True)]
+        copied = {
+            number: one_line(line)
+            for number, (line, row) in enumerate(zip(lines, rows, strict=True))
+            if has_text(line) and not self._can_translate(line, row)
+        }
+        parts = [
+            [line] if len(row) > 1 and has_text(line) and number not in copied else []
+            for number, (line, row) in enumerate(zip(lines, rows, strict=True))
+        ]
         for number, row in enumerate(rows):
-            if len(row) - 1 <= most:
+            if len(row) - 1 <= most or number in copied:
                 continue
             if self.line_policy.long_lines == "refuse":
                 raise ValueError(
@@ -158,7 +177,20 @@ class Translator:
                     "shorten it, or set long_lines=split"
                 )
             parts[number] = split_line(lines[number], self._subwords.source_offsets(lines[number]), most)
-        return parts
+        return parts, copied
+
+    def _can_translate(self, line: str, row: Sequence[int]) -> bool:
+        """Return whether a line has a letter, in a piece that the model knows: what else is there is not language."""
+        if not has_letter(line):
+            return False
+        strange = SPECIAL_TOKENS.unknown in row or self._subwords.has_bytes
+        return not strange or self._subwords.knows_letters(line)
+
+    def _copy(self, line: str, attention: bool) -> Translation:
+        """Return a line as its own translation, each piece attending to itself."""
+        pieces = self._subwords.source_pieces(line)
+        weights = torch.eye(len(pieces)).tolist() if attention and self.has_attention else [[] for _ in pieces]
+        return Translation(line, 0.0, pieces, pieces, weights, copied=True)
 
     @staticmethod
     def _refuse_long(lines: Sequence[str], parts: Sequence[Sequence[str]]) -> None:
@@ -190,7 +222,8 @@ class Translator:
         source = torch.full((len(rows), int(lengths.max())), self._model.tokens.padding)
         for index, row in enumerate(rows):
             source[index, : len(row)] = torch.tensor(row)
-        return search(self._model, source.to(device), lengths.to(device), self.config, attention)
+        never = self._subwords.control_tokens
+        return search(self._model, source.to(device), lengths.to(device), self.config, attention, never)
 
     def _translation(self, sentence: str, source_pieces: list[str], hypothesis: Hypothesis) -> Translation:
         tokens = [*hypothesis.tokens, SPECIAL_TOKENS.end] if hypothesis.ended else hypothesis.tokens
@@ -202,11 +235,11 @@ class Translator:
         unknown = [index for index, token in enumerate(hypothesis.tokens) if token == SPECIAL_TOKENS.unknown]
         words = self._subwords.source_words(sentence) if self.line_policy.replace_unknown and unknown else []
         if not words:
-            return self._subwords.decode_target([hypothesis.tokens])[0]
+            return one_line(self._subwords.decode_target([hypothesis.tokens])[0])
         # The last column belongs to `end`, which is not a word.
         attended = [hypothesis.attention[index][: len(words)] for index in unknown]
         found = [words[weights.index(max(weights))] for weights in attended]
-        return self._subwords.decode_replacing(hypothesis.tokens, found)
+        return one_line(self._subwords.decode_replacing(hypothesis.tokens, found))
 
 
 def _joined(segments: Sequence[Sequence[Translation]]) -> list[Translation]:
@@ -215,7 +248,7 @@ def _joined(segments: Sequence[Sequence[Translation]]) -> list[Translation]:
         return list(segments[0]) if segments else []
     return [
         Translation(
-            " ".join(part.text for part in ranked if part.text),
+            join_parts([part.text for part in ranked]),
             mean(part.score for part in ranked),
             [piece for part in ranked for piece in part.source_pieces],
             [piece for part in ranked for piece in part.target_pieces],

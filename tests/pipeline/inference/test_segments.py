@@ -29,6 +29,11 @@ def pieces_of(line: str, size: int = 3) -> list[tuple[int, int]]:
         ("abc def ghi jkl", 2, ["abc def", "ghi jkl"]),
         ("abcdefghijklmnop", 2, ["abcdef", "ghijkl", "mnop"]),
         ("是的。好的。", 1, ["是的。", "好的。"]),
+        ("हाँ। नहीं। हाँ।", 4, ["हाँ। नहीं।", "हाँ।"]),
+        ("ہاں۔نہیں۔", 2, ["ہاں۔", "نہیں۔"]),
+        ("هل؟ نعم؟ لا؟", 2, ["هل؟", "نعم؟", "لا؟"]),
+        ("「是。」「不。」", 2, ["「是。」", "「不。」"]),
+        ("กิกิกิ", 1, ["กิ", "กิ", "กิ"]),  # A letter and its marks stay together.
         ("?。????", 1, ["?。", "?", "???"]),  # The rest of a piece that was cut counts for what follows.
         ("", 3, []),
         ("   ", 3, []),

@@ -1,15 +1,21 @@
 """Text in, the best translations out, with their pieces, their attention, and source words for unknown ones."""
 
+from pathlib import Path
+
 import pytest
+import torch
 
 import pipeline.inference.translator
 from model.config import ModelConfig
 from model.search.config import SearchConfig
 from model.search.hypotheses import Hypothesis
+from model.seq2seq import Seq2Seq
 from pipeline.config import EvaluationConfig
+from pipeline.corpus.captions import generate_pairs
 from pipeline.evaluation.search_settings import line_policy, search_config
-from pipeline.inference.subwords import Subwords
-from pipeline.inference.translator import LinePolicy
+from pipeline.inference.segments import one_line
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
+from pipeline.inference.translator import LinePolicy, Translator
 from tests.pipeline.conftest import Make
 
 LINES = ["Ein Hund schläft.", "", "Zwei Frauen lachen im Park.", "  ", "Ein Kind isst einen Apfel und lacht."]
@@ -168,3 +174,37 @@ def test_a_long_line_is_refused_if_the_policy_says_so(make: Make) -> None:
 def test_a_line_without_a_word_stays_empty(make: Make, line: str) -> None:
     assert make().translate([line, "Ein Hund."])[0] == ""
     assert make().hypotheses([line]) == [[]]
+
+
+@pytest.mark.parametrize("line", ["1999", "3,5", "12:30", "😀 – 5 €", "猫", "Ωμέγα 5"])
+def test_a_line_without_a_letter_that_the_model_knows_is_copied(make: Make, line: str) -> None:
+    translator = make(beam=2, n_best=2)
+    assert translator.translate([line, "Ein Hund."])[0] == line
+    (copied,), hypotheses = translator.hypotheses([line, "Ein Hund."])
+    assert (copied.text, copied.score, copied.copied) == (line, 0.0, True)
+    assert len(copied.attention) == len(copied.target_pieces) == len(copied.source_pieces)
+    assert not any(hypothesis.copied for hypothesis in hypotheses)
+
+
+def test_a_long_line_without_letters_is_copied_whole(make: Make) -> None:
+    line = "1 2 3 4 5 6 7 8 9 " * 40
+    policy = {"max_source_length": 5, "long_lines": "refuse"}
+    assert make(beam=1).configured(policy).translate([line]) == [line]
+
+
+def test_no_answer_holds_a_line_break_or_a_control_character(tmp_path: Path) -> None:
+    """With byte fallback, pieces spell single bytes: a line feed among them."""
+    sentences = [sentence for pair in generate_pairs(300, seed=3) for sentence in pair]
+    for name in (SOURCE_MODEL, TARGET_MODEL):
+        (tmp_path / name).write_bytes(learn_pieces(sentences, 500, "unigram", True, 1.0))
+    subwords = Subwords(tmp_path)
+    assert len(subwords.control_tokens) == 33
+    torch.manual_seed(3)
+    config = ModelConfig(embedding_size=16, encoder_size=8, decoder_size=16)
+    network = Seq2Seq(config, subwords.source_size, subwords.target_size).eval()
+    for search in (SearchConfig(temperature=5.0, n_best=20), SearchConfig(beam=20, n_best=20), SearchConfig(beam=1)):
+        for translations in Translator(network, subwords, search).hypotheses(LINES):
+            for translation in translations:
+                assert not set(translation.target_pieces) & {"<0x0A>", "<0x00>", "<0x1B>", "<0x0D>"}
+                assert translation.text == one_line(translation.text)
+                assert len(translation.text.splitlines()) <= 1
