@@ -22,5 +22,13 @@ def bleu_statistics(translations: Sequence[str], references: Sequence[str]) -> l
 def bleu_of_statistics(statistics: Sequence[float]) -> float:
     """Return sacreBLEU's default BLEU, in [0, 100], of (a sum of) `bleu_statistics`."""
     counts, totals, lengths = statistics[:4], statistics[4:8], statistics[8:]
-    score = BLEU.compute_bleu([int(n) for n in counts], [int(n) for n in totals], int(lengths[0]), int(lengths[1]))
+    bleu = BLEU()
+    score = BLEU.compute_bleu(
+        [int(n) for n in counts],
+        [int(n) for n in totals],
+        int(lengths[0]),
+        int(lengths[1]),
+        smooth_method=bleu.smooth_method,  # By itself it smooths nothing: weak models would all have 0.
+        effective_order=bleu.effective_order,
+    )
     return float(score.score)

@@ -29,18 +29,15 @@ def bootstrap(
     `bootstrap_signature` has it.
     """
     results = {metric.key: _paired_test(systems, references, samples, metric)[1] for metric in metrics}
-    return [
-        {key: _score(found[number], list(system) == list(systems[0])) for key, found in results.items()}
-        for number, system in enumerate(systems)
-    ]
+    return [{key: _score(found[number], found[0]) for key, found in results.items()} for number in range(len(systems))]
 
 
-def _score(result: Result, same_as_first: bool) -> Score:
+def _score(result: Result, first: Result) -> Score:
     assert result.mean is not None
     assert result.ci is not None
     p = None if result.p_value is None else round(float(result.p_value), 4)
-    if p is not None and same_as_first:
-        p = 1.0  # sacreBLEU counts the samples that differ by more than the systems do: of none, the smallest p.
+    if p is not None and abs(result.score - first.score) < 1e-9:
+        p = 1.0  # sacreBLEU counts the samples that differ by more than the systems do, and here ties count too.
     low, high = result.mean - result.ci, result.mean + result.ci
     return Score(round(float(result.score), 4), round(float(low), 4), round(float(high), 4), p)
 

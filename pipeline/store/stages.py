@@ -28,7 +28,7 @@ VERSIONS: Mapping[StageName, int] = {
     "corpus": 1,
     "tokenizer": 1,
     "encoded": 1,
-    "training": 1,
+    "training": 2,
     "evaluation": 2,
     "ablation": 1,
     "model": 1,

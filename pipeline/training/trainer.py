@@ -17,6 +17,9 @@ from pipeline.errors import InputError
 from pipeline.training.gradients import Gradients, StepLoss
 from pipeline.training.precision import matmul_precision
 
+NEAR_ZERO = 1.0
+"""BLEU below this says that a model has learnt next to nothing, not how little."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -36,9 +39,17 @@ class Progress:
     """Finished epochs."""
     step: int = 0
     """Finished optimizer steps."""
-    best_bleu: float = -1.0
+    best_rank: float = -1.0
+    """Of the best epoch so far: see `rank`."""
+    lowest_loss: float = 1e9
+    """On the validation set."""
     stale_epochs: int = 0
-    """Epochs since the best validation BLEU."""
+    """Epochs that count towards `training.patience`."""
+
+
+def rank(figures: Mapping[str, float]) -> float:
+    """Return what the best epoch has most of: BLEU, and of equal BLEU the lower validation loss."""
+    return figures["bleu"] - 1e-7 * min(figures["validation_loss"], 1e6)
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,8 @@ class Hooks:
     """Plain functions that the loop calls; a test can pass a list's `append`."""
 
     validate: Callable[[Seq2Seq], Mapping[str, float]]
-    """Returns the figures on the validation set, the same on every worker, with the key `bleu`."""
+    """Returns the figures on the validation set, the same on every worker, with the keys `bleu` and
+    `validation_loss`."""
     report_step: Callable[[Mapping[str, float]], None]
     """Receives the figures of a step: floats by name."""
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
@@ -132,7 +144,7 @@ class Trainer:
             with matmul_precision(self.config.precision, device) as in_bf16:
                 figures = self._epoch() | {"train_bf16": float(in_bf16)}
             figures |= self.hooks.validate(self.model.eval())
-            self.progress = self._judge(figures["bleu"])
+            self.progress = self._judge(figures)
             self.hooks.report_epoch(figures | {"epoch": self.progress.epoch}, self)
         return self.progress
 
@@ -141,13 +153,17 @@ class Trainer:
         """Whether nothing is left to do; also true for a finished run that is resumed."""
         return self.progress.epoch >= self.config.epochs or self.progress.stale_epochs >= self.config.patience
 
-    def _judge(self, bleu: float) -> Progress:
-        best = bleu > self.progress.best_bleu
+    def _judge(self, figures: Mapping[str, float]) -> Progress:
+        """Return the progress after an epoch. Near BLEU 0, which says little, a falling loss costs no patience."""
+        progress, loss = self.progress, figures["validation_loss"]
+        learning = figures["bleu"] < NEAR_ZERO and loss < progress.lowest_loss
+        stale = 0 if rank(figures) > progress.best_rank else progress.stale_epochs + (not learning)
         return replace(
-            self.progress,
-            epoch=self.progress.epoch + 1,
-            best_bleu=max(bleu, self.progress.best_bleu),
-            stale_epochs=0 if best else self.progress.stale_epochs + 1,
+            progress,
+            epoch=progress.epoch + 1,
+            best_rank=max(rank(figures), progress.best_rank),
+            lowest_loss=min(loss, progress.lowest_loss),
+            stale_epochs=stale,
         )
 
     def _epoch(self) -> dict[str, float]:

@@ -25,11 +25,14 @@ def digits(count: int, seed: int) -> list[list[int]]:
 class CopyTask:
     """Training data whose target is its source, and hooks that keep what they are told."""
 
-    def __init__(self, count: int = 400, tokens: int = 400, bleus: Iterable[float] = ()) -> None:
+    def __init__(
+        self, count: int = 400, tokens: int = 400, bleus: Iterable[float] = (), validation_losses: Iterable[float] = ()
+    ) -> None:
         self.rows = Ragged.of_rows(digits(count, 1))
         self.lengths = Lengths(self.rows.lengths, self.rows.lengths)
         self.tokens = tokens
         self.bleus = iter(bleus)
+        self.validation_losses = iter(validation_losses)
         self.steps: list[Figures] = []
         self.epochs: list[Figures] = []
 
@@ -58,7 +61,10 @@ class CopyTask:
             dropout,
             Epochs(lambda epoch: self.shares(epoch, limit), lambda epoch: len(self.plan(epoch))),
             Hooks(
-                validate=lambda model: {"bleu": next(self.bleus, float(len(self.epochs)))},
+                validate=lambda model: {
+                    "bleu": next(self.bleus, float(len(self.epochs))),
+                    "validation_loss": next(self.validation_losses, 1.0),
+                },
                 report_step=lambda figures: self.steps.append(dict(figures)),
                 report_epoch=lambda figures, trainer: self.epochs.append(dict(figures)),
             ),

@@ -18,3 +18,11 @@ def test_statistics_of_shares_add_up_to_the_bleu_of_the_whole() -> None:
 def test_a_share_may_be_empty() -> None:
     nothing, all_of_it = bleu_statistics([], []), bleu_statistics(TRANSLATIONS, REFERENCES)
     assert [a + b for a, b in zip(nothing, all_of_it, strict=True)] == all_of_it
+
+
+def test_weak_translations_are_smoothed_as_in_every_other_score() -> None:
+    weak, references = ["a dog", "the cat is here"], ["a man sleeps", "the bird is away today"]
+    score = sacrebleu.corpus_bleu(weak, [references])
+    assert score.score > 0
+    assert 0 in score.counts
+    assert bleu_of_statistics(bleu_statistics(weak, references)) == score.score

@@ -70,3 +70,10 @@ def test_two_metrics_that_sacrebleu_calls_by_one_name_are_kept_apart() -> None:
     lower = Metric("bleu_lower", "lower-case BLEU", lambda: SACREBLEU(lowercase=True))
     (found,) = bootstrap([[line.upper() for line in MANY]], MANY, 100, [BLEU, lower])
     assert found["bleu_lower"].score > found["bleu"].score
+
+
+def test_equal_scores_of_different_texts_are_no_difference() -> None:
+    """BLEU does not see the blanks: in every resample both have the same score."""
+    blanks = [line.replace(" ", "  ") for line in worse(3)]
+    _, second = bootstrap([worse(3), blanks], MANY, 200, [BLEU])
+    assert second["bleu"].p == 1.0

@@ -78,7 +78,19 @@ def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
 def test_stops_when_bleu_has_not_risen_for_as_long_as_patience_lasts() -> None:
     task = CopyTask(count=20, bleus=[5.0, 9.0, 7.0, 9.0, 8.0, 99.0])
     progress = task.trainer(epochs=10, patience=3).fit()
-    assert (progress.epoch, progress.best_bleu, progress.stale_epochs) == (5, 9.0, 3)
+    assert (progress.epoch, round(progress.best_rank, 3), progress.stale_epochs) == (5, 9.0, 3)
+
+
+def test_of_equal_bleu_the_lower_loss_is_better() -> None:
+    task = CopyTask(count=20, bleus=[9.0] * 6, validation_losses=[3.0, 4.0, 2.0, 2.5, 2.6, 2.7])
+    progress = task.trainer(epochs=10, patience=3).fit()
+    assert (progress.epoch, progress.stale_epochs) == (6, 3), "the third epoch is the best"
+
+
+def test_near_zero_a_falling_loss_costs_no_patience() -> None:
+    task = CopyTask(count=20, bleus=[0.2, *[0.1] * 6], validation_losses=[5.0, 4.5, 4.0, 3.5, 3.6, 3.7, 3.8])
+    progress = task.trainer(epochs=10, patience=3).fit()
+    assert (progress.epoch, progress.stale_epochs) == (7, 3)
 
 
 def test_patience_is_not_forgotten_on_resume(tmp_path: Path) -> None:
