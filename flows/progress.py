@@ -29,6 +29,9 @@ class View(Protocol):
     def ended(self, summary: str, reused: Reuse) -> None:
         """End the current stage."""
 
+    def warned(self, text: str) -> None:
+        """Show what the user should not miss about the stage that has ended."""
+
 
 def epoch_line(record: Record) -> str:
     """Return an epoch's figures as one line."""
@@ -64,6 +67,10 @@ class LogView:
         """Write what the stage made."""
         took = reused.text if reused else f"{time.monotonic() - self._began:.1f} s"
         self._write(f"{self._title}{summary} ({took})")
+
+    def warned(self, text: str) -> None:
+        """Write a line."""
+        self._write(f"{self._title}WARNING: {text}")
 
 
 CURRENT_VIEW: ContextVar[View | None] = ContextVar("CURRENT_VIEW", default=None)

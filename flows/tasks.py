@@ -22,6 +22,7 @@ from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.store.store import Reuse, Store
 from pipeline.training.speed_limit import step_by_step_because
 from pipeline.training.trained import TrainedModel
+from pipeline.training.trainer import NEAR_ZERO
 
 NAMED_OVERRIDES = 3
 RETRY_DELAYS: list[float] = [1, 4]
@@ -154,6 +155,11 @@ def evaluation_task(
     view.ended(
         ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SCORED_SPLITS), evaluation.reused
     )
+    if (bleu := evaluation.figures["test"]["bleu"]) < NEAR_ZERO:
+        view.warned(
+            f"test BLEU {bleu:.2f} is near 0: this model translates next to nothing; train it longer "
+            "(training.epochs, training.patience) or on more pairs"
+        )
     return evaluation
 
 

@@ -29,6 +29,7 @@ from pipeline.store.stages import fingerprint
 from pipeline.store.storage import home
 from pipeline.store.store import versions
 from pipeline.training.trained import TrainedModel
+from pipeline.training.trainer import NEAR_ZERO
 
 CHAMPION = "champion"
 IDENTITY_TAG, DATA_TAG, BLEU_TAG, DECISION_TAG = (
@@ -200,9 +201,12 @@ def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str
             raise  # The server's fault: a retry decides.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return _record(client, version, f"not champion: {before} could not be run on the same data ({reason})")
+    scores = f"BLEU {own:.2f}, {before} has {other:.2f}"
+    if max(own, other) < NEAR_ZERO:
+        return _record(client, version, f"not champion: {scores}, both near 0, which says nothing")
     if own >= other:
-        return _promote(client, version, f"champion: BLEU {own:.2f}, {before} has {other:.2f}", champion.version)
-    return _record(client, version, f"not champion: BLEU {own:.2f}, {before} has {other:.2f}")
+        return _promote(client, version, f"champion: {scores}", champion.version)
+    return _record(client, version, f"not champion: {scores}")
 
 
 def _champion(client: MlflowClient, name: str) -> MlflowVersion | None:

@@ -24,6 +24,13 @@ def champion() -> str:
     return str(MlflowClient(tracking_uri()).get_model_version_by_alias("tiny", "champion").version)
 
 
+def test_nothing_becomes_champion_on_nothing_against_nothing(register: Register) -> None:
+    assert register(1, 0.0).decision == "champion: there was none"
+    refused = "not champion: BLEU 0.40, version 1 has 0.00, both near 0, which says nothing"
+    assert register(2, 0.4).decision == refused
+    assert register(3, 30.0).decision == "champion: BLEU 30.00, version 1 has 0.00"
+
+
 def test_the_champion_is_the_best_and_a_tie_goes_to_the_newer(register: Register) -> None:
     assert register(1, 30.0).decision == "champion: there was none"
     assert register(2, 29.9).decision == "not champion: BLEU 29.90, version 1 has 30.00"
