@@ -57,21 +57,6 @@ def test_progress_counts_the_sentences_that_are_not_blank(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "words"),
-    [
-        ("Ein Xqzwö lacht.", {"Ein": "Ein", "q": "Xqzwö", "ö": "Xqzwö", "▁lacht": "lacht", ".": "."}),
-        ("  Die Ωμ-Bahn,\u00a0„ruht“ ", {"Ωμ": "Ωμ-Bahn", "B": "Ωμ-Bahn", ",": ",", "„": "„", "h": "ruht", "“": "“"}),
-        ("Um 3,5 € …", {"3": "3,5", ",": "3,5", "€": "€", ".": "…"}),
-    ],
-)
-def test_pieces_belong_to_words_as_they_are_spelled(subwords: Subwords, sentence: str, words: dict[str, str]) -> None:
-    pieces = subwords.source_pieces(sentence)
-    found = dict(zip(pieces, subwords.source_words(sentence), strict=False))
-    assert len(subwords.source_words(sentence)) == len(pieces) - 1
-    assert {piece: found.get(piece, found.get("▁" + piece)) for piece in words} == words
-
-
-@pytest.mark.parametrize(
     ("target", "looks_at", "text"),
     [
         (["▁boy", "▁", "<unk>", "▁is", "▁happy", "."], ["q"], "boy Xqzwö is happy."),

@@ -1,7 +1,6 @@
-"""The loop on a copying task: it learns, stops, resumes and accumulates."""
+"""The loop on a copying task: it learns, stops and accumulates."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from model.search.search import search
 from pipeline.batches.collate import Ragged
 from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
-from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.training.trainer import Hooks, Trainer, learning_rate
+from pipeline.training.trainer import learning_rate
 from tests.pipeline.copy_task import CopyTask, digits
 
 
@@ -50,31 +48,6 @@ def test_same_seed_same_run_and_another_seed_another() -> None:
     assert curves[0] != curves[2]
 
 
-def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
-    whole = CopyTask()
-    reference = whole.trainer(epochs=3)
-    reference.fit()
-
-    stopped = CopyTask()
-    first = stopped.trainer(epochs=3)
-
-    def save_and_stop(figures: object, trainer: Trainer) -> None:
-        save_checkpoint(trainer, tmp_path)
-        raise KeyboardInterrupt
-
-    first.hooks = Hooks(first.hooks.validate, first.hooks.report_step, save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        first.fit()
-    torch.manual_seed(99)  # Nothing may hang on the state of the global generator.
-    second = stopped.trainer(epochs=3)
-    load_checkpoint(second, tmp_path)
-    assert second.progress.epoch == 1
-    second.fit()
-    assert stopped.losses() == whole.losses()
-    for name, parameter in reference.model.named_parameters():
-        torch.testing.assert_close(second.model.get_parameter(name), parameter, rtol=0, atol=0)
-
-
 def test_stops_when_bleu_has_not_risen_for_as_long_as_patience_lasts() -> None:
     task = CopyTask(count=20, bleus=[5.0, 9.0, 7.0, 9.0, 8.0, 99.0])
     progress = task.trainer(epochs=10, patience=3).fit()
@@ -91,20 +64,6 @@ def test_near_zero_a_falling_loss_costs_no_patience() -> None:
     task = CopyTask(count=20, bleus=[0.2, *[0.1] * 6], validation_losses=[5.0, 4.5, 4.0, 3.5, 3.6, 3.7, 3.8])
     progress = task.trainer(epochs=10, patience=3).fit()
     assert (progress.epoch, progress.stale_epochs) == (7, 3)
-
-
-def test_patience_is_not_forgotten_on_resume(tmp_path: Path) -> None:
-    task = CopyTask(count=20, bleus=[9.0, 8.0, 7.0])
-    trainer = task.trainer(epochs=3, patience=3)
-    trainer.fit()
-    save_checkpoint(trainer, tmp_path)
-    again = CopyTask(count=20, bleus=[6.0, 99.0])
-    resumed = again.trainer(epochs=10, patience=3)
-    load_checkpoint(resumed, tmp_path)
-    assert resumed.fit().epoch == 4
-    finished = again.trainer(epochs=3, patience=3)
-    load_checkpoint(finished, tmp_path)
-    assert finished.finished
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
