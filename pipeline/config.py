@@ -69,22 +69,22 @@ class TokenizerConfig(Section):
 class BatchingConfig(Section):
     """Global batches: the sentence pairs that all workers together process in one step."""
 
-    tokens: int = Field(4096, ge=16, description="most source and target tokens of a global step, padding included")
+    tokens: int = Field(4096, ge=16, description="maximum source and target tokens of a global step, padding included")
     max_padding: float = Field(
         0.02, ge=0.0, lt=1.0, description="shorten a batch, by at most half, to keep its share of padding below this"
     )
     max_length: int = Field(
-        100, ge=2, description="most tokens of a training sentence; longer pairs are left out and counted"
+        100, ge=2, description="maximum tokens of a training sentence; longer pairs are left out and counted"
     )
     worker_tokens: int | None = Field(
-        None, ge=16, description="most tokens in a worker's memory; gradients of a larger share are accumulated"
+        None, ge=16, description="maximum tokens of a worker at once; gradients of a larger share are accumulated"
     )
 
 
 class TrainingConfig(Section):
     """The optimizer, the stopping rule and the machines."""
 
-    epochs: int = Field(15, ge=1, description="most passes over the corpus")
+    epochs: int = Field(15, ge=1, description="maximum passes over the corpus")
     patience: int = Field(5, ge=1, description="epochs without a better validation BLEU after which training stops")
     learning_rate: float = Field(2e-3, gt=0.0, description="peak of Adam's learning rate")
     final_learning_rate: float = Field(
@@ -113,7 +113,7 @@ class TrainingConfig(Section):
     )
     precision: Precision = Field(
         "fp32",
-        description="of the largest matrix products; bf16 rounds them if the CPU supports it (on GPUs: to TF32)",
+        description="precision of the largest matrix products; bf16 rounds them if the CPU supports it (on GPUs: to TF32)",
     )
     seed: int = Field(1, ge=0, le=2**31, description="seed of initial weights, batches and dropout")
     keep_checkpoints: int = Field(3, ge=1, description="number of checkpoints to keep, by validation BLEU")
@@ -145,15 +145,15 @@ class EvaluationConfig(Section):
     coverage_penalty: float = Field(
         0.0, ge=0.0, le=10.0, description="beta of Wu et al. 2016: penalty for unattended source words; needs attention"
     )
-    min_length: int = Field(0, ge=0, description="fewest target tokens of a translation")
+    min_length: int = Field(0, ge=0, description="minimum target tokens of a translation")
     max_length: int | None = Field(
-        None, ge=1, description="most target tokens of a translation; null: twice the source tokens plus ten"
+        None, ge=1, description="maximum target tokens of a translation; null: twice the source tokens plus ten"
     )
     replace_unknown: bool = Field(
         False, description="replace <unk> by the source word with the most attention; needs attention"
     )
     max_source_length: int = Field(
-        100, ge=1, le=10_000, description="most source tokens translated at once; longer sentences are split"
+        100, ge=1, le=10_000, description="maximum source tokens translated at once; longer sentences are split"
     )
     sampling_temperature: float | None = Field(
         None, gt=0.0, le=100.0, description="null: search; else sample, with probabilities raised to 1 / temperature"
@@ -190,7 +190,9 @@ class EvaluationConfig(Section):
 class AblationConfig(Section):
     """How `nmt ablate` trains and compares systems."""
 
-    epochs: int | None = Field(None, ge=1, description="most passes over the corpus per system; null: training.epochs")
+    epochs: int | None = Field(
+        None, ge=1, description="maximum passes over the corpus per system; null: training.epochs"
+    )
     seeds: int = Field(1, ge=1, description="trainings per system, with training.seed and the seeds after it")
     bootstrap_samples: int = Field(
         1000, ge=100, description="resampled test sets for the intervals and tests of `nmt ablate`"
