@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-from ray._private.services import get_node_ip_address
-from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 
+from pipeline.cluster.ray_internals import (
+    OWN_CLUSTER,
+    STARTUP_TIMED_OUT,
+    InstalledCodeOnly,
+    prepare_autoscaling,
+    read_token,
+    use_loopback,
+)
 from pipeline.errors import ExternalError
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store, node_store
@@ -29,16 +33,6 @@ OBJECT_STORE_BYTES = 128 * 2**20
 
 HOLD_SECONDS = 0.5
 """Before an early start: most mistakes in a corpus are found by then, and are told without waiting for Ray to end."""
-
-OWN_CLUSTER = {
-    # Nobody takes back the machine that we started a cluster on: a process less for every training.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # How often a training looks after its workers, also when they have ended: each run waits for it.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_preload_python_modules": "pipeline.gc_tuning",
-    # A worker that starts while the driver is killed tries five times to connect, five seconds each.
-    "RAY_gcs_rpc_server_connect_timeout_s": "2",
-}
 
 
 @dataclass(frozen=True)
@@ -148,7 +142,11 @@ def _connect(address: str | None) -> None:
             with socket.create_connection((host, int(port)), timeout=5) as found:
                 if ip_address(found.getpeername()[0]).is_loopback:
                     _expect_on_this_machine(int(port))
-        options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        options: dict[str, Any] = {
+            "logging_level": logging.ERROR,
+            "log_to_driver": False,
+            "job_config": InstalledCodeOnly(),
+        }
         if address:
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
         else:
@@ -156,14 +154,13 @@ def _connect(address: str | None) -> None:
             # can then be taken, where each would be a process started anew.
             with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER):
                 ray.init("local", object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **options)
-            # Every training asks this actor, and would wait for its process to start.
-            get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]
+            prepare_autoscaling()
     except OSError as error:
         raise ExternalError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset it"
         ) from None
     except Exception as error:
-        if "timed out during startup" not in str(error):  # Ray has no class for it.
+        if STARTUP_TIMED_OUT not in str(error):
             raise
         raise ExternalError("Ray did not start on this machine in time; try again when it is less busy") from error
 
@@ -188,8 +185,8 @@ def _expect_on_this_machine(port: int) -> None:
     itself.
     """
     try:
-        own = get_node_ip_address()  # type: ignore[no-untyped-call]
+        own = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         socket.create_connection((own, port), timeout=5).close()
     except OSError:
-        ray_constants.ENABLE_RAY_CLUSTER = False  # Ray's word for: 127.0.0.1 is this machine's address.
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        use_loopback()
+    read_token()

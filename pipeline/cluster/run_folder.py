@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from pipeline.cluster.ray_train_internals import CHECKPOINT_PREFIX, SNAPSHOT
 from pipeline.errors import ExternalError
 from pipeline.inference.weights import WEIGHTS
 from pipeline.store.storage import Folder
@@ -17,7 +18,6 @@ from pipeline.training.trained import CHECKPOINTS
 
 FIGURES = "figures.json"
 """In every checkpoint: the figures of its epoch."""
-SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
 def best_checkpoints(storage: Folder, name: str) -> list[tuple[Folder, Record]]:
@@ -36,7 +36,7 @@ def best_checkpoints(storage: Folder, name: str) -> list[tuple[Folder, Record]]:
 def _checkpoints(storage: Folder, name: str) -> list[Folder]:
     """Return the checkpoints of all runs whose names begin so."""
     runs = [run for run in storage.folders() if run.name.startswith(name)]
-    return [folder for run in runs for folder in run.folders() if folder.name.startswith("checkpoint_")]
+    return [folder for run in runs for folder in run.folders() if folder.name.startswith(CHECKPOINT_PREFIX)]
 
 
 def is_whole(checkpoint: Folder) -> bool:

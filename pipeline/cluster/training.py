@@ -2,20 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
-import torch
 from ray.train.torch import TorchConfig
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.batches.encoding import EncodedCorpus
 from pipeline.cluster.connection import DriverStore, ray_cluster
-from pipeline.cluster.follow import AnnounceController, RayTrainer, follow
+from pipeline.cluster.ray_train_internals import AnnounceController, RayTrainer
 from pipeline.cluster.resources import Allotment, allot
 from pipeline.cluster.run_folder import (
     best_checkpoints,
@@ -25,12 +23,13 @@ from pipeline.cluster.run_folder import (
     leave_records,
     set_damaged_aside,
 )
+from pipeline.cluster.training_failures import explain_training
+from pipeline.cluster.training_progress import CONTROLLER, follow
 from pipeline.cluster.training_worker import TrainingJob, work
 from pipeline.config import RunConfig
-from pipeline.errors import ExternalError
 from pipeline.inference.weights import WEIGHTS, count_parameters
-from pipeline.store.storage import Folder, home, local_folder, shared_folder
 from pipeline.store.stages import Settings, Stage
+from pipeline.store.storage import Folder, home, local_folder, shared_folder
 from pipeline.store.store import Figures, Store
 from pipeline.training.history import History, Observe, Record, is_epoch, read_history
 from pipeline.training.trained import CHECKPOINTS, HISTORY, TrainedModel
@@ -126,7 +125,7 @@ def _fit(
             name=name,
             storage_path=storage.path,
             storage_filesystem=storage.filesystem,
-            callbacks=[AnnounceController(job.records)],  # type: ignore[list-item]
+            callbacks=[AnnounceController(job.records, CONTROLLER)],  # type: ignore[list-item]
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 max_failures=run.training.max_failures,
                 # Workers that cannot be started, on a cluster that others use too, are not tried for without end.
@@ -141,36 +140,8 @@ def _fit(
     )
     stopped_by = follow(trainer, job.records, history.add)
     if stopped_by is not None:
-        raise _explain(stopped_by, storage) from stopped_by
+        raise explain_training(stopped_by, storage) from stopped_by
     return best_checkpoints(storage, name)[: run.training.keep_checkpoints]
-
-
-def _explain(error: BaseException, storage: Folder) -> BaseException:
-    """Find what stopped the training: lost workers and failing disks are the world's doing, the rest is a bug."""
-    failures: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
-    causes = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(failures.items())}
-    controller = getattr(error, "controller_failure", None)
-    for cause in (controller, *causes.values()):
-        if isinstance(cause, OSError):
-            return storage.explained(cause)
-        if isinstance(cause, ExternalError):
-            return cause
-    if type(controller).__name__.startswith("WorkerGroupStartup"):
-        return ExternalError(
-            "the Ray cluster did not start the workers: what they need is there, but in use; try again when it is free"
-        )
-    if not causes or not all(_is_loss(cause) for cause in causes.values()):
-        return error
-    reasons = "; ".join(f"worker {rank}: {str(cause).strip().splitlines()[0]}" for rank, cause in causes.items())
-    return ExternalError(
-        f"training stopped: workers were lost ({reasons}); give the same command again to go on from the last epoch"
-    )
-
-
-def _is_loss(cause: BaseException) -> bool:
-    """Whether a worker died, or failed because another one did."""
-    rays_own = type(cause).__module__.partition(".")[0] == "ray"
-    return rays_own or isinstance(cause, torch.distributed.DistError) or "gloo" in str(cause) or "NCCL" in str(cause)
 
 
 def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> Figures:

@@ -16,14 +16,16 @@ from ray.util.queue import Queue
 
 from pipeline.batches.encoding import open_rows
 from pipeline.cluster.connection import DriverStore
+from pipeline.cluster.ray_internals import put_without_waiting
 from pipeline.cluster.run_folder import FIGURES
+from pipeline.cluster.training_progress import ERROR
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.inference.subwords import Subwords
 from pipeline.training.checkpoint import save_checkpoint
 from pipeline.training.history import is_epoch
 from pipeline.training.speed_limit import SpeedLimit
-from pipeline.training.trainer import Hooks, Trainer
+from pipeline.training.trainer import Hooks, Trainer, rank
 from pipeline.training.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
 
 
@@ -57,12 +59,12 @@ def work(config: dict[str, TrainingJob]) -> None:
         if is_epoch(told):
             job.records.put(told)  # Returns when it is there, and all before it.
         else:  # A step does not wait for its report; one that is lost with this process comes again, with its step.
-            job.records.actor.put_nowait.remote(told)  # type: ignore[attr-defined]
+            put_without_waiting(job.records, told)
 
     def report_epoch(figures: Mapping[str, float], trainer: Trainer) -> None:
         tell(figures)  # First: an epoch told twice is known, one that is not told is lost.
         # Of equal BLEU the earlier epoch is better, as in the early stop.
-        ranked = {**figures, "rank": figures["bleu"] - 1e-9 * figures["epoch"]}
+        ranked = {**figures, "rank": rank(figures)}
         # One process writes; all report, since report is a barrier.
         with tempfile.TemporaryDirectory() as temporary:
             checkpoint = None
@@ -81,9 +83,9 @@ def work(config: dict[str, TrainingJob]) -> None:
             trainer = make_trainer(data, run, workers, hooks, Path(folder) if folder else None)
         trainer.fit()
     except InputError as error:
-        job.records.put({"error": str(error)})  # No restart would help: end here, and let the driver say so.
+        job.records.put({ERROR: str(error)})  # No restart would help: end here, and let the driver say so.
     except torch.OutOfMemoryError:
-        job.records.put({"error": _too_large(run, workers.size)})
+        job.records.put({ERROR: _too_large(run, workers.size)})
 
 
 def _open_data(job: TrainingJob) -> TrainingData:

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from pipeline.cluster.connection import OWN_CLUSTER, EarlyStart, _environment, ray_cluster
+from pipeline.cluster.connection import EarlyStart, _environment, ray_cluster
+from pipeline.cluster.ray_internals import OWN_CLUSTER
 from pipeline.errors import ExternalError, InputError
 
 NAME = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"

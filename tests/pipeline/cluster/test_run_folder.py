@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pipeline.cluster.ray_train_internals import SNAPSHOT
 from pipeline.cluster.run_folder import (
-    SNAPSHOT,
     best_checkpoints,
     bring_records,
     clear,

@@ -104,7 +104,7 @@ def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Pa
 
 @pytest.mark.slow
 def test_workers_lost_once_too_often_end_the_run_and_it_can_be_continued(train: Train, nmt_home: Path) -> None:
-    with pytest.raises(ExternalError, match=r"workers were lost .*give the same command again"):
+    with pytest.raises(ExternalError, match=r"workers were lost .*run the same command again"):
         train(kill_a_worker, num_workers=2, epochs=3, max_failures=0)
     assert not [path for path in (nmt_home / "store" / "training").iterdir() if path.is_dir()]
     seen: list[Record] = []

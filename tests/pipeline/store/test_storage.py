@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster.run_folder import SNAPSHOT, best_checkpoints, clear, set_damaged_aside
+from pipeline.cluster.ray_train_internals import SNAPSHOT
+from pipeline.cluster.run_folder import best_checkpoints, clear, set_damaged_aside
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import Settings, Stage

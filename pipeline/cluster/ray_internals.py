@@ -1,0 +1,78 @@
+"""All that this project uses of Ray without its documentation's promise, and why.
+
+Read in the version below; a test fails with any other. Then compare each part with Ray's source, and raise it. Ray
+Train's parts are in ray_train_internals.py, since importing them takes a third of a second, which only trainings need.
+One name is kept elsewhere, where Ray must not be imported yet: RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER (flows/__init__.py,
+infra/services.py).
+"""
+
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+from ray.job_config import JobConfig
+from ray.util.queue import Queue
+
+VERSION = "2.60.0"
+
+OWN_CLUSTER = {
+    # Nobody takes back the machine that we started a cluster on: a process less for every training.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # How often a training looks after its workers, also when they have ended: each run waits for it.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # Imported by each worker as it starts.
+    "RAY_preload_python_modules": "pipeline.gc_tuning",
+    # A worker that is starting when the cluster is killed tries five times to connect, by default 5 seconds each.
+    "RAY_gcs_rpc_server_connect_timeout_s": "2",
+}
+"""The environment of a cluster that this process starts: ray/train/v2/_internal/constants.py, and for the last two
+src/ray/common/ray_config_def.h, in C++."""
+
+
+class InstalledCodeOnly(JobConfig):
+    """A job whose workers import installed packages only, not a model.py in the folder that the user happens to be in.
+
+    Ray puts the driver's current folder first in its workers' path, except for jobs with a working directory of their
+    own (ray/_private/worker.py): this one says that it has one.
+    """
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
+
+
+STARTUP_TIMED_OUT = "timed out during startup"
+"""In the message of the Exception that `ray.init` raises if its processes are too slow (ray/_private/node.py)."""
+
+
+def put_without_waiting(queue: Queue, item: object) -> None:
+    """Put an item into a queue without size limit; `Queue.put` waits until it is there, which event loops must not."""
+    actor: Any = queue.actor
+    actor.put_nowait.remote(item)
+
+
+def prepare_autoscaling() -> None:
+    """Start the actor that every training asks for resources, which would wait for its process to start."""
+    get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]
+
+
+def dead_process() -> str | None:
+    """Return the name of a process of the cluster started by this one that has died, and without which it cannot go on.
+
+    Ray itself notices after a minute, and then ends this process without a word that it could handle.
+    """
+    node = ray._private.worker._global_node
+    needed = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
+    dead: list[str] = [name for name, _ in node.dead_processes() if name in needed] if node else []
+    return dead[0] if dead else None
+
+
+def use_loopback() -> None:
+    """Make Ray take 127.0.0.1 for this machine's address."""
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def read_token() -> None:
+    """Make Ray use the token in the user's ~/.ray, which by default only clusters get that it has found itself."""
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

@@ -1,0 +1,51 @@
+"""All that this project uses of Ray Train without its documentation's promise, and why; see ray_internals.py."""
+
+from typing import Any
+
+import ray
+from ray._private.worker import get_dashboard_url
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.callback import ControllerCallback
+from ray.util.queue import Queue
+
+from pipeline.cluster.ray_internals import put_without_waiting
+
+SNAPSHOT = CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
+"""The file in a run's folder that Ray Train resumes from."""
+
+CHECKPOINT_PREFIX = "checkpoint_"
+"""How the folders of checkpoints are named, followed by their time (ray/train/v2/_internal/execution/storage.py)."""
+
+STARTUP_ERRORS = (WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
+"""The `controller_failure` of a training whose workers could not be started."""
+
+
+class RayTrainer(TorchTrainer):
+    """Ray's, without what costs every training seconds and has nothing to do here.
+
+    What asks the dashboard, where there is none, would end each with 12 seconds of that; and what shards the data sets
+    of Ray Data, of which there are none, begins each with a process of its own.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
+        idle: tuple[type, ...] = (DatasetsCallback,)
+        if not get_dashboard_url():  # type: ignore[no-untyped-call]
+            idle += (PlacementGroupCleanerCallback,)
+        return [each for each in callbacks if not isinstance(each, idle)]
+
+
+class AnnounceController(ControllerCallback):
+    """Puts the handle of the actor that runs the training into a queue, under a key: nothing else can end it."""
+
+    def __init__(self, queue: Queue, key: str) -> None:
+        """Keep where to put it."""
+        self._queue, self._key = queue, key
+
+    def after_controller_start(self, train_run_context: object) -> None:
+        """Take the call that Ray makes in that actor."""
+        put_without_waiting(self._queue, {self._key: ray.get_runtime_context().current_actor})
