@@ -5,6 +5,7 @@ Why not the loaders that `datasets` brings: they guess types (a column of dates 
 modification time instead of its content, and cannot tell which line is broken.
 """
 
+import codecs
 import csv
 import gzip
 import json
@@ -58,6 +59,8 @@ def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
     number = 0
     while line := stream.readline(LINE_BYTES):
         number += 1
+        if number == 1 and (encoding := _encoding_of(line)):
+            raise InputError(f"{name} is {encoding}; convert the file to UTF-8 (iconv -f {encoding} -t UTF-8)")
         if len(line) == LINE_BYTES and not line.endswith(b"\n"):
             raise InputError(
                 f"{name} line {number}: {LINE_BYTES:,} bytes without a line feed; end lines with line feeds"
@@ -70,6 +73,18 @@ def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
                 f"{name} line {number}: byte 0x{error.object[error.start]:02X} is not UTF-8; "
                 "convert the file to UTF-8 (iconv -f LATIN1 -t UTF-8)"
             ) from None
+
+
+def _encoding_of(line: bytes) -> str | None:
+    """Return UTF-16 or UTF-32 if a file's first line shows it, by a byte order mark or by the places of its NULs."""
+    if line.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    for order, first in (("LE", 1), ("BE", 0)):
+        if len(line) > 3 and not any(line[first:-1:2]) and all(line[1 - first : -1 : 2]):
+            return f"UTF-16{order}"
+    return None
 
 
 def _raw_lines(file: RowFile) -> Iterator[str]:

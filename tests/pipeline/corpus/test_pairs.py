@@ -48,3 +48,14 @@ def test_aligned_lines(tmp_path: Path) -> None:
     assert next(pairs) == ("Hund", "dog")
     with pytest.raises(InputError, match=r"a.de has 3 lines and .*b.en has 1; line-aligned text needs the same number"):
         list(pairs)
+
+
+def test_a_nul_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "a.de").write_bytes(b"Hund\nKa\0tze\n")
+    (tmp_path / "a.en").write_bytes(b"dog\ncat\n")
+    sides = [RowFile.local(tmp_path / name) for name in ("a.de", "a.en")]
+    with pytest.raises(InputError, match=r"a.de and a.en line 2 holds a NUL byte, which is not text"):
+        list(read_aligned(sides[0], sides[1]))
+    (tmp_path / "a.jsonl").write_text('{"de": "Hund", "en": "d\\u0000og"}\n')
+    with pytest.raises(InputError, match=r"a.jsonl line 1 holds a NUL byte"):
+        list(read_table(RowFile.local(tmp_path / "a.jsonl"), PairColumns.of(CorpusConfig())))

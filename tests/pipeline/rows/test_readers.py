@@ -98,6 +98,26 @@ def test_where_lines_and_rows_end(tmp_path: Path, name: str, content: bytes, exp
 
 BROKEN: dict[str, tuple[str, bytes, str]] = {
     "Latin 1": ("a.txt", b"good\nb\xe4d\n", "a.txt line 2: byte 0xE4 is not UTF-8; convert the file to UTF-8 (iconv"),
+    "UTF-16 with a mark": (
+        "a.txt",
+        "Tür\nx\n".encode("utf-16"),
+        "a.txt is UTF-16; convert the file to UTF-8 (iconv",
+    ),
+    "UTF-32": (
+        "a.csv",
+        "de,en\nx,y\n".encode("utf-32"),
+        "a.csv is UTF-32; convert the file to UTF-8 (iconv",
+    ),
+    "UTF-16 without": (
+        "a.txt",
+        "Ein Hund\n".encode("utf-16-le"),
+        "a.txt is UTF-16LE; convert the file to UTF-8 (",
+    ),
+    "big-endian": (
+        "a.tsv",
+        "de\ten\n".encode("utf-16-be"),
+        "a.tsv is UTF-16BE; convert the file to UTF-8",
+    ),
     "no gzip": ("a.txt.gz", b"no gzip", "a.txt.gz after line 0: broken gzip (Not a gzipped file"),
     "half a gzip": (
         "a.tsv.gz",
