@@ -37,27 +37,27 @@ def before(corpus: Corpus, tiny: RunConfig) -> str:
 
 
 @pytest.fixture
-def chrfpp(before: str, monkeypatch: pytest.MonkeyPatch) -> Metric:
-    metric = Metric("chrfpp", "chrF++", lambda: CHRF(word_order=2))
+def chrfp(before: str, monkeypatch: pytest.MonkeyPatch) -> Metric:
+    metric = Metric("chrfp", "chrF+", lambda: CHRF(word_order=1))
     monkeypatch.setitem(METRICS, metric.key, metric)
     return metric
 
 
 def test_a_training_is_scored_by_it(
-    chrfpp: Metric, before: str, corpus: Corpus, train: Train, tiny: RunConfig, capsys: pytest.CaptureFixture[str]
+    chrfp: Metric, before: str, corpus: Corpus, train: Train, tiny: RunConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny.model_copy(update={"evaluation": tiny.evaluation.model_copy(update=SHORT)})
     trained = train(1)
     evaluation = evaluate_model(trained, corpus, config.evaluation, Store())
     assert evaluation.fingerprint != before, "an evaluation without it is not taken for one with it"
     rows = list(evaluation.translations("test"))
-    score = chrfpp.score([row["translation"] for row in rows], [row["reference"] for row in rows])
-    assert evaluation.figures["test"]["chrfpp"] == score
+    score = chrfp.score([row["translation"] for row in rows], [row["reference"] for row in rows])
+    assert evaluation.figures["test"]["chrfp"] == score
     version = register_model(TrainingRun(config, {"training": "abc"}), trained, evaluation, corpus, config)
-    assert MlflowClient(tracking_uri()).get_run(version.run_id).data.metrics["final/test_chrfpp"] == score
+    assert MlflowClient(tracking_uri()).get_run(version.run_id).data.metrics["final/test_chrfp"] == score
     report = run_report(evaluation.figures, rows[:1], version.uri, version.decision)
-    assert " chrF | chrF++ | perplexity |" in report
-    assert f"- chrF++: `{chrfpp.signature}`" in report
+    assert " chrF+ | perplexity |" in report
+    assert f"- chrF+: `{chrfp.signature}`" in report
     _print_result(
         {
             "scores": evaluation.figures,
@@ -69,11 +69,11 @@ def test_a_training_is_scored_by_it(
         }
     )
     shown = capsys.readouterr().out
-    assert "chrF++" in shown.splitlines()[1], "a column of the table"
-    assert f"chrF++: {chrfpp.signature}" in shown
+    assert "chrF+" in shown.splitlines()[1], "a column of the table"
+    assert f"chrF+: {chrfp.signature}" in shown
 
 
-def test_registered_models_are_scored_and_compared_by_it(chrfpp: Metric, register: Register, tiny: RunConfig) -> None:
+def test_registered_models_are_scored_and_compared_by_it(chrfp: Metric, register: Register, tiny: RunConfig) -> None:
     store = Store()
     register(1, 30.0)
     register(2, 31.0)
@@ -81,34 +81,34 @@ def test_registered_models_are_scored_and_compared_by_it(chrfpp: Metric, registe
     pairs = prepare_split(tiny.corpus, "test", store)
     scores = score_translations([translate_set(model, pairs, store) for model in models], pairs, 100, store)
     first, second = scores.figures["systems"]
-    assert first["scores"]["chrfpp"]["low"] <= first["scores"]["chrfpp"]["high"]
-    assert 0 < second["scores"]["chrfpp"]["p"] <= 1
-    assert all("chrfpp" in bucket for bucket in first["lengths"])
+    assert first["scores"]["chrfp"]["low"] <= first["scores"]["chrfp"]["high"]
+    assert 0 < second["scores"]["chrfp"]["p"] <= 1
+    assert all("chrfp" in bucket for bucket in first["lengths"])
     for part in (
-        "| chrF++ |",
-        "BLEU, chrF and chrF++: higher is better; TER: lower",
-        "chrF++ of tiny/2",
-        "- chrF++: `",
+        "| chrF+ |",
+        " and chrF+: higher is better; TER: lower",
+        "chrF+ of tiny/2",
+        "- chrF+: `",
     ):
         assert part in scores.report.replace("  ", "")
     run = MlflowClient(tracking_uri()).get_run(record_scores(scores, models, pairs, "nmt"))
-    assert {"scores_tiny_1/chrfpp", "scores_tiny_2/chrfpp_low", "gain/chrfpp", "gain/chrfpp_p"} <= {*run.data.metrics}
-    assert run.data.tags["nmt.signature.chrfpp"] == scores.figures["signatures"]["chrfpp"]
+    assert {"scores_tiny_1/chrfp", "scores_tiny_2/chrfp_low", "gain/chrfp", "gain/chrfp_p"} <= {*run.data.metrics}
+    assert run.data.tags["nmt.signature.chrfp"] == scores.figures["signatures"]["chrfp"]
     tags = MlflowClient(tracking_uri()).get_model_version("tiny", "1").tags
-    assert "chrF++ " in tags["nmt.scores.captions test"]
+    assert "chrF+ " in tags["nmt.scores.captions test"]
 
 
 def test_an_ablation_shows_it(
-    chrfpp: Metric, corpus: Corpus, tokenizer: Tokenizer, tiny: RunConfig, tmp_path: Path
+    chrfp: Metric, corpus: Corpus, tokenizer: Tokenizer, tiny: RunConfig, tmp_path: Path
 ) -> None:
     plan = smaller(plan_ablation(tiny), "base")
     outcome = make_outcome(plan.systems[0], corpus, tokenizer, tmp_path, lambda source, reference: reference)
     (row,) = measure(plan.ladder, [outcome], samples=100)
-    assert row.figures()["chrfpp"]["mean"] == pytest.approx(100.0)
-    assert " chrF++ |" in comparison_table(plan.ladder, [row])
-    assert f"- chrF++: `{chrfpp.signature}`" in conditions(plan, [outcome], corpus)
+    assert row.figures()["chrfp"]["mean"] == pytest.approx(100.0)
+    assert " chrF+ |" in comparison_table(plan.ladder, [row])
+    assert f"- chrF+: `{chrfp.signature}`" in conditions(plan, [outcome], corpus)
     run = AblationRun(tiny, "abc", {})
     complete_child(tiny, {"training": outcome.trained.fingerprint}, ChildRun(run.id, "base"), outcome)
     client = MlflowClient(tracking_uri())
     (child,) = client.search_runs(["1"], f"tags.`mlflow.parentRunId` = '{run.id}'")
-    assert child.data.metrics["final/test_chrfpp"] == pytest.approx(100.0)
+    assert child.data.metrics["final/test_chrfp"] == pytest.approx(100.0)
