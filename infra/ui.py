@@ -25,6 +25,10 @@ def serve_ui(host: str, port: int) -> NoReturn:
             raise InputError(f"--host {host} --port {port}: {error.strerror}; choose another with --port") from None
     # One worker is enough for one person, and starts four times as fast as the usual four; jobs have no use here.
     server = ["mlflow", "server", "--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1"]
+    server += ["--uvicorn-opts", "--log-level warning"]  # Else a line per request.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    print(f"MLflow is starting at http://{host}:{port}; Ctrl-C stops it", file=sys.stderr, flush=True)  # noqa: T201
     # In place of this process, so that signals and the exit code are the server's own.
     os.execv(sys.executable, [sys.executable, "-m", *server])  # noqa: S606 - our own arguments, no shell

@@ -1,5 +1,6 @@
 """The command `nmt`, also `python -m flows.commands`: from its first moment on, Ctrl-C gets one line."""
 
+import os
 import sys
 
 import pipeline.gc_tuning  # noqa: F401 (first)
@@ -7,6 +8,8 @@ import pipeline.gc_tuning  # noqa: F401 (first)
 
 def main() -> None:
     """Run the command line and end the process."""
+    # The processes that it starts must not import the user's model.py, only because it is in the current folder.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         from flows.commands.app import app
     except KeyboardInterrupt:

@@ -47,6 +47,8 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         nmt = command_line(folder)
         if not (folder / "run.json").is_file():
             folder.mkdir(exist_ok=True)
+            for name in ("model.py", "uvicorn.py"):  # The user's own, which the processes of a run must not import.
+                (folder / name).write_text("raise SystemExit('this is not the package that was meant')\n")
             run = nmt.run("train", "--json", "--set", "training.epochs=6", tiny=True)
             assert run.returncode == 0, run.stderr
             (folder / "run.json").write_text(json.dumps([json.loads(run.stdout), run.stderr]))
