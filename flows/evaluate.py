@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.evaluation_corpus import describe, evaluation_config
-from flows.presets import check_overrides
+from flows.presets import check_evaluation
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split, find_split
@@ -90,7 +90,7 @@ def evaluate(
     `evaluation.bootstrap_samples` is the number of resampled sets.
     """
     wanted, values = find_split(split), overrides or {}
-    check_overrides(preset, values)
+    check_evaluation(preset, values)
     models = [*([] if against is None else [model_task(against, "--against")]), model_task(model)]
     if len({found.uri for found in models}) < len(models):
         raise InputError(f"--against {against}: that is {models[0].uri} itself; name another version")

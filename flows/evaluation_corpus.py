@@ -19,32 +19,38 @@ REMEDY = "name what to score on with --preset or --set corpus.path=FILE"
 
 
 def names_source(overrides: Collection[str]) -> bool:
-    """Whether overrides say where the pairs come from."""
+    """Return whether overrides say where the pairs come from."""
     return not SOURCES.isdisjoint(overrides)
 
 
 def evaluation_config(version: PulledVersion, preset: str | None, overrides: Mapping[str, Any]) -> RunConfig:
     """Return the configuration whose corpus a version is scored on: without a preset, the one that it was trained on.
 
-    Versions record their corpus; those from before they did have the name of their preset. Raises InputError where
-    neither is of use here, and for anything wrong in the overrides.
+    A version records its corpus; an older one only the name of its preset. Raises InputError if neither can be used
+    here, and for anything wrong in the overrides.
     """
     if preset is not None:
         return load_config(preset, overrides)
-    recorded = version.metadata
-    name, corpus = recorded.get("preset"), recorded.get("corpus")
-    if corpus is not None and names_source(overrides):
-        columns_and_sizes = {field: value for field, value in corpus.items() if field not in OF_A_SOURCE}
-        return build_config({"name": name, "corpus": columns_and_sizes}, overrides)
-    if corpus is not None and (corpus["path"] is None or Path(corpus["path"]).exists()):
-        return build_config({"name": name, "corpus": corpus}, overrides)
-    if corpus is None and name in preset_names():
-        return load_config(name, overrides)
-    if corpus is None and names_source(overrides):
+    name, corpus = version.metadata.get("preset"), version.metadata.get("corpus")
+    if corpus is None:
+        return _config_of_older(version, name, overrides)
+    if names_source(overrides):
+        corpus = {field: value for field, value in corpus.items() if field not in OF_A_SOURCE}
+    elif corpus["path"] is not None and not Path(corpus["path"]).exists():
+        raise InputError(
+            f"{version.uri} was trained with preset {name} on {corpus['path']}, which is not there; {REMEDY}"
+        )
+    return build_config({"name": name, "corpus": corpus}, overrides)
+
+
+def _config_of_older(version: PulledVersion, preset: str | None, overrides: Mapping[str, Any]) -> RunConfig:
+    if preset in preset_names():
+        return load_config(preset, overrides)
+    if names_source(overrides):
         return build_config({}, overrides)
-    reason = f"on {corpus['path']}, which is not there" if corpus else "which is not known here"
-    trained = f"was trained with preset {name}, {reason}" if name else "has no record of what it was trained on"
-    raise InputError(f"{version.uri} {trained}; {REMEDY}")
+    if preset is None:
+        raise InputError(f"{version.uri} has no record of what it was trained on; {REMEDY}")
+    raise InputError(f"{version.uri} was trained with preset {preset}, which is not known here; {REMEDY}")
 
 
 def describe(

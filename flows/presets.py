@@ -12,6 +12,9 @@ from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.overrides import build_config, flatten, refuse_unknown
 
+EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "registry.experiment")
+"""The beginnings of the names of fields that an evaluation of registered models uses."""
+
 
 def preset_names() -> list[str]:
     """Return the names of the presets that come with the package."""
@@ -40,12 +43,17 @@ def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
     return build_config({"name": path.stem} | content, overrides)
 
 
-def check_overrides(preset: str | None, overrides: Mapping[str, Any]) -> None:
-    """Raise InputError for what is wrong with a preset and overrides; without a preset, for names of no field."""
+def check_evaluation(preset: str | None, overrides: Mapping[str, Any]) -> None:
+    """Raise InputError for what is wrong with an evaluation's preset and overrides, whichever model it is of."""
     if preset is not None:
         load_config(preset, overrides)
     for name, value in overrides.items():
         refuse_unknown(name, value)
+        if not name.startswith(EVALUATION_FIELDS):
+            raise InputError(
+                f"{name}={value}: an evaluation does not use this field, and a model searches as it was registered; "
+                f"set one of {', '.join(EVALUATION_FIELDS)}"
+            )
 
 
 def _named(name: str, asked_by: str) -> dict[str, Any]:

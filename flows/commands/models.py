@@ -10,7 +10,7 @@ import typer
 import flows.commands.search_options as opt
 from flows.commands.console import one_line_errors, quieten_libraries, running_flow
 from flows.commands.serve import serve_until_stopped
-from flows.presets import check_overrides
+from flows.presets import check_evaluation
 from pipeline.corpus.splits import find_split
 from pipeline.errors import InputError
 from pipeline.overrides import parse_overrides
@@ -54,7 +54,7 @@ def evaluate(
     Scores have intervals, a comparison has significance tests.
     """
     values, wanted = parse_overrides(overrides or []), find_split(split)
-    check_overrides(preset, values)
+    check_evaluation(preset, values)
     with running_flow("flows.evaluate") as flow:
         result = flow.evaluate(model, against, preset, values, wanted)
     if as_json:

@@ -20,7 +20,7 @@ class Metric:
     """Returns sacreBLEU's implementation with its options."""
     higher_is_better: bool = True
     headline: bool = True
-    """Shown everywhere. The others only `nmt evaluate` shows: no training, no ablation, no scores by length."""
+    """Whether trainings, ablations and scores by length show it too; `nmt evaluate` shows every metric."""
 
     def __post_init__(self) -> None:
         assert re.fullmatch("[a-z][a-z0-9_]*", self.key), f"{self.key!r} is no key: MLflow would refuse its scores"
@@ -39,7 +39,7 @@ class Metric:
 
     @property
     def definition(self) -> str:
-        """The signature without sacreBLEU's version: scores with another one are made anew."""
+        """The signature without sacreBLEU's version: it changes with the metric's options."""
         return "|".join(part for part in self.signature.split("|") if not part.startswith("version:"))
 
     def score(self, translations: Sequence[str], references: Sequence[str]) -> float:
@@ -61,15 +61,15 @@ METRICS: dict[str, Metric] = {
 
 
 def headline_metrics() -> list[Metric]:
-    """Return the metrics that are shown everywhere."""
+    """Return the metrics that trainings, ablations and scores by length show."""
     return [metric for metric in METRICS.values() if metric.headline]
 
 
 def headline_scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Return the scores of a corpus by the metric's key."""
+    """Return the scores of a corpus by the headline metrics' keys."""
     return {metric.key: metric.score(translations, references) for metric in headline_metrics()}
 
 
 def definitions(metrics: Iterable[Metric]) -> dict[str, str]:
-    """Return what a stage's scores depend on: scores by a new metric, or by one with new options, are made anew."""
+    """Return the metrics as settings of a stage: output without a new metric, or with other options, is not reused."""
     return {metric.key: metric.definition for metric in metrics}

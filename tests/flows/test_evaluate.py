@@ -94,6 +94,7 @@ def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, 
     [
         ({"split": "dev"}, "--split dev: there is no such split; choose one of train, validation, test"),
         ({"overrides": {"corpus.pth": "x"}}, "corpus.pth"),
+        ({"overrides": {"evaluation.beam": 1}}, "evaluation.beam=1: an evaluation does not use this field"),
         ({"model": "captoins"}, "--model captoins: no model of that name"),
         ({"against": "models:/captions/9"}, "--against models:/captions/9: captions has the versions up"),
         ({"against": "models:/captions/1"}, "that is models:/captions/1 itself; name another version"),

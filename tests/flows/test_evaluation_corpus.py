@@ -69,7 +69,7 @@ def test_an_older_version_has_the_name_of_its_preset(version: Version) -> None:
         ({"preset": "mine"}, "models:/tiny/1 was trained with preset mine, which is not known here; name what"),
         (
             {"preset": "mine", "corpus": PINNED.model_copy(update={"path": "/no/such/folder"}).model_dump()},
-            f"models:/tiny/1 was trained with preset mine, {MISSING}",
+            f"models:/tiny/1 was trained with preset mine {MISSING}",
         ),
     ],
 )

@@ -53,7 +53,7 @@ def train(tokenizer: Tokenizer, tiny: RunConfig, tmp_path: Path) -> Train:
 def register(corpus: Corpus, train: Train, tiny: RunConfig) -> Register:
     """Register an untrained network with a BLEU of the test's choice."""
 
-    def run(number: int, bleu: float, data: Corpus = corpus) -> ModelVersion:
+    def register(number: int, bleu: float, data: Corpus = corpus, config: RunConfig = tiny) -> ModelVersion:
         trained = train(number)
         for split in ("validation", "test"):
             rows = [{"source": s, "reference": t, "translation": "x"} for s, t in corpus.pairs("test")]
@@ -63,6 +63,7 @@ def register(corpus: Corpus, train: Train, tiny: RunConfig) -> Register:
         signatures = {metric.key: metric.signature for metric in metrics}
         figures = {"validation": scores, "test": scores, "signatures": signatures}
         evaluation = Evaluation(trained.path, f"evaluation-{number}", figures, Reuse.NO)
-        return register_model(TrainingRun(tiny, {"training": trained.fingerprint}), trained, evaluation, data, tiny)
+        run = TrainingRun(config, {"training": trained.fingerprint})
+        return register_model(run, trained, evaluation, data, config)
 
-    return run
+    return register

@@ -60,6 +60,21 @@ def test_a_champion_of_other_data_is_scored_anew_on_this(register: Register, cor
     assert float(decision.rsplit(" ", 1)[1]) < 50, "an untrained network's score on this data, not its recorded 99"
 
 
+def test_a_version_records_its_corpus(
+    register: Register, corpus: Corpus, tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(1, 30.0)
+    own = pull_model("models:/tiny/1", Store()).metadata
+    assert (own["corpus"], own["sha256"]) == (tiny.corpus.model_dump(), corpus.figures["sha256"])
+    monkeypatch.chdir(tmp_path)
+    files = tiny.model_copy(update={"corpus": tiny.corpus.model_copy(update={"path": "pairs.tsv"})})
+    register(2, 30.0, config=files)
+    assert pull_model("models:/tiny/2", Store()).metadata["corpus"]["path"] == str(tmp_path / "pairs.tsv")
+    pinned = replace(corpus, figures={**corpus.figures, "origin": {"dataset": "x", "commit": "a" * 40}})
+    register(3, 30.0, data=pinned)
+    assert pull_model("models:/tiny/3", Store()).metadata["corpus"]["revision"] == "a" * 40
+
+
 def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home: Path, tiny: RunConfig) -> None:
     history = [{"step": float(step), "loss": 1.0 / step} for step in range(1, 5)]
     first = TrainingRun(tiny, {"training": "abc"})
