@@ -8,7 +8,6 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.fresh import STAGES_OF_ABLATION, fresh_stages
 from flows.presets import load_config
 from flows.tasks import (
     RETRY_DELAYS,
@@ -33,7 +32,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import evaluation_stage
 from pipeline.registry.ablation_runs import AblationRun, complete_child
 from pipeline.registry.runs import ChildRun, tracking_uri
-from pipeline.store.stages import fingerprint
+from pipeline.store.stages import ABLATION_STAGES, fingerprint, fresh_stages
 from pipeline.store.store import Store
 
 
@@ -71,7 +70,7 @@ def ablation(
     """
     config = load_config(preset, overrides or {})
     plan = plan_ablation(config)
-    store = Store(fresh=fresh_stages(fresh, STAGES_OF_ABLATION))
+    store = Store(fresh=fresh_stages(fresh, ABLATION_STAGES))
     corpus = corpus_task(config, store)
     tokenizer = tokenizer_task(config, corpus, store)
     encoded = batches_task(config, corpus, tokenizer, store)

@@ -8,7 +8,6 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.fresh import fresh_stages
 from flows.presets import load_config
 from flows.tasks import (
     batches_task,
@@ -27,6 +26,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.tables import run_report
 from pipeline.registry.runs import tracking_uri
+from pipeline.store.stages import fresh_stages
 from pipeline.store.store import Store
 from pipeline.training.trained import TrainedModel
 

@@ -14,12 +14,11 @@ from rich.text import Text
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
-from flows.fresh import STAGES, STAGES_OF_ABLATION
 from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
 from pipeline.errors import InputError
 from pipeline.overrides import field_help, parse_overrides
-from pipeline.store.stages import StageName
+from pipeline.store.stages import ABLATION_STAGES, TRAINING_STAGES, StageName
 
 TRAIN, SERVERS = "Train and compare", "Servers"
 app = typer.Typer(
@@ -48,7 +47,9 @@ def train(
     preset: Preset = "captions",
     overrides: Override = None,
     fresh: Fresh = False,
-    fresh_from: Annotated[str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES) + ".")] = None,
+    fresh_from: Annotated[
+        str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(TRAINING_STAGES) + ".")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the model of a preset, score it and register it.
@@ -57,7 +58,7 @@ def train(
     """
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Before the servers start, let alone a download.
-    first = _first_fresh(fresh, fresh_from, STAGES)
+    first = _first_fresh(fresh, fresh_from, TRAINING_STAGES)
     with running_flow("flows.train") as flow:
         result = flow.train(preset=preset, overrides=values, fresh=first)
     if as_json:
@@ -115,7 +116,7 @@ def ablate(
     overrides: Override = None,
     fresh: Fresh = False,
     fresh_from: Annotated[
-        str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(STAGES_OF_ABLATION) + ".")
+        str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(ABLATION_STAGES) + ".")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Train every system with N seeds, whatever the preset says.")
@@ -129,7 +130,7 @@ def ablate(
     """
     values = parse_overrides(overrides or []) | ({} if seeds is None else {"ablation.seeds": seeds})
     plan_ablation(load_config(preset, values))  # All systems are checked before the servers start.
-    first = _first_fresh(fresh, fresh_from, STAGES_OF_ABLATION)
+    first = _first_fresh(fresh, fresh_from, ABLATION_STAGES)
     with running_flow("flows.ablation") as flow:
         result = flow.ablation(preset=preset, overrides=values, fresh=first)
     if as_json:

@@ -29,61 +29,61 @@ from pipeline.store.store import Store, node_store
 from pipeline.training.worker import WORKER_ENVIRONMENT
 
 OBJECT_STORE_BYTES = 128 * 2**20
-"""Nothing but small values passes through it."""
+"""Only small values pass through it."""
 
 HOLD_SECONDS = 0.5
-"""Before an early start: most mistakes in a corpus are found by then, and are told without waiting for Ray to end."""
+"""Before an early start: most mistakes in a corpus are found by then, and reported without waiting for Ray to end."""
 
 
 @dataclass(frozen=True)
 class DriverStore:
-    """The store of the process that drives a cluster, in plain values that can be sent to its nodes."""
+    """The driver's store, in plain values that can be sent to workers on any node."""
 
     node: str
     root: str
-    """As an absolute path, since workers change directory."""
+    """An absolute path, since workers change directory."""
     shared: Folder | None
-    """What other nodes copy artifacts from; None: they have the driver's store under the same path."""
+    """What other nodes copy artifacts from; None: they see the driver's store under the same path."""
 
     @classmethod
     def of(cls, store: Store) -> "DriverStore":
-        """Describe the store of this process, which is connected to a cluster."""
+        """Describe this process's store; the process must be connected to a cluster."""
         return cls(ray.get_runtime_context().get_node_id(), str(store.root), store.shared)
 
     def open(self) -> Store:
-        """Open it in a worker: on another node than the driver's, that node's own in front of what is shared."""
+        """Open it in a worker; on another node than the driver's, as that node's own store over the shared one."""
         elsewhere = ray.get_runtime_context().get_node_id() != self.node
         return node_store(self.shared) if self.shared and elsewhere else Store(Path(self.root), self.shared)
 
 
 class EarlyStart:
-    """Starts this machine's cluster in the background, while a run does what comes before its training.
+    """Starts a cluster on this machine in the background, while a run prepares its data.
 
-    It takes as long as making a corpus. Within, `ray_cluster` waits for it and uses it; it ends with this, or before.
+    Both take about as long. Inside the context, `ray_cluster` waits for the cluster and uses it; the cluster ends with
+    the context, or at `end`.
     """
 
     _started: "Future[None] | None" = None
-    """Of this process: Ray knows one connection a process."""
+    """Of the class, since a process has one connection to Ray."""
 
     def __init__(self) -> None:
-        """Start nothing yet."""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Start the cluster, unless that has begun, or none of its own is needed."""
+        """Start the cluster, unless it has been started, or another one is used."""
         if EarlyStart._started is None and not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
             EarlyStart._started = Future()
             self._thread = threading.Thread(target=self._run, args=(EarlyStart._started,), name="ray-cluster")
             self._thread.start()
 
     def _run(self, started: "Future[None]") -> None:
-        """Start the cluster and stay: its processes die with the thread that they were started by."""
+        """Start the cluster and stay alive: its processes die with the thread that started them."""
         if self._ended.wait(HOLD_SECONDS):
             return
         try:
             _connect(None)
-        except BaseException as error:  # for the thread that needs the cluster
+        except BaseException as error:  # raised in the thread that needs the cluster
             started.set_exception(error)
         else:
             started.set_result(None)
@@ -92,20 +92,20 @@ class EarlyStart:
 
     @classmethod
     def wait(cls) -> None:
-        """Wait until the cluster is there, if it is on its way; raise what has kept it from starting."""
+        """Wait for a cluster that is starting; raise the error that kept it from starting."""
         if cls._started is not None:
             cls._started.result()
 
     def __enter__(self) -> "EarlyStart":
-        """Start nothing yet."""
+        """Enter the context; `begin` starts the cluster."""
         return self
 
     def end(self) -> None:
-        """Begin to end the cluster, in the background too."""
+        """Shut the cluster down, in the background."""
         self._ended.set()
 
     def __exit__(self, *error: object) -> None:
-        """End the cluster."""
+        """Shut the cluster down and wait for it."""
         self.end()
         if self._thread is not None:
             self._thread.join()
@@ -114,9 +114,11 @@ class EarlyStart:
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
-    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine; end it after.
+    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine, for as long as the context lasts.
 
-    A program that is connected already stays so.
+    A process that is already connected stays connected.
+
+    Raises ExternalError if the cluster does not answer or does not start.
     """
     EarlyStart.wait()
     if ray.is_initialized():
@@ -125,7 +127,7 @@ def ray_cluster() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         _connect(os.environ.get("RAY_ADDRESS"))
-        # Ray takes over signals that Prefect and this program handle.
+        # Ray replaces the signal handlers of Prefect and of this program.
         for number, handler in handlers.items():
             if threading.current_thread() is threading.main_thread():
                 signal.signal(number, handler)
@@ -138,10 +140,10 @@ def _connect(address: str | None) -> None:
     try:
         host, _, port = (address or "").rpartition(":")
         if host and port.isdigit():
-            # Ray itself tries for many minutes, without a word.
+            # Ray itself retries for minutes, silently.
             with socket.create_connection((host, int(port)), timeout=5) as found:
                 if ip_address(found.getpeername()[0]).is_loopback:
-                    _expect_on_this_machine(int(port))
+                    _prepare_for_loopback(int(port))
         options: dict[str, Any] = {
             "logging_level": logging.ERROR,
             "log_to_driver": False,
@@ -150,14 +152,14 @@ def _connect(address: str | None) -> None:
         if address:
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **options)
         else:
-            # As the environment of all its processes, and not of a job's: workers that Ray has started beforehand
-            # can then be taken, where each would be a process started anew.
+            # In the environment of all its processes rather than of a job: then Ray can use the workers that it has
+            # started beforehand, instead of starting one process more for each.
             with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER):
                 ray.init("local", object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **options)
             prepare_autoscaling()
     except OSError as error:
         raise ExternalError(
-            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset it"
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset the variable"
         ) from None
     except Exception as error:
         if STARTUP_TIMED_OUT not in str(error):
@@ -167,7 +169,7 @@ def _connect(address: str | None) -> None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have variables in the environment of the processes that are started within; what the user has set stays."""
+    """Set variables for the processes that are started inside the context, except those that the user has set."""
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -177,12 +179,11 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
-def _expect_on_this_machine(port: int) -> None:
-    """Make Ray able to connect to a cluster that is named by a loopback address.
+def _prepare_for_loopback(port: int) -> None:
+    """Let Ray connect to a cluster at a loopback address.
 
-    It asks for such a cluster at the machine's own address, where one that listens on loopback alone does not answer;
-    and it gives the token in the user's ~/.ray, which clusters of this machine take, to those alone that it has found
-    itself.
+    Ray replaces the address by the machine's own, where a cluster that listens on loopback alone does not answer; and
+    it sends the token in the user's ~/.ray only to clusters that it has found by itself.
     """
     try:
         own = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]

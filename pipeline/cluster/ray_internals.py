@@ -18,9 +18,9 @@ from ray.util.queue import Queue
 VERSION = "2.60.0"
 
 OWN_CLUSTER = {
-    # Nobody takes back the machine that we started a cluster on: a process less for every training.
+    # Watches for machines that are about to be taken back, which this one is not: a process less per training.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # How often a training looks after its workers, also when they have ended: each run waits for it.
+    # How often a training checks its workers: by default every 2 seconds, which it also waits at the end.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     # Imported by each worker as it starts.
     "RAY_preload_python_modules": "pipeline.gc_tuning",
@@ -47,20 +47,20 @@ STARTUP_TIMED_OUT = "timed out during startup"
 
 
 def put_without_waiting(queue: Queue, item: object) -> None:
-    """Put an item into a queue without size limit; `Queue.put` waits until it is there, which event loops must not."""
+    """Put an item into an unbounded queue; `Queue.put` waits until it is there, which an event loop must not."""
     actor: Any = queue.actor
     actor.put_nowait.remote(item)
 
 
 def prepare_autoscaling() -> None:
-    """Start the actor that every training asks for resources, which would wait for its process to start."""
+    """Start the actor that every training asks for resources, so that none waits for its process to start."""
     get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]
 
 
 def dead_process() -> str | None:
-    """Return the name of a process of the cluster started by this one that has died, and without which it cannot go on.
+    """Return the name of a process that has died and without which the cluster started here cannot continue, if any.
 
-    Ray itself notices after a minute, and then ends this process without a word that it could handle.
+    Ray notices after a minute and then ends this process, without raising anything.
     """
     node = ray._private.worker._global_node
     needed = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
@@ -74,5 +74,5 @@ def use_loopback() -> None:
 
 
 def read_token() -> None:
-    """Make Ray use the token in the user's ~/.ray, which by default only clusters get that it has found itself."""
+    """Make Ray send the token in the user's ~/.ray, which it does by itself only to clusters that it has found."""
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

@@ -25,10 +25,10 @@ STARTUP_ERRORS = (WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
 
 
 class RayTrainer(TorchTrainer):
-    """Ray's, without what costs every training seconds and has nothing to do here.
+    """Ray's trainer without two callbacks that cost every training seconds and have nothing to do here.
 
-    What asks the dashboard, where there is none, would end each with 12 seconds of that; and what shards the data sets
-    of Ray Data, of which there are none, begins each with a process of its own.
+    One asks the dashboard: where there is none, that takes 12 seconds at the end. The other shards data sets of Ray
+    Data, of which there are none, and starts a process for it.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
@@ -40,12 +40,12 @@ class RayTrainer(TorchTrainer):
 
 
 class AnnounceController(ControllerCallback):
-    """Puts the handle of the actor that runs the training into a queue, under a key: nothing else can end it."""
+    """Puts the handle of the actor that runs the training into a queue, under a key: only with it can it be ended."""
 
     def __init__(self, queue: Queue, key: str) -> None:
         """Keep where to put it."""
         self._queue, self._key = queue, key
 
     def after_controller_start(self, train_run_context: object) -> None:
-        """Take the call that Ray makes in that actor."""
+        """Put it there; Ray calls this in that actor."""
         put_without_waiting(self._queue, {self._key: ray.get_runtime_context().current_actor})

@@ -30,7 +30,7 @@ def best_checkpoints(storage: Folder, name: str) -> list[tuple[Folder, Record]]:
         if is_whole(checkpoint):
             figures = json.loads(checkpoint.read(FIGURES))
             found[figures["epoch"]] = (checkpoint, figures)
-    return sorted(found.values(), key=lambda pair: -pair[1]["rank"])
+    return sorted(found.values(), key=lambda pair: -pair[1]["selection_score"])
 
 
 def _checkpoints(storage: Folder, name: str) -> list[Folder]:

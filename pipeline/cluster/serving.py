@@ -19,13 +19,13 @@ from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.errors import InputError
 from pipeline.registry.pull import FOLDER, PulledVersion
 from pipeline.serving.model_process import ModelProcess
-from pipeline.serving.protocol import Ask, Reply, read_ask, refusal
+from pipeline.serving.protocol import Invocation, Reply, read_invocation, refusal
 from pipeline.serving.request_batches import Batcher
 from pipeline.store.store import Store
 
-BATCHES_WAITING, LEAST_WAITING = 4, 64
-"""Requests that a replica takes are so many batches; the others wait where a new replica can take them. Not fewer than
-these: Serve asks a full replica again after a pause, and it would stand idle."""
+BATCHES_WAITING, MIN_WAITING = 4, 64
+"""A replica accepts this many batches, and at least this many requests; others wait where a new replica can take them.
+With fewer it would be idle: Serve offers requests to a full replica again only after a pause."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,27 @@ class ServingJob:
 
     store: DriverStore
     model: str
-    """By its address in the store."""
+    """Its address in the store."""
     uri: str
     threads: int
     batch: int
-    """Requests answered together at most."""
+    """The most requests that are answered together."""
     token_hash: str | None
-    """SHA-256 of the token that requests must bring; the token itself stays with who starts this."""
+    """SHA-256 of the token that requests must bring; the token itself stays in the driver."""
 
 
 class TranslationReplica:
-    """One process with a model of its own."""
+    """A replica of Ray Serve with its own model."""
 
     def __init__(self, job: ServingJob) -> None:
-        """Load the model, copying it to this node if it is another than the driver's."""
+        """Load the model, which is copied to this node first if the driver runs on another."""
         self._model = ModelProcess(job.store.open().fetch(job.model) / FOLDER, job.threads)
         self._job = job
         self._broken = False
         self._batcher = Batcher(self._answer, job.batch)
 
     async def __call__(self, request: Request) -> Response:
-        """Answer a request: MLflow's endpoints, and nothing else."""
+        """Answer a request to one of MLflow's endpoints; there are no others."""
         path, method = request.url.path.rstrip("/"), request.method
         if method == "GET" and path in {"/ping", "/health"}:
             return Response("\n", media_type="application/json")
@@ -70,23 +70,26 @@ class TranslationReplica:
             return refusal(404, f"{path or '/'}: there are /invocations, /ping, /health and /version", "NOT_FOUND")
         if method != "POST":
             return refusal(405, f"{method} /invocations: use POST", "METHOD_NOT_ALLOWED")
-        ask = read_ask(await request.body(), self._model.parameters)
-        return ask if isinstance(ask, Reply) else await self._batcher.ask(ask)
+        invocation = read_invocation(await request.body(), self._model.parameters)
+        return invocation if isinstance(invocation, Reply) else await self._batcher.answer(invocation)
 
     def _is_known(self, header: str) -> bool:
         wanted = self._job.token_hash
         given = hashlib.sha256(header.removeprefix("Bearer ").encode()).hexdigest()
         return wanted is None or hmac.compare_digest(given, wanted)
 
-    async def _answer(self, asks: list[Ask]) -> list[Reply]:
+    async def _answer(self, invocations: list[Invocation]) -> list[Reply]:
         try:
-            return await asyncio.wrap_future(self._model.answer(asks))
+            return await asyncio.wrap_future(self._model.answer(invocations))
         except BrokenProcessPool:
             self._broken = True
-            return [refusal(503, "the model's process has died; ask again", "TEMPORARILY_UNAVAILABLE") for _ in asks]
+            return [
+                refusal(503, "the model's process has died; repeat the request", "TEMPORARILY_UNAVAILABLE")
+                for _ in invocations
+            ]
 
     def check_health(self) -> None:
-        """Raise where the model's process has died: Serve then starts another replica in place of this one."""
+        """Raise if the model's process has died: Serve then replaces this replica."""
         if self._broken:
             raise RuntimeError("the model's process has died")
 
@@ -103,29 +106,39 @@ class Serving:
     port: int = 8000
     min_replicas: int = 1
     max_replicas: int | None = None
-    """None: one a CPU of the cluster."""
+    """None: as many as the cluster has CPUs for."""
     threads: int = 1
-    """CPUs of a replica."""
+    """CPUs per replica."""
     batch: int = 64
     token: str | None = None
 
 
+def fit_replicas(options: Serving, cpus: int) -> int:
+    """Return the most replicas that there may be on a cluster with `cpus`; raise InputError if they do not fit it.
+
+    >>> fit_replicas(Serving(threads=2), cpus=7)
+    3
+    """
+    most = options.max_replicas or max(options.min_replicas, cpus // options.threads, 1)
+    if most * options.threads > cpus:
+        raise InputError(
+            f"--max-replicas {most} --threads {options.threads}: they take {most * options.threads} CPUs, and the "
+            f"cluster has {cpus}; set fewer"
+        )
+    if options.min_replicas > most:
+        raise InputError(f"--min-replicas {options.min_replicas}: more than --max-replicas {most}")
+    return most
+
+
 @contextmanager
 def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[str]:
-    """Serve a model while the context lasts, from when it answers; give its address.
+    """Serve a model for as long as the context lasts; yield its address once it answers.
 
-    Raises InputError for replicas that the cluster does not have, or one on which Serve runs already.
+    Raises InputError for more replicas than the cluster has CPUs for, or if the cluster runs Serve already.
     """
     with ray_cluster():
         cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
-        most = options.max_replicas or max(options.min_replicas, cpus // options.threads, 1)
-        if most * options.threads > cpus:
-            raise InputError(
-                f"--max-replicas {most} --threads {options.threads}: they take {most * options.threads} CPUs, and the "
-                f"cluster has {cpus}; give less"
-            )
-        if options.min_replicas > most:
-            raise InputError(f"--min-replicas {options.min_replicas}: more than --max-replicas {most}")
+        max_replicas = fit_replicas(options, cpus)
         job = ServingJob(
             store=DriverStore.of(store),
             model=model.address,
@@ -135,13 +148,15 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
             token_hash=hashlib.sha256(options.token.encode()).hexdigest() if options.token else None,
         )
         if serve.status().proxies:
-            raise InputError("Ray Serve runs on this cluster already; end it with `serve shutdown`, or serve there")
+            raise InputError(
+                "Ray Serve runs on this cluster already; end it with `serve shutdown`, or use another cluster"
+            )
         deployment = serve.deployment(
             name="translation",
-            max_ongoing_requests=max(LEAST_WAITING, options.batch * BATCHES_WAITING),
+            max_ongoing_requests=max(MIN_WAITING, options.batch * BATCHES_WAITING),
             autoscaling_config={
                 "min_replicas": options.min_replicas,
-                "max_replicas": most,
+                "max_replicas": max_replicas,
                 "target_ongoing_requests": max(1, options.batch // 8),
             },
             ray_actor_options={"num_cpus": options.threads},

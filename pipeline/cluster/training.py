@@ -25,7 +25,7 @@ from pipeline.cluster.run_folder import (
 )
 from pipeline.cluster.training_failures import explain_training
 from pipeline.cluster.training_progress import CONTROLLER, follow
-from pipeline.cluster.training_worker import TrainingJob, work
+from pipeline.cluster.training_worker import TrainingJob, train_on_worker
 from pipeline.config import RunConfig
 from pipeline.inference.weights import WEIGHTS, count_parameters
 from pipeline.store.stages import Settings, Stage
@@ -111,7 +111,7 @@ def _fit(
 ) -> list[tuple[Folder, Record]]:
     """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
     trainer = RayTrainer(
-        work,
+        train_on_worker,
         train_loop_config={"job": job},
         torch_config=TorchConfig(
             backend="nccl" if allotment.gpu else "gloo", timeout_s=run.training.collective_timeout
@@ -133,7 +133,7 @@ def _fit(
             ),
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=run.training.keep_checkpoints,
-                checkpoint_score_attribute="rank",
+                checkpoint_score_attribute="selection_score",
                 checkpoint_score_order="max",
             ),
         ),

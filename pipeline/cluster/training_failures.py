@@ -1,4 +1,4 @@
-"""What stopped a run on Ray, as one line: a lost process or a failing storage is an ExternalError, the rest a bug."""
+"""What stopped a training, in one line: a lost process or failing storage is an ExternalError, the rest is a bug."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ def explain_training(error: BaseException, storage: Folder) -> BaseException:
             return cause
     if isinstance(controller, STARTUP_ERRORS):
         return ExternalError(
-            "the Ray cluster did not start the workers: what they need is there, but in use; try again when it is free"
+            "the Ray cluster did not start the workers: what they need is in use; run the same command again later"
         )
     if workers and all(_is_loss(cause) for cause in workers.values()):
         reasons = "; ".join(f"worker {rank}: {first_line(cause)}" for rank, cause in workers.items())

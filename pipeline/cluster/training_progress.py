@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 from pipeline.training.history import Observe
 
 CONTROLLER, ERROR = "controller", "error"
-"""Keys of what is in the queue beside records: the actor that runs the training, and a mistake of the user's."""
+"""Keys in the queue of records of what is none: the actor that runs the training, and a mistake of the user's."""
 
 POLL_SECONDS = 0.5
 ENDING_SECONDS = 15
@@ -24,10 +24,10 @@ ENDING_SECONDS = 15
 def follow(trainer: TorchTrainer, records: Queue, take: Observe) -> BaseException | None:
     """Run the training to its end and give `take` every record; return what stopped it, if anything did.
 
-    It runs in a thread of its own, so that this one hears Ctrl-C. What is raised here ends the training.
+    It runs in a thread of its own, so that this one receives Ctrl-C. Whatever is raised here ends the training.
 
-    Raises InputError for what a worker has put into the queue as the user's mistake, ExternalError if the queue or
-    the cluster is lost.
+    Raises InputError for a mistake of the user's that a worker has found, ExternalError if the queue or the cluster is
+    lost.
     """
     outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 

@@ -25,8 +25,8 @@ from pipeline.inference.subwords import Subwords
 from pipeline.training.checkpoint import save_checkpoint
 from pipeline.training.history import is_epoch
 from pipeline.training.speed_limit import SpeedLimit
-from pipeline.training.trainer import Hooks, Trainer, rank
-from pipeline.training.worker import TrainingData, Workers, make_trainer, make_validation, use_threads
+from pipeline.training.trainer import Hooks, Trainer, selection_score
+from pipeline.training.worker import TrainingData, WorkerInfo, make_trainer, make_validation, use_threads
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class TrainingJob:
     resume_from: ray.train.Checkpoint | None
 
 
-def work(config: dict[str, TrainingJob]) -> None:
+def train_on_worker(config: dict[str, TrainingJob]) -> None:
     """Run one worker, from its data to its last report."""
     job = config["job"]
     context = ray.train.get_context()
-    workers = Workers(context.get_world_rank(), context.get_world_size(), get_device())
+    workers = WorkerInfo(context.get_world_rank(), context.get_world_size(), get_device())
     use_threads(job.threads)
     data = _open_data(job)
 
@@ -64,7 +64,7 @@ def work(config: dict[str, TrainingJob]) -> None:
     def report_epoch(figures: Mapping[str, float], trainer: Trainer) -> None:
         tell(figures)  # First: an epoch told twice is known, one that is not told is lost.
         # Of equal BLEU the earlier epoch is better, as in the early stop.
-        ranked = {**figures, "rank": rank(figures)}
+        ranked = {**figures, "selection_score": selection_score(figures)}
         # One process writes; all report, since report is a barrier.
         with tempfile.TemporaryDirectory() as temporary:
             checkpoint = None

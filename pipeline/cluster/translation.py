@@ -1,4 +1,4 @@
-"""Translates the chunks of a plan with Ray Data: a pulled model a worker, on one machine or a cluster."""
+"""Translates the chunks of a plan with Ray Data: one pulled model per worker, on one machine or a cluster."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ from pipeline.store.store import Store
 from pipeline.training.worker import use_threads
 
 Batch = dict[str, "NDArray[Any]"]
-MOST_BLOCKS = 1000
-TRIES = 3
-"""Of a chunk: Ray starts a lost worker again without end, and one that kills every worker must be given up."""
+MAX_BLOCKS = 1000
+MAX_TRIES = 3
+"""Per chunk: Ray restarts lost workers forever, so a chunk that kills every worker has to be given up."""
 
 
 @dataclass(frozen=True)
@@ -32,33 +32,33 @@ class TranslationJob:
 
     store: DriverStore
     model: str
-    """By its address in the store."""
+    """Its address in the store."""
     parameters: Mapping[str, Any]
     chunks: Folder
 
 
 class ChunkTranslator:
-    """One worker: loads the model once, takes chunk after chunk."""
+    """A worker: loads the model once, translates chunk after chunk."""
 
     def __init__(self, job: TranslationJob) -> None:
-        """Load the model, copying it to this node if it is another than the driver's."""
+        """Load the model, which is copied to this node first if the driver runs on another."""
         use_threads(1)
         self._model = LoadedModel(job.store.open().fetch(job.model) / FOLDER)
         self._job = job
 
     def __call__(self, batch: Batch) -> Batch:
-        """Translate the chunks named; the answers are files, whole or not there, and only numbers go back."""
+        """Translate the named chunks into files, each complete or absent; return the error of each chunk, if any."""
         errors = [self._translate(str(name)) for name in batch["chunk"]]
         return {"chunk": batch["chunk"], "texts": batch["texts"], "error": np.array(errors, dtype=object)}
 
     def _translate(self, chunk: str) -> str:
         if self._job.chunks.has(answers_name(chunk)):
-            return ""  # Another run of the same translation was first.
-        tried = [f"{chunk}.tried-{number}" for number in range(TRIES)]
+            return ""  # Another run of the same translation was faster.
+        tried = [f"{chunk}.tried-{number}" for number in range(MAX_TRIES)]
         next_try = next((mark for mark in tried if not self._job.chunks.has(mark)), None)
         if next_try is None:
             self._forget(tried)
-            return f"line 1 and those after it killed {TRIES} workers; they may have too little memory"
+            return f"line 1 and those after it killed {MAX_TRIES} workers; they may have too little memory"
         self._job.chunks.write(next_try, b"")
         texts = json.loads(self._job.chunks.read(texts_name(chunk)))
         try:
@@ -84,17 +84,18 @@ def translate_chunks(
     store: Store,
     progress: Callable[[int], None],
 ) -> int:
-    """Translate what a plan lacks, on so many processes, by default one a CPU; return how many there were.
+    """Translate the missing chunks of a plan on `workers` processes, by default one per CPU; return their number.
 
-    `progress` is called with the texts translated since the last call. Raises InputError for what the model refuses,
-    with the text's place, or workers that the cluster does not have; ExternalError if workers are lost again and again.
+    `progress` is called with the number of texts translated since its last call. Raises InputError for a text that the
+    model refuses, with its line, or for more workers than the cluster has CPUs; ExternalError if a chunk's workers are
+    lost again and again.
     """
     if not plan.missing:
         return 0
     with ray_cluster():
         cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         if workers is not None and workers > cpus:
-            raise InputError(f"--workers {workers}: each takes a CPU, and the cluster has {cpus}; give {cpus} or less")
+            raise InputError(f"--workers {workers}: each takes a CPU, and the cluster has {cpus}; set {cpus} or fewer")
         size = min(workers or max(1, cpus), len(plan.missing))
         job = TranslationJob(DriverStore.of(store), model.address, parameters, plan.folder)
         _run(plan, job, size, progress)
@@ -105,11 +106,11 @@ def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callab
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):  # Its file keeps everything.
+        if isinstance(handler, logging.StreamHandler):  # Its log file still gets everything.
             handler.setLevel(logging.ERROR)
     rows = [{"chunk": chunk.name, "texts": chunk.texts} for chunk in plan.missing]
     firsts = {chunk.name: chunk.first for chunk in plan.missing}
-    translated = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).map_batches(
+    translated = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map_batches(
         ChunkTranslator,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=size),
@@ -122,20 +123,20 @@ def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callab
                 raise InputError(_in_file(row["error"], firsts[row["chunk"]]))
             progress(int(row["texts"]))
     except ray.exceptions.RayError as error:
-        raise _explained(error, job) from error
+        raise _explain(error, job) from error
 
 
 def _in_file(message: str, first: int) -> str:
-    """Return a model's message with the line's place in the files instead of that in the chunk."""
+    """Return a model's message with the number of the line in the files instead of in the chunk."""
     return re.sub(r"\bline (\d+)\b", lambda found: f"line {int(found[1]) + first - 1}", message, count=1)
 
 
-def _explained(error: Exception, job: TranslationJob) -> Exception:
-    """Find what stopped the workers: a failing disk or storage, or their loss."""
+def _explain(error: Exception, job: TranslationJob) -> Exception:
+    """Return what stopped the workers: a failing disk or storage, or their loss."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ExternalError | OSError) and not isinstance(cause, ray.exceptions.RayError):
             return job.chunks.explained(cause) if isinstance(cause, OSError) else cause
         cause = cause.__cause__ or getattr(cause, "cause", None)
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ExternalError(f"translation stopped: workers were lost ({reason}); give the same command again to go on")
+    return ExternalError(f"translation stopped: workers were lost ({reason}); run the same command again to continue")

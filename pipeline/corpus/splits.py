@@ -49,7 +49,7 @@ def write_splits(
             split: stack.enter_context(split_path(folder, split).open("w", encoding="utf-8", newline="\n"))
             for split in SPLITS
         }
-        for split, pair in _routed(raw, held_out, seed, blank, counts, name):
+        for split, pair in _assign_splits(raw, held_out, seed, blank, counts, name):
             files[split].write(json.dumps({"source": pair[0], "target": pair[1]}, ensure_ascii=False) + "\n")
             counts[split] += 1
             if split != "train":
@@ -91,7 +91,7 @@ def cleaned(pairs: Iterable[Pair], split: Split, blank: MutableMapping[str, int]
             blank[split] += 1
 
 
-def _routed(
+def _assign_splits(
     raw: Mapping[Split, Iterable[Pair]],
     held_out: Mapping[Split, int],
     seed: int,
@@ -107,18 +107,18 @@ def _routed(
         for pair in cleaned(raw["train"], "train", blank):
             yield "train", pair
         return
-    waiting = {_rank(pair, seed) for pair in cleaned(raw["train"], "train", Counter())}
-    chosen = _chosen(waiting, held_out, name)
+    unseen = {_hash_order(pair, seed) for pair in cleaned(raw["train"], "train", Counter())}
+    chosen = _choose_held_out(unseen, held_out, name)
     for pair in cleaned(raw["train"], "train", blank):
-        rank = _rank(pair, seed)
-        if rank in waiting:
-            waiting.remove(rank)
+        rank = _hash_order(pair, seed)
+        if rank in unseen:
+            unseen.remove(rank)
             yield chosen.get(rank, "train"), pair
         else:
             counts["duplicates"] += 1
 
 
-def _rank(pair: Pair, seed: int) -> bytes:
+def _hash_order(pair: Pair, seed: int) -> bytes:
     """Return the pair's rank in a random order that depends on the seed and the pair alone.
 
     So the same pairs are held out on every machine and in whatever order the source lists them, and one
@@ -128,13 +128,13 @@ def _rank(pair: Pair, seed: int) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _chosen(ranks: set[bytes], held_out: Mapping[Split, int], name: str) -> dict[bytes, Split]:
+def _choose_held_out(ranks: set[bytes], held_out: Mapping[Split, int], name: str) -> dict[bytes, Split]:
     """Return the split of every pair held out. Test takes the first ones, so that it depends on no other size."""
     wanted = sum(held_out.values())
     if len(ranks) <= wanted:
         sizes = " and ".join(f"corpus.{split}_size={size}" for split, size in held_out.items())
         raise InputError(
-            f"{sizes}: {name} has only {len(ranks)} different pairs too few to hold out "
+            f"{sizes}: {name} has only {len(ranks)} distinct pairs, too few to hold out "
             f"{wanted} and train on the rest; lower the sizes, or supply these splits"
         )
     first = heapq.nsmallest(wanted, ranks)

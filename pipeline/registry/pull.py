@@ -18,8 +18,8 @@ from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from pipeline.errors import InputError
+from pipeline.registry.champion import CHAMPION
 from pipeline.registry.runs import reachable_server, tracking_uri
-from pipeline.registry.versions import CHAMPION
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
 
@@ -157,7 +157,8 @@ def _available(client: MlflowClient, name: str) -> str:
         latest = max((int(version.version) for version in versions), default=0)
         return f"{name} has the versions up to {latest} and the aliases {aliases}"
     if not models:
-        return f"no model is registered in {tracking_uri()}; train one with `nmt train`"
+        remedy = "train one with `nmt train`, or set NMT_HOME to the folder that has it"
+        return f"no model is registered in {tracking_uri()}; {remedy}"
     near = difflib.get_close_matches(name, models, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(models))}"
     return f"no model of that name is registered in {tracking_uri()}; {hint}"

@@ -1,4 +1,4 @@
-"""Versions of the registered model, and the alias `champion`."""
+"""Versions of the registered model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,23 +21,16 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference import predictions
-from pipeline.metrics.metrics import BLEU
 from pipeline.registry.bundle import PYFUNC, write_bundle
-from pipeline.registry.runs import TrainingRun, mlflow_failed, reachable_server
+from pipeline.registry.champion import BLEU_TAG, DATA_TAG, DECISION_TAG, decide_champion
+from pipeline.registry.runs import TrainingRun, reachable_server
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import fingerprint
 from pipeline.store.storage import home
 from pipeline.store.store import versions
 from pipeline.training.trained import TrainedModel
-from pipeline.training.trainer import NEAR_ZERO
 
-CHAMPION = "champion"
-IDENTITY_TAG, DATA_TAG, BLEU_TAG, DECISION_TAG = (
-    "nmt.identity",
-    "nmt.validation_data",
-    "nmt.validation_bleu",
-    "nmt.decision",
-)
+IDENTITY_TAG = "nmt.identity"
 REQUIREMENTS = ("mlflow", "torch", "sentencepiece", "safetensors", "pydantic", "numpy")
 
 
@@ -76,7 +69,7 @@ def register_model(
         identity = _identity(trained, evaluation)
         found = _find_version(run.client, name, identity)
         version = found or _create_version(run, name, trained, evaluation, corpus, config, identity)
-        decision = version.tags.get(DECISION_TAG) or _decide(run.client, version, corpus)
+        decision = version.tags.get(DECISION_TAG) or decide_champion(run.client, version, corpus)
     return ModelVersion(name, str(version.version), str(version.run_id), decision, found is not None)
 
 
@@ -185,52 +178,3 @@ def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model
         mlflow.log_input(dataset, context=split)
         scores = {f"final/{split}_{key}": value for key, value in evaluation.scores(split).items()}
         mlflow.log_metrics(scores, model_id=model_id, dataset=dataset)
-
-
-def _decide(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str:
-    """Make `version` the champion if its validation BLEU is at least the champion's on the same data; say why."""
-    champion = _champion(client, version.name)
-    own = float(version.tags[BLEU_TAG])
-    if champion is None:
-        return _promote(client, version, "champion: there was none", None)
-    before = f"version {champion.version}"
-    try:
-        other = _bleu_on_same_data(champion, version, corpus)
-    except Exception as error:  # The code of another version may fail in any way.
-        if mlflow_failed(error):
-            raise  # The server's fault: a retry decides.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return _record(client, version, f"not champion: {before} could not be run on the same data ({reason})")
-    scores = f"BLEU {own:.2f}, {before} has {other:.2f}"
-    if max(own, other) < NEAR_ZERO:
-        return _record(client, version, f"not champion: {scores}, both near 0, which says nothing")
-    if own >= other:
-        return _promote(client, version, f"champion: {scores}", champion.version)
-    return _record(client, version, f"not champion: {scores}")
-
-
-def _champion(client: MlflowClient, name: str) -> MlflowVersion | None:
-    aliases = client.get_registered_model(name).aliases
-    return client.get_model_version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
-
-
-def _bleu_on_same_data(champion: MlflowVersion, version: MlflowVersion, corpus: Corpus) -> float:
-    """Return the champion's BLEU on the validation set of `version`: as recorded, or by translating it now."""
-    if champion.tags.get(DATA_TAG) == version.tags[DATA_TAG] and BLEU_TAG in champion.tags:
-        return float(champion.tags[BLEU_TAG])
-    sources, references = map(list, zip(*corpus.pairs("validation"), strict=True))
-    loaded = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
-    return BLEU.score(loaded.predict(sources), references)
-
-
-def _promote(client: MlflowClient, version: MlflowVersion, decision: str, before: str | None) -> str:
-    # The previous champion is recorded first: a roll-back needs it.
-    if before is not None:
-        client.set_model_version_tag(version.name, version.version, "nmt.previous_champion", str(before))
-    client.set_registered_model_alias(version.name, CHAMPION, version.version)
-    return _record(client, version, decision)
-
-
-def _record(client: MlflowClient, version: MlflowVersion, decision: str) -> str:
-    client.set_model_version_tag(version.name, version.version, DECISION_TAG, decision)
-    return decision

@@ -1,9 +1,9 @@
-"""Files of any size, translated in chunks: what was done is not done again, however often it stopped.
+"""Files of any size, translated in chunks: no chunk is translated twice, however often the run is stopped.
 
-A chunk is some thousand texts. Its answers are kept under the SHA-256 of the model, the parameters and the texts, in
-`$NMT_STORAGE/translations` or `$NMT_HOME/translations`; chunks that wait lie beside them. So a run that was stopped
-goes on where it was, a file that has grown is translated from where it was shorter, and memory holds a chunk and the
-names of all, never the file.
+A chunk is about a thousand texts. Its answers are stored under the SHA-256 of the model, the parameters and the texts,
+in `$NMT_STORAGE/translations` or `$NMT_HOME/translations`, beside the texts of chunks that are still waiting. So a
+stopped run continues where it was, and of a file that has grown only the new part is translated. Memory holds one chunk
+and the names of all, never the file.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ from pipeline.store.stages import fingerprint
 from pipeline.store.storage import Folder, home, local_folder, shared_folder
 
 CHUNK_TEXTS, CHUNK_CHARACTERS = 1024, 2**19
-"""A chunk is full when it has so many of one or the other."""
+"""A chunk is full when it has reached either."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some texts of the files."""
+    """Consecutive texts of the files."""
 
     name: str
     first: int
-    """The place of its first text among all, from 1."""
+    """The number of its first text among all, counted from 1."""
     texts: int
 
 
@@ -40,25 +40,25 @@ class TranslationPlan:
     """The chunks of the files to translate."""
 
     folder: Folder
-    """Where their answers are."""
+    """Where the answers are."""
     chunks: tuple[Chunk, ...]
     missing: tuple[Chunk, ...]
-    """Those without answers, each once; their texts wait in the folder."""
+    """The chunks without answers, each once; their texts wait in the folder."""
 
     @property
     def texts(self) -> int:
-        """How many texts there are."""
+        """The number of texts."""
         return sum(chunk.texts for chunk in self.chunks)
 
 
 def answers_folder(model: PulledVersion, parameters: Mapping[str, Any]) -> Folder:
-    """Return where the answers of a model to these parameters are kept."""
+    """Return where the answers of a model with these parameters are stored."""
     name = fingerprint({"model": model.fingerprint, "parameters": parameters})
     return (shared_folder("translations") or local_folder(home() / "translations")) / name
 
 
 def plan_translation(files: Sequence[RowFile], column: Column, folder: Folder) -> TranslationPlan:
-    """Read the files once: find every mistake in them, and which chunks are to be translated.
+    """Read the files once: find every mistake in them, and the chunks that have to be translated.
 
     Raises InputError with the file and the line or row that is wrong, before anything is translated.
     """
@@ -76,7 +76,7 @@ def plan_translation(files: Sequence[RowFile], column: Column, folder: Folder) -
 
 
 def _cut(texts: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the texts in chunks, and the place of each chunk's first."""
+    """Yield the texts in chunks, each with the number of its first text."""
     first, chunk, characters = 1, list[str](), 0
     for text in texts:
         chunk.append(text)
@@ -89,7 +89,7 @@ def _cut(texts: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def texts_name(chunk: str) -> str:
-    """Return the name of the file with a chunk's texts, which is there until it is translated."""
+    """Return the name of the file with a chunk's texts, which exists until they are translated."""
     return f"{chunk}.texts.json"
 
 
@@ -107,7 +107,7 @@ def write_translation(plan: TranslationPlan, files: Sequence[RowFile], column: C
             content = json.dumps(texts, ensure_ascii=False).encode()
             chunk = next(chunks, None)
             if chunk is None or chunk.name != hashlib.sha256(content).hexdigest():
-                raise InputError(f"{files[0].given}: it has changed since it was read; give the same command again")
+                raise InputError(f"{files[0].given}: it has changed since it was read; run the same command again")
             found = json.loads(plan.folder.read(answers_name(chunk.name)))
             assert len(found) == len(texts)
             yield from found

@@ -1,7 +1,7 @@
-"""A registered model in a process of its own, for a server whose threads would hold it up.
+"""A registered model in a process of its own, for a server whose threads would slow it down.
 
-Translating is thousands of short calls into torch, after each of which the thread has to get Python's lock back from
-all others of its process: among a server's threads it takes five times as long (measured in a replica of Ray Serve).
+Translating is thousands of short calls into torch, and after each the thread has to win Python's lock back from all
+others in its process: among a server's threads that takes five times as long (measured in a replica of Ray Serve).
 """
 
 import multiprocessing
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.registry.pull import LoadedModel
-from pipeline.serving.protocol import Ask, Reply, answer_together
+from pipeline.serving.protocol import Invocation, Reply, answer_together
 from pipeline.training.worker import use_threads
 
 _model: LoadedModel | None = None
-"""Of the process of its own."""
+"""The model of that process."""
 
 
 class ModelProcess:
@@ -29,9 +29,9 @@ class ModelProcess:
         self._pool = ProcessPoolExecutor(1, context, _load, (path, threads))
         self.parameters: dict[str, Any] = self._pool.submit(_parameters).result()
 
-    def answer(self, asks: Sequence[Ask]) -> "Future[list[Reply]]":
+    def answer(self, invocations: Sequence[Invocation]) -> "Future[list[Reply]]":
         """Answer requests together. The future raises BrokenProcessPool if the process has died."""
-        return self._pool.submit(_answer, list(asks))
+        return self._pool.submit(_answer, list(invocations))
 
     def close(self) -> None:
         """End the process."""
@@ -43,14 +43,14 @@ def _load(path: Path, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     use_threads(threads)
     _model = LoadedModel(path)
-    _model.predict(["."])  # What is made at first use is made before the first request.
+    _model.predict(["."])  # So that the first request does not wait for what is built on first use.
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)  # A process of a pool does not notice by itself.
+    os._exit(1)  # The pool itself does not notice.
 
 
 def _parameters() -> dict[str, Any]:
@@ -58,6 +58,6 @@ def _parameters() -> dict[str, Any]:
     return _model.parameters
 
 
-def _answer(asks: list[Ask]) -> list[Reply]:
+def _answer(invocations: list[Invocation]) -> list[Reply]:
     assert _model is not None
-    return answer_together(_model, asks)
+    return answer_together(_model, invocations)

@@ -1,4 +1,4 @@
-"""What a server is asked and answers, in MLflow's scoring protocol: plain functions, and no server.
+"""Requests and replies in MLflow's scoring protocol: plain functions, without a server.
 
 POST /invocations {"inputs": ["Ein Hund.", ...], "params": {"beam": 3}}
 200 {"predictions": ["A dog.", ...]}                         in the order of the inputs
@@ -12,39 +12,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-MOST_BYTES = 16 * 2**20
+MAX_BODY_BYTES = 16 * 2**20
 INPUTS, PARAMS = "inputs", "params"
 BAD_VALUE, BAD_REQUEST, INTERNAL = "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INTERNAL_ERROR"
 logger = logging.getLogger(__name__)
 
 
 class Model(Protocol):
-    """What answers: a pulled model."""
+    """A model that can answer: a pulled one."""
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters that it takes, and their values where none are given."""
+        """The parameters that it accepts, with their defaults."""
 
     def predict(self, lines: list[str], parameters: Mapping[str, Any] | None = None) -> list[Any]:
-        """Return an answer a line; raise ValueError for what it refuses."""
+        """Return one answer per line; raise ValueError for lines or parameters that it refuses."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What one request wants."""
+class Invocation:
+    """What one request to /invocations asks for."""
 
     lines: list[str]
     parameters: dict[str, Any]
 
     @property
     def group(self) -> str:
-        """The same for requests that can be answered together."""
+        """Equal for requests that can be answered together."""
         return json.dumps(self.parameters, sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What one request is told."""
+    """The reply to a request."""
 
     status: int
     content: dict[str, Any]
@@ -55,14 +55,14 @@ class Reply:
 
 
 def refusal(status: int, message: str, code: str = BAD_REQUEST) -> Reply:
-    """Return a reply that says, in one line, what is wrong."""
+    """Return a reply that says what is wrong, in one line."""
     return Reply(status, {"error_code": code, "message": " ".join(message.split())})
 
 
-def read_ask(body: bytes, known: Mapping[str, Any]) -> Ask | Reply:
-    """Return what a request's body asks for, or the refusal of one that is not of the protocol."""
-    if len(body) > MOST_BYTES:
-        return refusal(413, f"{len(body):,} bytes are more than {MOST_BYTES:,}; send fewer lines at once")
+def read_invocation(body: bytes, known: Mapping[str, Any]) -> Invocation | Reply:
+    """Return what a request's body asks for, or the refusal of a body that does not follow the protocol."""
+    if len(body) > MAX_BODY_BYTES:
+        return refusal(413, f"{len(body):,} bytes are more than {MAX_BODY_BYTES:,}; send fewer lines at once")
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -84,33 +84,35 @@ def read_ask(body: bytes, known: Mapping[str, Any]) -> Ask | Reply:
     if unknown:
         there = ", ".join(known) or "none"
         return refusal(400, f"{PARAMS}.{unknown[0]:.40}: there is no such parameter; there are {there}", BAD_VALUE)
-    return Ask(lines, parameters)
+    return Invocation(lines, parameters)
 
 
-def answer_together(model: Model, asks: Sequence[Ask]) -> list[Reply]:
-    """Answer requests, those with the same parameters in one call; each is told what it would be told alone."""
+def answer_together(model: Model, invocations: Sequence[Invocation]) -> list[Reply]:
+    """Answer requests, those with the same parameters in one call; each gets the reply that it would get alone."""
     replies: dict[int, Reply] = {}
     groups: dict[str, list[int]] = defaultdict(list)
-    for place, ask in enumerate(asks):
-        groups[ask.group].append(place)
-    for places in groups.values():
-        together = Ask([line for place in places for line in asks[place].lines], asks[places[0]].parameters)
+    for index, invocation in enumerate(invocations):
+        groups[invocation.group].append(index)
+    for indices in groups.values():
+        lines = [line for index in indices for line in invocations[index].lines]
         try:
-            answers = model.predict(together.lines, together.parameters) if together.lines else []
-        except Exception:  # One of them is at fault: let it alone be told so.
-            replies |= {place: _answer(model, asks[place]) for place in places}
+            answers = model.predict(lines, invocations[indices[0]].parameters) if lines else []
+        except Exception:  # One of them is at fault: only that one gets the error.
+            replies |= {index: _answer(model, invocations[index]) for index in indices}
             continue
         remaining = iter(answers)
-        for place in places:
-            replies[place] = Reply(200, {"predictions": [next(remaining) for _ in asks[place].lines]})
-    return [replies[place] for place in range(len(asks))]
+        for index in indices:
+            replies[index] = Reply(200, {"predictions": [next(remaining) for _ in invocations[index].lines]})
+    return [replies[index] for index in range(len(invocations))]
 
 
-def _answer(model: Model, ask: Ask) -> Reply:
+def _answer(model: Model, invocation: Invocation) -> Reply:
     try:
-        return Reply(200, {"predictions": model.predict(ask.lines, ask.parameters) if ask.lines else []})
+        return Reply(
+            200, {"predictions": model.predict(invocation.lines, invocation.parameters) if invocation.lines else []}
+        )
     except ValueError as error:
         return refusal(400, str(error), BAD_VALUE)
     except Exception:
         logger.exception("a request has failed")
-        return refusal(500, "the model has failed; its server's log says how", INTERNAL)
+        return refusal(500, "the model has failed; the server's log says how", INTERNAL)

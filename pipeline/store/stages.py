@@ -12,6 +12,8 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel
 
+from pipeline.errors import InputError
+
 StageName = Literal[
     "corpus",
     "tokenizer",
@@ -39,6 +41,15 @@ VERSIONS: Mapping[StageName, int] = {
 """Raise a stage's version when its code makes something else from the same settings and inputs (a new rule in the
 caption grammar, say), or when the default or the meaning of a field changes. Older output is not reused then."""
 assert {*VERSIONS} == {*get_args(StageName)}
+TRAINING_STAGES: Mapping[str, StageName] = {
+    "corpus": "corpus",
+    "tokenizer": "tokenizer",
+    "batches": "encoded",
+    "training": "training",
+    "evaluation": "evaluation",
+}
+"""The stages of a training in their order, by what users call them: `nmt train --fresh-from NAME`."""
+ABLATION_STAGES: Mapping[str, StageName] = {**TRAINING_STAGES, "report": "ablation"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,19 @@ class Stage:
     def address(self) -> str:
         """The path of the output in every store: name/fingerprint."""
         return f"{self.name}/{self.fingerprint}"
+
+
+def fresh_stages(first: str | None, stages: Mapping[str, StageName] = TRAINING_STAGES) -> list[StageName]:
+    """Return the stages to make again: from `first` on, "all" for every one, none for None.
+
+    Raises InputError for another name.
+    """
+    if first is None:
+        return []
+    names = ["all", *stages]
+    if first not in names:
+        raise InputError(f"fresh={first}: there is no such stage; choose one of {', '.join(names)}")
+    return list(stages.values())[max(0, names.index(first) - 1) :]
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

@@ -39,15 +39,15 @@ class Progress:
     """Finished epochs."""
     step: int = 0
     """Finished optimizer steps."""
-    best_rank: float = -1.0
-    """Of the best epoch so far: see `rank`."""
+    best_score: float = -1.0
+    """Of the best epoch so far: see `selection_score`."""
     lowest_loss: float = 1e9
     """On the validation set."""
     stale_epochs: int = 0
     """Epochs that count towards `training.patience`."""
 
 
-def rank(figures: Mapping[str, float]) -> float:
+def selection_score(figures: Mapping[str, float]) -> float:
     """Return what the best epoch has most of: BLEU, and of equal BLEU the lower validation loss."""
     return figures["bleu"] - 1e-7 * min(figures["validation_loss"], 1e6)
 
@@ -157,11 +157,11 @@ class Trainer:
         """Return the progress after an epoch. Near BLEU 0, which says little, a falling loss costs no patience."""
         progress, loss = self.progress, figures["validation_loss"]
         learning = figures["bleu"] < NEAR_ZERO and loss < progress.lowest_loss
-        stale = 0 if rank(figures) > progress.best_rank else progress.stale_epochs + (not learning)
+        stale = 0 if selection_score(figures) > progress.best_score else progress.stale_epochs + (not learning)
         return replace(
             progress,
             epoch=progress.epoch + 1,
-            best_rank=max(rank(figures), progress.best_rank),
+            best_score=max(selection_score(figures), progress.best_score),
             lowest_loss=min(loss, progress.lowest_loss),
             stale_epochs=stale,
         )

@@ -27,8 +27,8 @@ WORKER_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHO
 
 
 @dataclass(frozen=True)
-class Workers:
-    """One worker's rank among all workers, and its device."""
+class WorkerInfo:
+    """A worker's rank, the number of workers, and its device."""
 
     rank: int = 0
     size: int = 1
@@ -45,7 +45,7 @@ class TrainingData:
     subwords: Subwords
 
 
-def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers: Workers) -> Epochs:
+def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers: WorkerInfo) -> Epochs:
     """Return this worker's share of every step of every epoch."""
     source, target = data.train
     lengths = Lengths(source.lengths, target.lengths)
@@ -71,7 +71,7 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
     return Epochs(steps, lambda epoch: len(plan(epoch)))
 
 
-def make_validation(data: TrainingData, workers: Workers) -> Callable[[Seq2Seq], Mapping[str, float]]:
+def make_validation(data: TrainingData, workers: WorkerInfo) -> Callable[[Seq2Seq], Mapping[str, float]]:
     """Return a function that scores a model on the validation set, with every worker on its share.
 
     Uses greedy search, fast and good enough to rank checkpoints; the best is scored with the configured search later.
@@ -99,7 +99,7 @@ def make_validation(data: TrainingData, workers: Workers) -> Callable[[Seq2Seq],
 
 
 def make_trainer(
-    data: TrainingData, run: RunConfig, workers: Workers, hooks: Hooks, checkpoint: Path | None = None
+    data: TrainingData, run: RunConfig, workers: WorkerInfo, hooks: Hooks, checkpoint: Path | None = None
 ) -> Trainer:
     """Return a trainer at the start, or in the state of `checkpoint`."""
     torch.manual_seed(run.training.seed)

@@ -31,7 +31,7 @@ from pipeline.overrides import build_config
 from pipeline.registry.pull import pull_model
 from pipeline.store.store import Store
 from pipeline.training.trainer import Hooks
-from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, Workers, make_trainer, use_threads
+from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, WorkerInfo, make_trainer, use_threads
 from tests.benchmarks import decoding, memory, workers
 from tests.benchmarks.training import DEVICE, EnoughError, make_shares, matmul_rate, ours, plain, rates
 
@@ -126,7 +126,7 @@ def trained() -> tuple[Translator, list[str], Figures]:
         raise EnoughError
 
     run = build_config({}, {"batching.tokens": 2048})
-    trainer = make_trainer(data, run, Workers(), Hooks(lambda model: {"bleu": 0.0}, lambda record: None, leave))
+    trainer = make_trainer(data, run, WorkerInfo(), Hooks(lambda model: {"bleu": 0.0}, lambda record: None, leave))
     with suppress(EnoughError):
         trainer.fit()
     lost = {

@@ -32,18 +32,18 @@ def test_what_a_cluster_gives(config: dict[str, object], cluster: list[dict[str,
         (
             {"device": "gpu"},
             nodes((2, 0)),
-            "training.device=gpu: 1 GPUs are needed, one a worker, and the cluster has 0; set training.device=cpu",
+            "training.device=gpu: 1 GPUs are needed, one per worker, and the cluster has 0; set training.device=cpu",
         ),
         (
             {"num_workers": 8},
             nodes((16, 4)),
-            "training.num_workers=8: 8 GPUs are needed, one a worker, and the cluster has 4; "
+            "training.num_workers=8: 8 GPUs are needed, one per worker, and the cluster has 4; "
             "set training.num_workers=4 or less, or training.device=cpu",
         ),
         (
             {"num_workers": 3},
             nodes((2, 0)),
-            "training.num_workers=3: 3 CPUs are needed, one a worker, and the cluster has 2; "
+            "training.num_workers=3: 3 CPUs are needed, one per worker, and the cluster has 2; "
             "set training.num_workers=2 or less",
         ),
     ],

@@ -23,7 +23,7 @@ def write_checkpoint(folder: Path, epoch: int, bleu: float) -> Path:
     for name in ("model.safetensors", "optimizer.safetensors"):
         save_file({"weight": torch.ones(50)}, folder / name)
     (folder / "progress.json").write_text("{}")
-    figures = {"epoch": epoch, "step": 10 * epoch, "bleu": bleu, "rank": bleu - 1e-9 * epoch}
+    figures = {"epoch": epoch, "step": 10 * epoch, "bleu": bleu, "selection_score": bleu - 1e-9 * epoch}
     (folder / "figures.json").write_text(json.dumps(figures))
     return folder
 

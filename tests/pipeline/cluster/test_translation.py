@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.cluster.connection import DriverStore
-from pipeline.cluster.translation import TRIES, ChunkTranslator, TranslationJob, _in_file
+from pipeline.cluster.translation import MAX_TRIES, ChunkTranslator, TranslationJob, _in_file
 from pipeline.serving.bulk_translation import answers_name, texts_name
 from pipeline.store.storage import Folder, local_folder
 
@@ -59,7 +59,7 @@ def test_a_refusal_is_told_with_the_place_in_the_files(folder: Folder) -> None:
 
 
 def test_a_chunk_that_kills_workers_is_given_up_and_can_be_tried_again(folder: Folder) -> None:
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         with pytest.raises(SystemExit):
             translate(folder, "a", "deadly")
     error = translate(folder, "a", "deadly")

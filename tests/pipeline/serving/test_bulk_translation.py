@@ -102,7 +102,7 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, folder: Folder
     plan = plan_translation(lines(tmp_path / "a.txt", 30), TEXT, folder)
     translate(plan)
     for count, first in ((30, 1), (41, 0)):
-        with pytest.raises(InputError, match=r"a.txt: it has changed since it was read; give the same command again"):
+        with pytest.raises(InputError, match=r"a.txt: it has changed since it was read; run the same command again"):
             output(plan, lines(tmp_path / "a.txt", count, first), tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.serving.protocol import MOST_BYTES, Ask, Reply, answer_together, read_ask
+from pipeline.serving.protocol import MAX_BODY_BYTES, Invocation, Reply, answer_together, read_invocation
 
 KNOWN = {"beam": 5, "scores": False}
 
@@ -53,11 +53,11 @@ def body(**content: Any) -> bytes:
             400,
             "params.beem: there is no such parameter; there are beam, scores",
         ),
-        (b" " * (MOST_BYTES + 1), 413, "send fewer lines at once"),
+        (b" " * (MAX_BODY_BYTES + 1), 413, "send fewer lines at once"),
     ],
 )
 def test_what_is_not_of_the_protocol_is_refused_in_one_line(content: bytes, status: int, message: str) -> None:
-    reply = read_ask(content, KNOWN)
+    reply = read_invocation(content, KNOWN)
     assert isinstance(reply, Reply)
     assert reply.status == status
     assert message in reply.content["message"]
@@ -65,9 +65,9 @@ def test_what_is_not_of_the_protocol_is_refused_in_one_line(content: bytes, stat
 
 
 def test_what_is_asked() -> None:
-    assert read_ask(body(inputs=["a", ""]), KNOWN) == Ask(["a", ""], {})
-    assert read_ask(body(inputs=[], params=None), KNOWN) == Ask([], {})
-    assert read_ask(body(inputs=["a"], params={"beam": 2}), KNOWN) == Ask(["a"], {"beam": 2})
+    assert read_invocation(body(inputs=["a", ""]), KNOWN) == Invocation(["a", ""], {})
+    assert read_invocation(body(inputs=[], params=None), KNOWN) == Invocation([], {})
+    assert read_invocation(body(inputs=["a"], params={"beam": 2}), KNOWN) == Invocation(["a"], {"beam": 2})
 
 
 @given(
@@ -75,7 +75,7 @@ def test_what_is_asked() -> None:
     | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(lambda v: json.dumps({"inputs": v}).encode())
 )
 def test_any_body_is_read_or_refused(content: bytes) -> None:
-    found = read_ask(content, KNOWN)
+    found = read_invocation(content, KNOWN)
     if isinstance(found, Reply):
         assert 400 <= found.status < 500
         json.loads(found.body())
@@ -84,22 +84,28 @@ def test_any_body_is_read_or_refused(content: bytes) -> None:
 
 
 def test_requests_with_the_same_parameters_are_one_call_and_answered_as_alone() -> None:
-    asks = [Ask(["a", "b"], {}), Ask(["c"], {"beam": 2}), Ask([], {}), Ask(["d"], {}), Ask(["e"], {"beam": 2})]
+    invocations = [
+        Invocation(["a", "b"], {}),
+        Invocation(["c"], {"beam": 2}),
+        Invocation([], {}),
+        Invocation(["d"], {}),
+        Invocation(["e"], {"beam": 2}),
+    ]
     model = Fake()
-    together = answer_together(model, asks)
+    together = answer_together(model, invocations)
     assert model.calls == [3, 2]
-    assert together == [reply for ask in asks for reply in answer_together(Fake(), [ask])]
+    assert together == [reply for alone in invocations for reply in answer_together(Fake(), [alone])]
 
 
 def test_a_request_that_is_refused_does_not_spoil_the_others() -> None:
-    asks = [Ask(["a"], {}), Ask(["b", "bad"], {}), Ask(["c"], {})]
-    replies = answer_together(Fake(), asks)
+    invocations = [Invocation(["a"], {}), Invocation(["b", "bad"], {}), Invocation(["c"], {})]
+    replies = answer_together(Fake(), invocations)
     assert [reply.status for reply in replies] == [200, 400, 200]
     assert replies[1].content == {"error_code": "INVALID_PARAMETER_VALUE", "message": "line 2 is bad"}
     assert replies[2].content == {"predictions": ["c {}"]}
 
 
 def test_a_model_that_fails_at_a_request_does_not_spoil_the_others() -> None:
-    replies = answer_together(Fake(), [Ask(["a"], {}), Ask(["worse"], {}), Ask(["c"], {})])
+    replies = answer_together(Fake(), [Invocation(["a"], {}), Invocation(["worse"], {}), Invocation(["c"], {})])
     assert [reply.status for reply in replies] == [200, 500, 200]
     assert replies[1].content["error_code"] == "INTERNAL_ERROR"

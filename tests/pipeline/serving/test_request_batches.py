@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pipeline.serving.protocol import Ask, Reply
+from pipeline.serving.protocol import Invocation, Reply
 from pipeline.serving.request_batches import Batcher
 
 
@@ -15,30 +15,30 @@ class Model:
         self.batches: list[list[str]] = []
         self.free = asyncio.Event()
 
-    async def answer(self, asks: list[Ask]) -> list[Reply]:
-        self.batches.append([ask.lines[0] for ask in asks])
+    async def answer(self, invocations: list[Invocation]) -> list[Reply]:
+        self.batches.append([invocation.lines[0] for invocation in invocations])
         await self.free.wait()
         if "bad" in self.batches[-1]:
             raise RuntimeError("the batch failed")
-        return [Reply(200, {"predictions": ask.lines}) for ask in asks]
+        return [Reply(200, {"predictions": invocation.lines}) for invocation in invocations]
 
 
 def test_what_waits_while_the_model_is_busy_is_the_next_batch() -> None:
     async def run() -> None:
         model = Model()
         batcher = Batcher(model.answer, 3)
-        tasks = [asyncio.create_task(batcher.ask(Ask([str(n)], {}))) for n in range(1)]
+        tasks = [asyncio.create_task(batcher.answer(Invocation([str(n)], {}))) for n in range(1)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert model.batches == [["0"]], "the first waits for nothing"
-        tasks += [asyncio.create_task(batcher.ask(Ask([str(n)], {}))) for n in range(1, 6)]
+        tasks += [asyncio.create_task(batcher.answer(Invocation([str(n)], {}))) for n in range(1, 6)]
         await asyncio.sleep(0.01)
         assert len(model.batches) == 1, "one batch at a time"
         model.free.set()
         replies = await asyncio.gather(*tasks)
         assert model.batches == [["0"], ["1", "2", "3"], ["4", "5"]]
         assert [reply.content["predictions"] for reply in replies] == [[str(n)] for n in range(6)]
-        again = await batcher.ask(Ask(["later"], {}))
+        again = await batcher.answer(Invocation(["later"], {}))
         assert again.content == {"predictions": ["later"]}
 
     asyncio.run(run())
@@ -48,9 +48,11 @@ def test_a_failure_and_a_client_that_leaves() -> None:
     async def run() -> None:
         model = Model()
         batcher = Batcher(model.answer, 8)
-        first = asyncio.create_task(batcher.ask(Ask(["first"], {})))
+        first = asyncio.create_task(batcher.answer(Invocation(["first"], {})))
         await asyncio.sleep(0.01)
-        gone, bad, good = (asyncio.create_task(batcher.ask(Ask([name], {}))) for name in ("gone", "bad", "good"))
+        gone, bad, good = (
+            asyncio.create_task(batcher.answer(Invocation([name], {}))) for name in ("gone", "bad", "good")
+        )
         await asyncio.sleep(0.01)
         gone.cancel()
         await asyncio.sleep(0.01)
@@ -60,6 +62,6 @@ def test_a_failure_and_a_client_that_leaves() -> None:
             with pytest.raises(RuntimeError, match="the batch failed"):
                 await task
         assert model.batches == [["first"], ["bad", "good"]]
-        assert (await batcher.ask(Ask(["next"], {}))).status == 200
+        assert (await batcher.answer(Invocation(["next"], {}))).status == 200
 
     asyncio.run(run())

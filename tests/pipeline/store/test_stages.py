@@ -9,8 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline.config import RunConfig
+from pipeline.errors import InputError
 from pipeline.store import stages
-from pipeline.store.stages import VERSIONS, Settings, Stage, StageName, fingerprint
+from pipeline.store.stages import TRAINING_STAGES, VERSIONS, Settings, Stage, StageName, fingerprint, fresh_stages
 
 STAGE = Stage("tokenizer", Settings({"size": 3}), {"corpus": "abc"})
 DEFAULTS = Path(__file__).with_name("defaults.json")
@@ -91,3 +92,12 @@ def test_a_changed_default_raises_the_version_of_its_stage(stage: StageName) -> 
         f"{DEFAULTS.name} is behind: add new fields (if their defaults leave the meaning of older output as it is, the "
         "version stays), or write the version that was raised"
     )
+
+
+def test_stages_from_one_on() -> None:
+    assert fresh_stages(None) == []
+    assert fresh_stages("all") == list(TRAINING_STAGES.values()) == fresh_stages("corpus")
+    assert fresh_stages("batches") == ["encoded", "training", "evaluation"]
+    assert fresh_stages("evaluation") == ["evaluation"]
+    with pytest.raises(InputError, match="fresh=registration: there is no such stage; choose one of all, corpus"):
+        fresh_stages("registration")

@@ -51,7 +51,7 @@ def test_same_seed_same_run_and_another_seed_another() -> None:
 def test_stops_when_bleu_has_not_risen_for_as_long_as_patience_lasts() -> None:
     task = CopyTask(count=20, bleus=[5.0, 9.0, 7.0, 9.0, 8.0, 99.0])
     progress = task.trainer(epochs=10, patience=3).fit()
-    assert (progress.epoch, round(progress.best_rank, 3), progress.stale_epochs) == (5, 9.0, 3)
+    assert (progress.epoch, round(progress.best_score, 3), progress.stale_epochs) == (5, 9.0, 3)
 
 
 def test_of_equal_bleu_the_lower_loss_is_better() -> None:
