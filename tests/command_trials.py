@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from flows.commands.app import app
 from flows.presets import load_config, preset_names
 from pipeline.inference.predictions import PARAMETERS
-from pipeline.serving.protocol import Ask, read_ask
+from pipeline.serving.protocol import Invocation, read_invocation
 from tests.commands import ASSIGNMENT, PARSERS, UNTRIED, parse_nmt, parse_prefect
 from tests.infra.manifests import compose_file, objects
 from tests.readmes import ROOT
@@ -142,8 +142,8 @@ def try_curl(words: list[str]) -> None:
     """A request to a served model."""
     assert words[1].endswith(("/invocations", "/ping", "/health", "/version"))
     if "-d" in words:
-        asked = read_ask(words[words.index("-d") + 1].encode(), PARAMETERS)
-        assert isinstance(asked, Ask), asked
+        asked = read_invocation(words[words.index("-d") + 1].encode(), PARAMETERS)
+        assert isinstance(asked, Invocation), asked
 
 
 def try_docker(words: list[str]) -> None:

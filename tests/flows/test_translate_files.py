@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.serving.bulk_translation import CHUNK_TEXTS
 from pipeline.serving.model_process import ModelProcess
-from pipeline.serving.protocol import Ask
+from pipeline.serving.protocol import Invocation
 from pipeline.store.store import Store
 from tests.flows.conftest import FinishedRun
 
@@ -131,14 +131,15 @@ def test_replicas_that_the_cluster_does_not_have() -> None:
 def test_a_model_in_a_process_of_its_own_and_its_death(expected: list[str]) -> None:
     process = ModelProcess(pull_model("captions", Store()).path, threads=1)
     try:
-        asks = [Ask(SENTENCES[:3], GREEDY), Ask(["x"], {"beam": 0}), Ask(SENTENCES[3:4], GREEDY)]
-        replies = process.answer(asks).result(60)
+        requests = ((SENTENCES[:3], GREEDY), (["x"], {"beam": 0}), (SENTENCES[3:4], GREEDY))
+        invocations = [Invocation(lines, parameters) for lines, parameters in requests]
+        replies = process.answer(invocations).result(60)
         assert [reply.content.get("predictions") for reply in replies] == [expected[:3], None, expected[3:4]]
         assert replies[1].content["message"] == "beam=0 must be at least 1"
         assert process.parameters["beam"] == 2
         (child,) = process._pool._processes
         os.kill(child, signal.SIGKILL)
         with pytest.raises(BrokenProcessPool):
-            process.answer(asks).result(60)
+            process.answer(invocations).result(60)
     finally:
         process.close()
