@@ -35,10 +35,13 @@ class View(Protocol):
 
 def epoch_line(record: Record) -> str:
     """Return an epoch's figures as one line."""
+    share, precision = record["train_matmul_share"], "bf16" if record["train_bf16"] else "fp32"
+    # The products are timed once, at the start: a machine that was busy then makes them look slow.
+    speed = f"{share:.0%} of {precision} matmul speed" if share <= 1 else "the machine was busy: no share of its speed"
     return (
         f"epoch {record['epoch']:.0f}: BLEU {record['bleu']:.2f}, perplexity {record['validation_perplexity']:.2f}, "
         f"training loss {record['train_loss']:.3f}, {record['train_target_tokens_per_second']:,.0f} target tokens/s "
-        f"({record['train_matmul_share']:.0%} of {'bf16' if record['train_bf16'] else 'fp32'} matmul speed)"
+        f"({speed})"
     )
 
 
