@@ -1,4 +1,4 @@
-"""What Ray Train keeps of a run, on a disk or in S3: checkpoints to go on from, and among them the best."""
+"""What Ray Train keeps of a run, on disk or in S3: checkpoints to resume from, the best among them."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ FIGURES = "figures.json"
 
 
 def best_checkpoints(storage: Folder, name: str) -> list[tuple[Folder, Record]]:
-    """Return a run's checkpoints and their figures, the best first: Ray's, and those of runs that were set aside.
+    """Return a run's checkpoints and their figures, the best first, including those of runs that were set aside.
 
-    Ray keeps the latest as well, to resume from, which need not be among the best.
+    The latest, from which Ray resumes, is among them, though it need not be among the best.
     """
     found = {}
     for checkpoint in _checkpoints(storage, name):
@@ -34,21 +34,21 @@ def best_checkpoints(storage: Folder, name: str) -> list[tuple[Folder, Record]]:
 
 
 def _checkpoints(storage: Folder, name: str) -> list[Folder]:
-    """Return the checkpoints of all runs whose names begin so."""
+    """Return the checkpoints of all runs whose names begin with `name`."""
     runs = [run for run in storage.folders() if run.name.startswith(name)]
     return [folder for run in runs for folder in run.folders() if folder.name.startswith(CHECKPOINT_PREFIX)]
 
 
 def is_whole(checkpoint: Folder) -> bool:
-    """Whether all files of a checkpoint can be read: a worker that is killed may leave one half-copied."""
+    """Whether all files of a checkpoint can be read: a killed worker may leave one half-copied."""
     path = checkpoint.local
     if path is None:
-        return {FIGURES, PROGRESS, WEIGHTS, MOMENTS} <= {*checkpoint.names()}  # S3 shows no half of a file.
+        return {FIGURES, PROGRESS, WEIGHTS, MOMENTS} <= {*checkpoint.names()}  # In S3, files are never partial.
     try:
         for name in (FIGURES, PROGRESS):
             json.loads((path / name).read_text("utf8"))
         for name in (WEIGHTS, MOMENTS):
-            with safe_open(path / name, framework="pt"):  # Compares the file's size with its header.
+            with safe_open(path / name, framework="pt"):  # Checks the size of the file against its header.
                 pass
     except (OSError, ValueError, SafetensorError):
         return False
@@ -56,7 +56,7 @@ def is_whole(checkpoint: Folder) -> bool:
 
 
 def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
-    """Move a run aside whose snapshot cannot be read; return the last whole checkpoint of all that are aside.
+    """Move a run aside if its snapshot cannot be read; return the last whole checkpoint of all runs set aside.
 
     Ray does not write snapshots atomically, and one cut short by a crash blocks every later start under that name.
     """
@@ -66,20 +66,20 @@ def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
             json.loads(run.read(SNAPSHOT))
     except ValueError:
         storage.rename(name, f"{name}.damaged-{uuid.uuid4().hex[:8]}")
-    # Ray names checkpoints by their time.
+    # By time, which Ray names checkpoints by.
     aside = sorted(_checkpoints(storage, f"{name}.damaged-"), key=lambda folder: folder.name, reverse=True)
     return next(filter(is_whole, aside), None)
 
 
 def keep_weights(checkpoint: Folder, figures: Record, folder: Path) -> dict[str, Any]:
-    """Copy a checkpoint's weights into the stage's folder; its optimizer state has served."""
+    """Copy a checkpoint's weights into the stage's folder, without the state of its optimizer."""
     name = f"epoch-{int(figures['epoch']):03d}"
     checkpoint.download(WEIGHTS, folder / CHECKPOINTS / name / WEIGHTS)
     return {"name": name, "epoch": int(figures["epoch"]), "step": int(figures["step"]), "bleu": figures["bleu"]}
 
 
-def bring_records(storage: Folder, records: Path) -> None:
-    """Take a run's records from the storage, where another machine has left more of them than are here."""
+def fetch_records(storage: Folder, records: Path) -> None:
+    """Copy a run's records from the storage if another machine has left more of them there than are here."""
     if storage.local != records.parent and storage.has(records.name):
         theirs = storage.read(records.name)
         if theirs.count(b"\n") > (records.read_bytes().count(b"\n") if records.exists() else 0):
@@ -87,8 +87,8 @@ def bring_records(storage: Folder, records: Path) -> None:
             records.write_bytes(theirs)
 
 
-def leave_records(storage: Folder, records: Path) -> None:
-    """Put a run's records into the storage, for another machine to go on with; it is not worth stopping a training."""
+def share_records(storage: Folder, records: Path) -> None:
+    """Copy a run's records to the storage, for another machine to continue; a failure does not stop the training."""
     if storage.local != records.parent:
         try:
             storage.upload(records, records.name)
@@ -97,11 +97,11 @@ def leave_records(storage: Folder, records: Path) -> None:
 
 
 def clear(storage: Folder, name: str, records: Path) -> None:
-    """Delete all that a run has left, once its stage is whole: until then it is what a run goes on from."""
+    """Delete all that a run has left, when its output is complete, or is to be made anew."""
     records.unlink(missing_ok=True)
     try:
         for entry in storage.names():
             if entry.startswith(name):
                 storage.remove(entry)
     except (ExternalError, OSError) as error:
-        logging.getLogger(__name__).warning("what served to resume could not be deleted: %s", error)
+        logging.getLogger(__name__).warning("checkpoints that are no longer needed could not be deleted: %s", error)

@@ -1,4 +1,7 @@
-"""Runs the training loop with Ray Train: one process per GPU, or several on CPU, on one machine or a cluster."""
+"""Trains a model with Ray Train, from the driver: starts the workers, follows them, and collects what they made.
+
+What each worker does is in training_worker.py.
+"""
 
 import os
 import shutil
@@ -17,11 +20,11 @@ from pipeline.cluster.ray_train_internals import AnnounceController, RayTrainer
 from pipeline.cluster.resources import Allotment, allot
 from pipeline.cluster.run_folder import (
     best_checkpoints,
-    bring_records,
     clear,
+    fetch_records,
     keep_weights,
-    leave_records,
     set_damaged_aside,
+    share_records,
 )
 from pipeline.cluster.training_failures import explain_training
 from pipeline.cluster.training_progress import CONTROLLER, follow
@@ -34,10 +37,11 @@ from pipeline.store.store import Figures, Store
 from pipeline.training.history import History, Observe, Record, is_epoch, read_history
 from pipeline.training.trained import CHECKPOINTS, HISTORY, TrainedModel
 
-# Fields that change where and how a run computes, not what: a run may be resumed with others.
 RUNTIME_FIELDS = {"num_workers", "device", "max_failures", "collective_timeout", "log_every"}
+"""Fields that change where and how a run computes, but not what: it may be resumed with others."""
 
 CONTROLLER_FAILURES = 3
+"""How often Ray tries to start the workers, which another program may be using; by default forever."""
 
 
 def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
@@ -49,11 +53,12 @@ def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
 def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: Observe) -> TrainedModel:
     """Train on `training.num_workers` processes and keep the checkpoints with the best validation BLEU.
 
-    Reads the encoded corpus, the tokenizer and the raw validation pairs. Leaves checkpoints/<name>/model.safetensors
-    of the best epochs and history.jsonl. A run that was stopped goes on from its last checkpoint, which
-    Ray keeps in `$NMT_HOME/ray`, on any number of workers. `observe` gets every record once.
-    Where `$NMT_STORAGE` is set, Ray keeps it there, workers on other nodes copy what they read from there, and a run
-    can go on on another machine, though not on two at once.
+    Reads the encoded corpus, the tokenizer and the raw validation pairs. Writes checkpoints/<name>/model.safetensors
+    for the best epochs, and history.jsonl. `observe` receives every record once.
+
+    A run that was stopped continues from its last checkpoint, on any number of workers. Ray keeps it in
+    `$NMT_HOME/ray`, or in `$NMT_STORAGE` if that is set: then another machine can continue it, though not two at once,
+    and workers on other nodes copy what they read from there.
 
     Raises InputError if the cluster cannot give the workers or training diverges, ExternalError if workers are lost
     more than `training.max_failures` times, or the storage fails.
@@ -63,16 +68,16 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
     storage = shared_folder("ray") or local_folder(home() / "ray")
     records = home() / "ray" / f"{name}.jsonl"
 
-    def told(record: Record) -> None:
+    def observe_and_share(record: Record) -> None:
         if is_epoch(record):
-            leave_records(storage, records)
+            share_records(storage, records)
         observe(record)
 
     def build(folder: Path) -> Figures:
         if store.renews(stage):
             clear(storage, name, records)
-        bring_records(storage, records)
-        history = History(records, told)
+        fetch_records(storage, records)
+        history = History(records, observe_and_share)
         with ray_cluster():
             allotment = allot(run.training, ray.nodes(), os.environ)  # type: ignore[no-untyped-call]
             job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
@@ -92,7 +97,7 @@ def _job(
     encoded: EncodedCorpus, run: RunConfig, store: Store, allotment: Allotment, resume_from: Folder | None
 ) -> TrainingJob:
     node = ray.get_runtime_context().get_node_id()
-    # Beside this process: a lost node must not take it along.
+    # On this process's node, so that the loss of another does not take it along.
     here = NodeAffinitySchedulingStrategy(node, soft=False)
     return TrainingJob(
         run.model_dump(mode="json"),
@@ -109,7 +114,7 @@ def _job(
 def _fit(
     job: TrainingJob, run: RunConfig, name: str, storage: Folder, allotment: Allotment, history: History
 ) -> list[tuple[Folder, Record]]:
-    """Run the workers to the end; return the checkpoints, the best first, and their metrics."""
+    """Run the workers to the end; return the checkpoints to keep and their figures, the best first."""
     trainer = RayTrainer(
         train_on_worker,
         train_loop_config={"job": job},
@@ -128,7 +133,6 @@ def _fit(
             callbacks=[AnnounceController(job.records, CONTROLLER)],  # type: ignore[list-item]
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 max_failures=run.training.max_failures,
-                # Workers that cannot be started, on a cluster that others use too, are not tried for without end.
                 controller_failure_limit=CONTROLLER_FAILURES,
             ),
             checkpoint_config=ray.train.CheckpointConfig(

@@ -1,10 +1,11 @@
-"""One worker of a training, on its node of the Ray cluster: gets its data, runs the loop, reports."""
+"""What a Ray worker of a training does: reads its data, runs the loop, reports records and checkpoints."""
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class TrainingJob:
     store: DriverStore
     encoded: str
     tokenizer: str
-    """Both by their addresses in the store."""
+    """The addresses of both in the store."""
     validation_pairs: list[tuple[str, str]]
     threads: int
     records: Queue
@@ -45,47 +46,51 @@ class TrainingJob:
 
 
 def train_on_worker(config: dict[str, TrainingJob]) -> None:
-    """Run one worker, from its data to its last report."""
+    """Run one worker, from its data to its last report; Ray calls this in every worker."""
     job = config["job"]
     context = ray.train.get_context()
-    workers = WorkerInfo(context.get_world_rank(), context.get_world_size(), get_device())
+    worker = WorkerInfo(context.get_world_rank(), context.get_world_size(), get_device())
     use_threads(job.threads)
     data = _open_data(job)
-
-    def tell(record: Mapping[str, float]) -> None:
-        if workers.rank != 0:
-            return
-        told = dict(record)
-        if is_epoch(told):
-            job.records.put(told)  # Returns when it is there, and all before it.
-        else:  # A step does not wait for its report; one that is lost with this process comes again, with its step.
-            put_without_waiting(job.records, told)
-
-    def report_epoch(figures: Mapping[str, float], trainer: Trainer) -> None:
-        tell(figures)  # First: an epoch told twice is known, one that is not told is lost.
-        # Of equal BLEU the earlier epoch is better, as in the early stop.
-        ranked = {**figures, "selection_score": selection_score(figures)}
-        # One process writes; all report, since report is a barrier.
-        with tempfile.TemporaryDirectory() as temporary:
-            checkpoint = None
-            if workers.rank == 0:
-                save_checkpoint(trainer, Path(temporary))
-                (Path(temporary) / FIGURES).write_text(json.dumps(ranked) + "\n", "utf8")
-                checkpoint = ray.train.Checkpoint.from_directory(temporary)
-            ray.train.report(ranked, checkpoint=checkpoint)
-
     run = RunConfig.model_validate(job.run)
     limit = SpeedLimit(run.model, data.subwords.target_size)
-    hooks = Hooks(make_validation(data, workers), tell, report_epoch, limit.seconds)
+    send = partial(_send, job.records, worker)
+    hooks = Hooks(make_validation(data, worker), send, partial(_report_epoch, send, worker), limit.seconds)
     latest = ray.train.get_checkpoint() or job.resume_from
     try:
         with latest.as_directory() if latest else nullcontext() as folder:
-            trainer = make_trainer(data, run, workers, hooks, Path(folder) if folder else None)
+            trainer = make_trainer(data, run, worker, hooks, Path(folder) if folder else None)
         trainer.fit()
     except InputError as error:
-        job.records.put({ERROR: str(error)})  # No restart would help: end here, and let the driver say so.
+        job.records.put({ERROR: str(error)})  # A restart would not help: end here, and let the driver raise it.
     except torch.OutOfMemoryError:
-        job.records.put({ERROR: _too_large(run, workers.size)})
+        job.records.put({ERROR: _too_large(run, worker.size)})
+
+
+def _send(records: Queue, worker: WorkerInfo, record: Mapping[str, float]) -> None:
+    """Send a record to the driver, once for all workers."""
+    if worker.rank != 0:
+        return
+    if is_epoch(dict(record)):
+        records.put(dict(record))  # Returns when it has arrived, and all records before it.
+    else:  # Steps do not wait; a record that is lost with this process comes again when the step is repeated.
+        put_without_waiting(records, dict(record))
+
+
+def _report_epoch(
+    send: Callable[[Mapping[str, float]], None], worker: WorkerInfo, figures: Mapping[str, float], trainer: Trainer
+) -> None:
+    """Send an epoch's figures to the driver, and give Ray its checkpoint."""
+    send(figures)  # First: an epoch sent twice is recognized, one that is not sent is lost.
+    # Of equal BLEU the earlier epoch is better, as in the early stop.
+    ranked = {**figures, "selection_score": selection_score(figures)}
+    with tempfile.TemporaryDirectory() as temporary:
+        checkpoint = None
+        if worker.rank == 0:
+            save_checkpoint(trainer, Path(temporary))
+            (Path(temporary) / FIGURES).write_text(json.dumps(ranked) + "\n", "utf8")
+            checkpoint = ray.train.Checkpoint.from_directory(temporary)
+        ray.train.report(ranked, checkpoint=checkpoint)  # By all workers: it is a barrier.
 
 
 def _open_data(job: TrainingJob) -> TrainingData:
@@ -102,5 +107,5 @@ def _open_data(job: TrainingJob) -> TrainingData:
 def _too_large(run: RunConfig, workers: int) -> str:
     return (
         f"batching.worker_tokens={run.batching.worker_tokens}: a worker's share of a step does not fit its memory; "
-        f"set it to less than {run.batching.tokens // workers}, and the run goes on"
+        f"set it to less than {run.batching.tokens // workers}, and the run continues"
     )

@@ -163,9 +163,9 @@ def test_a_killed_process_leaves_nothing_behind_and_the_same_command_finishes_th
     assert "Traceback" not in messages, f"{what}\n{messages}"
     if kind == "driver":
         assert code == -9, what
-    elif kind == "cluster" and code == 1:
-        # While `ray.init` runs, nothing of ours can see it; Ray ends the process.
-        assert "Failed to connect to GCS" in last, what
+    elif kind in ("cluster", "node") and code == 1:
+        # During `ray.init`, Ray's C++ ends the process if it cannot connect; nothing of ours can intervene.
+        assert "Failed to connect to GCS" in last or "Failed to get the system config from raylet" in last, what
     else:
         assert code in (0, 2), what
         assert code == 0 or last.startswith("nmt: "), what

@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from pipeline.cluster.ray_train_internals import SNAPSHOT
 from pipeline.cluster.run_folder import (
     best_checkpoints,
-    bring_records,
     clear,
+    fetch_records,
     is_whole,
-    leave_records,
     set_damaged_aside,
+    share_records,
 )
 from pipeline.store.storage import Folder, local_folder
 
@@ -80,15 +80,15 @@ def test_what_served_to_resume_is_cleared_and_nothing_else(tmp_path: Path) -> No
 def test_records_are_left_for_another_machine_which_takes_the_longer_ones(tmp_path: Path) -> None:
     storage = local_folder(tmp_path / "storage")
     one, two = (tmp_path / machine / "run.jsonl" for machine in ("one", "two"))
-    bring_records(storage, one)
+    fetch_records(storage, one)
     assert not one.exists(), "nobody has left any"
     one.parent.mkdir()
     one.write_text("1\n2\n")
-    leave_records(storage, one)
-    bring_records(storage, two)
+    share_records(storage, one)
+    fetch_records(storage, two)
     assert two.read_text() == "1\n2\n"
     one.write_text("1\n2\n3\n")
-    bring_records(storage, one)
+    fetch_records(storage, one)
     assert one.read_text() == "1\n2\n3\n", "what this machine did since is not lost"
 
 
@@ -97,5 +97,5 @@ def test_records_that_cannot_be_left_stop_no_training(tmp_path: Path, caplog: py
     (tmp_path / "run.jsonl").touch()
     # Libraries that other tests have used set levels of their own.
     with caplog.at_level(logging.WARNING):
-        leave_records(local_folder(tmp_path / "file" / "ray"), tmp_path / "run.jsonl")
+        share_records(local_folder(tmp_path / "file" / "ray"), tmp_path / "run.jsonl")
     assert "the records of the run stay on this machine for now" in caplog.text
