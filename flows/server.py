@@ -80,7 +80,7 @@ class _Server:
             time.sleep(0.1)
         ended = self._process.returncode
         what = f"did not answer within {seconds} seconds" if ended is None else f"ended with exit code {ended}"
-        raise ExternalError(f"Prefect's temporary server {what}; run the command again, or set PREFECT_API_URL")
+        raise ExternalError(f"Prefect's temporary server {what}; run the same command again, or set PREFECT_API_URL")
 
     def _restart(self) -> None:
         """Start the server again when it dies; after too many times, have requests refused."""
@@ -116,6 +116,6 @@ def reachable_prefect() -> Iterator[None]:
             raise ExternalError(f"PREFECT_API_URL: {error}; start that server or unset the variable") from None
         if url and got_no_answer(error, url):
             raise ExternalError(
-                f"Prefect's server at {url} stopped answering ({error}); run the command again to continue"
+                f"Prefect's server at {url} stopped answering ({error}); run the same command again to continue"
             ) from None
         raise
