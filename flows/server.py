@@ -1,4 +1,4 @@
-"""Prefect's own temporary server, for the time of one command; and what is said of any server that is lost."""
+"""Prefect's temporary server, for the time of one command; and one line for any Prefect server that is lost."""
 
 import atexit
 import os
@@ -25,15 +25,15 @@ RESTARTS = 3
 
 
 def start_temporary_server() -> Callable[[], None]:
-    """Start the server that Prefect would start itself where no other is named; return what waits until it answers.
+    """Start the server that Prefect would start if none is named; return a function that waits until it answers.
 
-    Prefect imports the server into this process, starts another that does the same, and waits: on two cores, ten
-    seconds more than this, which comes up while this process imports the flow. It ends with this process, after
-    Prefect has reported how the run ended.
+    Prefect would import the server into this process, start another that imports it again, and wait: on two cores, ten
+    seconds more than here, where it starts while the flow is imported. It ends with this process, after Prefect has
+    reported how the run ended.
     """
     if PREFECT_API_URL.value() or not PREFECT_SERVER_EPHEMERAL_ENABLED.value():
         return lambda: None
-    # A process that dies of a signal does not run what ends its server; one that exits does.
+    # A process that dies of a signal skips what is registered to end its server; one that exits does not.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     server = _Server()
     atexit.register(server.stop)
@@ -45,14 +45,14 @@ def start_temporary_server() -> Callable[[], None]:
 class _Server:
     """A process with Prefect's server, started again if it dies.
 
-    The listening socket is this process's: while no server is there, requests wait instead of being refused. Those that
-    a dying server has not answered are repeated by Prefect's client, and the run is in the database.
+    The listening socket belongs to this process: while no server is there, requests wait instead of being refused.
+    Prefect's client repeats those that a dying server left unanswered, and the run is in the database.
     """
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._environment = dict(os.environ)  # As it is now: later it names this server to those who ask it.
+        self._environment = dict(os.environ)  # A copy, before PREFECT_API_URL names this server in it.
         self._ending = False
         self._lock = threading.Lock()
         self._process = self._start()
@@ -64,8 +64,8 @@ class _Server:
             env=self._environment,
             stdin=subprocess.DEVNULL,
             pass_fds=[descriptor],
-            # Not the terminal's: Ctrl-C is sent to every process of the command, and Prefect still has to report how
-            # the run ended.
+            # Out of reach of Ctrl-C, which a terminal sends to the whole group of the command: Prefect still has to
+            # report how the run ended.
             process_group=0,
         )
 
@@ -83,7 +83,7 @@ class _Server:
         raise ExternalError(f"Prefect's temporary server {what}; run the same command again, or set PREFECT_API_URL")
 
     def _restart(self) -> None:
-        """Start the server again when it dies; after too many times, have requests refused."""
+        """Start the server again when it dies; if it keeps dying, let requests be refused."""
         for _ in range(RESTARTS):
             self._process.wait()
             with self._lock:

@@ -18,21 +18,21 @@ from pipeline.errors import ExternalError, InputError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line for what is no bug; let a bug have its traceback.
+    """End the process with one line for an error that is no bug; let a bug have its traceback.
 
-    Around each command, and not around all: Typer ends the process for Ctrl-C in its own way, without a word.
+    Around each command rather than around all, since Typer ends the process on Ctrl-C silently.
     """
     try:
         yield
     except (InputError, ExternalError) as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader of our output has left, as `head` does: not worth a word.
+        # The reader of our output has left, as `head` does: no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}; no partial output was kept; fix this and run the command again")
+        file = f"{error.filename}: " if error.filename else ""
+        _fail(f"{file}{error.strerror or error}; no partial output was kept; fix this and run the command again")
     except KeyboardInterrupt:
         print("nmt: stopped; run the same command again to continue", file=sys.stderr)  # noqa: T201
         sys.exit(130)
@@ -45,7 +45,7 @@ def _fail(message: str) -> None:
 
 @contextmanager
 def _display() -> Iterator[None]:
-    """Show a run on standard error: live on a terminal, one line an event elsewhere."""
+    """Show a run on standard error: live on a terminal, elsewhere one line per event."""
     console = Console(stderr=True)
     view: LogView
     shown: AbstractContextManager[None]
@@ -76,9 +76,9 @@ def quieten_libraries() -> None:
 
 @contextmanager
 def running_flow(module: str) -> Iterator[Any]:
-    """Yield the module of a flow, with its Prefect server up, where none is named; and show what it does.
+    """Yield the module of a flow, with a temporary Prefect server if none is named, and show its progress.
 
-    Prefect is imported in here: what is refused before a flow runs is refused at once.
+    Prefect is imported in here, so that mistakes found before a flow runs are reported at once.
     """
     quieten_libraries()
     from infra.stack import use_running_stack
