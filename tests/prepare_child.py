@@ -12,17 +12,23 @@ from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.store import Store
 
-for line in sys.stdin:
+
+def answer(line: str) -> dict[str, object]:
+    """Prepare the corpus that a line asks for; return what came of it."""
     request = json.loads(line)
     try:
         corpus = prepare_corpus(CorpusConfig(**request["config"]), Store(Path(request["store"])))
-        answer = {
-            "fingerprint": corpus.fingerprint,
-            "figures": corpus.figures,
-            "reused": corpus.reused,
-            "path": str(corpus.path),
-        }
     except (InputError, ExternalError) as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+        return {"error": type(error).__name__, "message": str(error)}
+    return {
+        "fingerprint": corpus.fingerprint,
+        "figures": corpus.figures,
+        "reused": corpus.reused,
+        "path": str(corpus.path),
+    }
+
+
+if __name__ == "__main__":
+    for asked in sys.stdin:
+        sys.stdout.write(json.dumps(answer(asked)) + "\n")
+        sys.stdout.flush()

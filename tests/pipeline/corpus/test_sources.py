@@ -15,7 +15,7 @@ from pipeline.store.store import Store
 from tests.corpus_files import SPLITS, Pair, jsonl, one_side, prepare, write_folder
 
 COLUMNS = PairColumns.of(CorpusConfig())
-sentences = st.text(st.characters(codec="utf-8"), max_size=20)
+sentences = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
 
 @pytest.fixture

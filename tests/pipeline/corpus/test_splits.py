@@ -71,9 +71,9 @@ def test_a_clean_sentence_is_one_line_and_stays_as_it_is(text: str) -> None:
         ),
         (
             {"train": PLAIN[:1] * 9},
-            "corpus.validation_size=3 and corpus.test_size=4: mine has only 1 different pairs",
+            "corpus.validation_size=3 and corpus.test_size=4: mine has only 1 distinct pairs",
         ),
-        ({"train": [], "test": PLAIN}, "corpus.validation_size=3: mine has only 0 different pairs"),
+        ({"train": [], "test": PLAIN}, "corpus.validation_size=3: mine has only 0 distinct pairs"),
     ],
 )
 def test_splits_without_pairs(tmp_path: Path, raw: dict[Split, list[Pair]], message: str) -> None:
