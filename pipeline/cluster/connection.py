@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RaySystemError
 
 from pipeline.cluster.ray_internals import (
     OWN_CLUSTER,
@@ -162,9 +163,11 @@ def _connect(address: str | None) -> None:
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset the variable"
         ) from None
     except Exception as error:
-        if STARTUP_TIMED_OUT not in str(error):
+        if STARTUP_TIMED_OUT in str(error):
+            raise ExternalError("Ray did not start on this machine in time; try again when it is less busy") from error
+        if address or not isinstance(error, RaySystemError):
             raise
-        raise ExternalError("Ray did not start on this machine in time; try again when it is less busy") from error
+        raise ExternalError(f"Ray did not start on this machine ({error}); run the same command again") from error
 
 
 @contextmanager

@@ -52,6 +52,15 @@ def put_without_waiting(queue: Queue, item: object) -> None:
     actor.put_nowait.remote(item)
 
 
+def request_item(queue: Queue, seconds: float) -> Any:
+    """Return a reference to a queue's next item, or to `Empty` if there is none within `seconds`.
+
+    `Queue.get` waits for the answer, which never comes if the cluster has lost the queue's actor or cannot start it.
+    """
+    actor: Any = queue.actor
+    return actor.get.remote(seconds)
+
+
 def prepare_autoscaling() -> None:
     """Start the actor that every training asks for resources, so that none waits for its process to start."""
     get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]

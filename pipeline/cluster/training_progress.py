@@ -3,21 +3,23 @@
 import queue
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
+import ray
 from ray.exceptions import RayError
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from pipeline.cluster.ray_internals import dead_process
+from pipeline.cluster.ray_internals import dead_process, request_item
 from pipeline.cluster.training_failures import first_line, lost_process
-from pipeline.errors import InputError
+from pipeline.errors import ExternalError, InputError
 from pipeline.training.history import Observe
 
 CONTROLLER, ERROR = "controller", "error"
 """Keys in the queue of records of what is none: the actor that runs the training, and a mistake of the user's."""
 
-POLL_SECONDS = 0.5
+POLL_SECONDS, LAST_POLL_SECONDS = 0.5, 0.05
 ENDING_SECONDS = 15
 
 
@@ -40,45 +42,65 @@ def follow(trainer: TorchTrainer, records: Queue, take: Observe) -> BaseExceptio
 
     thread = threading.Thread(target=fit, daemon=True, name="ray-train")
     thread.start()
-    controllers: list[Any] = []
+    inbox, controllers = _Inbox(records), list[Any]()
     try:
-        while thread.is_alive() or not records.empty():
-            _pass_on(records, take, controllers)
-            if thread.is_alive() and (name := dead_process()):
-                raise lost_process(f"{name} has died")  # noqa: TRY301
-    except BaseException as error:
-        _end(thread, records, controllers)
-        if isinstance(error, RayError):
-            raise lost_process(first_line(error)) from error
+        while True:
+            running = thread.is_alive()  # Before the queue is read: what comes later is in it by then.
+            item = inbox.next(POLL_SECONDS if running else LAST_POLL_SECONDS)
+            if item is not None:
+                _pass_on(item, take, controllers)
+            elif not running:
+                return outcome.get()
+    except BaseException:
+        _end(thread, inbox, controllers)
         raise
-    return outcome.get()
 
 
-def _pass_on(records: Queue, take: Observe, controllers: list[Any]) -> None:
-    """Wait a moment for a record, and pass it on; an actor is kept."""
-    try:
-        record = records.get(timeout=POLL_SECONDS)
-    except Empty:
-        return
-    if ERROR in record:
-        raise InputError(record[ERROR])
-    if CONTROLLER in record:
-        controllers.append(record[CONTROLLER])
+def _pass_on(item: dict[str, Any], take: Observe, controllers: list[Any]) -> None:
+    if ERROR in item:
+        raise InputError(item[ERROR])
+    if CONTROLLER in item:
+        controllers.append(item[CONTROLLER])
     else:
-        take(record)
+        take(item)
 
 
-def _end(thread: threading.Thread, records: Queue, controllers: list[Any]) -> None:
+class _Inbox:
+    """The driver's end of the queue, which does not wait for a cluster that is gone."""
+
+    def __init__(self, items: Queue) -> None:
+        self._items = items
+        self._requested: Any = None
+
+    def next(self, seconds: float) -> dict[str, Any] | None:
+        """Return an item, or None if there is none within some seconds; raise ExternalError if the cluster is lost."""
+        if self._requested is None:
+            self._requested = request_item(self._items, seconds)
+        while not ray.wait([self._requested], timeout=2 * POLL_SECONDS)[0]:
+            _check_cluster()
+        requested, self._requested = self._requested, None
+        try:
+            item: dict[str, Any] = ray.get(requested)
+        except Empty:
+            _check_cluster()
+            return None
+        except RayError as error:
+            raise lost_process(first_line(error)) from error
+        return item
+
+
+def _check_cluster() -> None:
+    if name := dead_process():
+        raise lost_process(f"{name} has died")
+
+
+def _end(thread: threading.Thread, inbox: _Inbox, controllers: list[Any]) -> None:
     """End a training, and the thread that waits for it: it would crash the process when Ray is shut down."""
     deadline = time.monotonic() + ENDING_SECONDS
-    while thread.is_alive() and time.monotonic() < deadline and not controllers:
-        try:
-            record = records.get(timeout=POLL_SECONDS)
-        except Empty:
-            continue
-        except RayError:
-            break
-        controllers += [record[CONTROLLER]] if CONTROLLER in record else []
+    with suppress(ExternalError):
+        while thread.is_alive() and time.monotonic() < deadline and not controllers:
+            item = inbox.next(POLL_SECONDS)
+            controllers += [item[CONTROLLER]] if item and CONTROLLER in item else []
     for controller in controllers:
         controller.abort.remote()
     thread.join(timeout=max(0.0, deadline - time.monotonic()))

@@ -49,6 +49,8 @@ def test_ray_is_the_version_that_was_read() -> None:
         "ray.train.torch:TorchTrainer._create_default_callbacks",
         "ray.train.v2._internal.execution.callback:ControllerCallback.after_controller_start",
         "ray.train.v2._internal.execution.controller.controller:TrainController.abort",
+        "ray.job_config:JobConfig._runtime_env_has_working_dir",
+        "ray.util.queue:_QueueActor.get",
         "ray.util.queue:_QueueActor.put_nowait",
     ],
 )
