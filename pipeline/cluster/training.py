@@ -3,8 +3,8 @@
 What each worker does is in training_worker.py.
 """
 
+import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
             job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
             checkpoints = _fit(job, run, name, storage, allotment, history)
         kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]
-        shutil.copy2(records, folder / HISTORY)
+        write_history(records, folder / HISTORY)
         return _figures(folder, kept, allotment)
 
     artifact = store.produce(stage, build)
@@ -146,6 +146,12 @@ def _fit(
     if stopped_by is not None:
         raise explain_training(stopped_by, storage) from stopped_by
     return best_checkpoints(storage, name)[: run.training.keep_checkpoints]
+
+
+def write_history(records: Path, history: Path) -> None:
+    """Write a run's records in the order of their steps: Ray's queue may swap two that were sent without waiting."""
+    ordered = sorted(read_history(records), key=lambda record: (record["step"], is_epoch(record)))
+    history.write_text("".join(json.dumps(record) + "\n" for record in ordered), "utf8")
 
 
 def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> Figures:

@@ -72,8 +72,8 @@ def _send(records: Queue, worker: WorkerInfo, record: Mapping[str, float]) -> No
     if worker.rank != 0:
         return
     if is_epoch(dict(record)):
-        records.put(dict(record))  # Returns when it has arrived, and all records before it.
-    else:  # Steps do not wait; a record that is lost with this process comes again when the step is repeated.
+        records.put(dict(record))  # Waits until it has arrived.
+    else:  # Steps do not wait; a record that is lost with this process comes again when its step is repeated.
         put_without_waiting(records, dict(record))
 
 

@@ -1,6 +1,7 @@
 """Training as it is really run: Ray Train with several processes."""
 
 import errno
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -12,13 +13,13 @@ import torch
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.tokenizer import train_tokenizer
 from pipeline.cluster.connection import ray_cluster
-from pipeline.cluster.training import train_model
+from pipeline.cluster.training import train_model, write_history
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import ExternalError, InputError
 from pipeline.overrides import build_config, dump_fields
 from pipeline.store.store import Store
-from pipeline.training.history import Record, is_epoch
+from pipeline.training.history import Record, is_epoch, read_history
 from pipeline.training.trained import TrainedModel
 from tests.conftest import training_workers
 
@@ -127,6 +128,13 @@ def test_a_disk_that_is_full_at_the_end_costs_no_training(
     trained = train(seen.append, num_workers=1)
     assert seen == []
     assert len([record for record in trained.history() if is_epoch(record)]) == 2
+
+
+def test_a_history_is_in_the_order_of_its_steps(tmp_path: Path) -> None:
+    records: list[Record] = [{"step": 2, "bleu": 0.5}, {"step": 1, "loss": 1 / 3}, {"step": 2, "loss": 0.1}]
+    (tmp_path / "records").write_text("".join(json.dumps(record) + "\n" for record in records) + '{"st')
+    write_history(tmp_path / "records", tmp_path / "history")
+    assert list(read_history(tmp_path / "history")) == [records[1], records[2], records[0]]
 
 
 def test_divergence_is_told_and_leaves_no_model(train: Train, nmt_home: Path) -> None:
