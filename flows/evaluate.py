@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files, prepare_split
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
+from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
 from pipeline.registry.pull import PulledVersion
 from pipeline.registry.runs import tracking_uri
 from pipeline.registry.scored_runs import record_scores
@@ -34,6 +35,8 @@ def pairs_task(config: RunConfig, split: Split, files: bool) -> EvaluationSet:
     view = current_view()
     view.began("pairs")
     pairs = (prepare_files if files else prepare_split)(config.corpus, split, Store())
+    tokenizer = bleu_tokenizer(config.evaluation, pairs.languages.target)
+    check_words((reference for _, reference in pairs.read()), tokenizer, pairs.name)
     view.ended(f"{pairs.pairs:,} of {pairs.name}", pairs.reused)
     return pairs
 
@@ -61,7 +64,7 @@ def scores_task(
     """Score the translations and record them in MLflow."""
     view = current_view()
     view.began("scores")
-    scores = score_translations(systems, pairs, config.evaluation.bootstrap_samples, Store())
+    scores = score_translations(systems, pairs, config.evaluation, Store())
     run = record_scores(scores, models, pairs, config.registry.experiment)
     view.ended(scores.figures.get("verdict", summary(scores.figures["systems"][-1])), scores.reused)
     return scores, run

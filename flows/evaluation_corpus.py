@@ -40,7 +40,8 @@ def evaluation_config(version: PulledVersion, preset: str | None, overrides: Map
         raise InputError(
             f"{version.uri} was trained with preset {name} on {corpus['path']}, which is not there; {REMEDY}"
         )
-    return build_config({"name": name, "corpus": corpus}, overrides)
+    scored_by = {"bleu_tokenizer": version.metadata.get("bleu_tokenizer")}
+    return build_config({"name": name, "corpus": corpus, "evaluation": scored_by}, overrides)
 
 
 def _config_of_older(version: PulledVersion, preset: str | None, overrides: Mapping[str, Any]) -> RunConfig:

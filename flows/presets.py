@@ -12,7 +12,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.overrides import build_config, flatten, refuse_unknown
 
-EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "registry.experiment")
+EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "evaluation.bleu_tokenizer", "registry.experiment")
 """The beginnings of the names of fields that an evaluation of registered models uses."""
 
 

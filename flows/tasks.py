@@ -12,14 +12,16 @@ from flows.progress import CURRENT_VIEW, LogView, View
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
 from pipeline.cluster.training import train_model, train_stage
-from pipeline.config import RunConfig, corpus_name
+from pipeline.config import RunConfig, SelectBy, corpus_name
 from pipeline.corpus.corpus import Corpus, prepare_corpus
 from pipeline.errors import ExternalError
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_model
+from pipeline.metrics.metrics import BLEU, metric_titled
+from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
 from pipeline.registry.pull import PulledVersion, pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun
 from pipeline.registry.versions import ModelVersion, register_model
-from pipeline.store.store import Reuse, Store
+from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.speed_limit import step_by_step_because
 from pipeline.training.trained import TrainedModel
 from pipeline.training.trainer import NEAR_ZERO
@@ -65,8 +67,15 @@ def corpus_task(config: RunConfig, store: Store) -> Corpus:
     view = current_view()
     view.began("corpus")
     corpus = prepare_corpus(config.corpus, store)
-    pairs = corpus.figures["pairs"]
-    view.ended(" + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS)) + " pairs", corpus.reused)
+    tokenizer = bleu_tokenizer(config.evaluation, corpus.languages.target)
+    references = (reference for _, reference in corpus.pairs("validation"))
+    check_words(references, tokenizer, f"{corpus_name(config.corpus)} validation")
+    pairs, languages = corpus.figures["pairs"], str(corpus.languages)
+    view.ended(
+        " + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS)) + " pairs"
+        f"{languages and ', '}{languages}",
+        corpus.reused,
+    )
     return corpus
 
 
@@ -137,11 +146,20 @@ def training_task(
     figures, because = trained.figures, step_by_step_because(config)
     slow = f", with the slower step-by-step decoder ({because})" if because else ""
     view.ended(
-        f"best BLEU {figures['best_bleu']:.2f} (greedy) after epoch {figures['best_epoch']} of {figures['epochs']}, "
+        f"{_best(figures, config.training.select_by)} after epoch {figures['best_epoch']} of {figures['epochs']}, "
         f"{trained.machine}, {figures['training_seconds']:.1f} s of steps{slow}",
         trained.reused,
     )
     return trained
+
+
+def _best(figures: Figures, select_by: SelectBy) -> str:
+    bleu = f"BLEU {figures['best_bleu']:.2f}"
+    if select_by == "loss":
+        return f"lowest validation loss ({bleu}, greedy)"
+    metric = metric_titled(select_by)
+    best = figures["checkpoints"][0][metric.key]
+    return f"best {metric.title} {best:.2f} ({'' if metric is BLEU else f'{bleu}, '}greedy)"
 
 
 @task(task_run_name=_name_of_system("evaluation"), cache_policy=NO_CACHE)

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from model.config import ModelConfig
 
 Precision = Literal["fp32", "bf16"]
+BleuTokenizer = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
+SelectBy = Literal["bleu", "chrf", "chrf++", "loss"]
+LANGUAGE_TAG = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"
 
 
 class Section(BaseModel):
@@ -35,6 +38,12 @@ class CorpusConfig(Section):
     )
     target_column: str = Field(
         "en", min_length=1, description="column (or suffix of the text file) of the target sentences"
+    )
+    source_language: str | None = Field(
+        None, pattern=LANGUAGE_TAG, description="BCP 47 tag, such as de or pt-BR; null: by text, column or data set"
+    )
+    target_language: str | None = Field(
+        None, pattern=LANGUAGE_TAG, description="likewise, of the target; it chooses BLEU's tokenizer"
     )
     validation_size: int = Field(
         1000, ge=1, description="pairs held out for validation if the corpus has no validation split"
@@ -85,7 +94,12 @@ class TrainingConfig(Section):
     """The optimizer, the stopping rule and the machines."""
 
     epochs: int = Field(15, ge=1, description="maximum passes over the corpus")
-    patience: int = Field(5, ge=1, description="epochs without a better validation BLEU after which training stops")
+    patience: int = Field(
+        5, ge=1, description="epochs after which training stops if none was better by training.select_by"
+    )
+    select_by: SelectBy = Field(
+        "bleu", description="validation figure by which checkpoints are kept and training stops"
+    )
     learning_rate: float = Field(2e-3, gt=0.0, description="peak of Adam's learning rate")
     final_learning_rate: float = Field(
         0.02, ge=0.0, le=1.0, description="learning rate at the end, as a share of the peak"
@@ -116,7 +130,7 @@ class TrainingConfig(Section):
         description="precision of the largest matrix products; bf16 rounds them if the CPU can (on GPUs: to TF32)",
     )
     seed: int = Field(1, ge=0, le=2**31, description="seed of initial weights, batches and dropout")
-    keep_checkpoints: int = Field(3, ge=1, description="number of checkpoints to keep, by validation BLEU")
+    keep_checkpoints: int = Field(3, ge=1, description="number of checkpoints to keep, the best by training.select_by")
     log_every: int = Field(10, ge=1, description="steps between reports")
     num_workers: int | None = Field(
         None, ge=1, description="worker processes; null: one per GPU, or one on all cores if there are no GPUs"
@@ -166,6 +180,9 @@ class EvaluationConfig(Section):
     samples: int = Field(20, ge=1, description="translations of the test set shown in the registry")
     bootstrap_samples: int = Field(
         1000, ge=100, description="resampled test sets for the intervals and significance tests of `nmt evaluate`"
+    )
+    bleu_tokenizer: BleuTokenizer | None = Field(
+        None, description="how sacreBLEU finds words, also in validation; null: by the target's language"
     )
 
     @model_validator(mode="after")

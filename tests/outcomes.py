@@ -45,7 +45,7 @@ def make_outcome(system: System, corpus: Corpus, tokenizer: Tokenizer, folder: P
     trained = TrainedModel(place, fingerprint({"t": str(place)}), figures, Reuse.NO, system.config.model, tokenizer)
     rows = [{"source": s, "reference": r, "translation": translate(s, r)} for s, r in corpus.pairs("test")]
     (place / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scores = headline_scores([row["translation"] for row in rows], [row["reference"] for row in rows])
+    scores = headline_scores([row["translation"] for row in rows], [row["reference"] for row in rows], "13a")
     scores["perplexity"] = 2.0 + seed
     evaluation = Evaluation(place, fingerprint({"e": str(place)}), {"validation": scores, "test": scores}, Reuse.NO)
     return Outcome(system.name, seed, trained, evaluation)

@@ -71,16 +71,21 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean(values), stdev(values) if len(values) > 1 else None)
 
 
-def measure(table: Table, outcomes: Sequence[Outcome], samples: int) -> list[Measured]:
-    """Return a table's rows with their figures; `samples` is the number of resampled test sets."""
+def measure(table: Table, outcomes: Sequence[Outcome], samples: int, bleu: Metric) -> list[Measured]:
+    """Return a table's rows with their figures.
+
+    `samples` is the number of resampled test sets; `bleu` is that of the target's language.
+    """
     by_label = {row.label: row for row in table.rows}
-    return [_measure(row, by_label.get(row.against or ""), outcomes, samples) for row in table.rows]
+    return [_measure(row, by_label.get(row.against or ""), outcomes, samples, bleu) for row in table.rows]
 
 
-def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples: int) -> Measured:
+def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples: int, metric: Metric) -> Measured:
     own = of_system(row.system, outcomes)
     others = of_system(against.system, outcomes) if against else []
-    tests = [_tested(outcome, others[number] if others else None, samples) for number, outcome in enumerate(own)]
+    tests = [
+        _tested(outcome, others[number] if others else None, samples, metric) for number, outcome in enumerate(own)
+    ]
     bleu = spread([_score(outcome, "bleu") for outcome in own])
     return Measured(
         label=row.label,
@@ -91,22 +96,22 @@ def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples
         interval=(mean(test.low for test in tests), mean(test.high for test in tests)),
         difference=bleu.mean - mean(_score(outcome, "bleu") for outcome in others) if others else None,
         p=max((test.p for test in tests if test.p is not None), default=None),
-        others={metric.key: spread([_score(outcome, metric.key) for outcome in own]) for metric in other_metrics()},
+        others={other.key: spread([_score(outcome, other.key) for outcome in own]) for other in other_metrics()},
         epochs=spread([float(outcome.trained.figures["epochs"]) for outcome in own]),
         training_seconds=spread([outcome.trained.figures["training_seconds"] for outcome in own]),
         target_tokens_per_second=spread([outcome.trained.figures["target_tokens_per_second"] for outcome in own]),
     )
 
 
-def _tested(outcome: Outcome, against: Outcome | None, samples: int) -> Score:
+def _tested(outcome: Outcome, against: Outcome | None, samples: int, bleu: Metric) -> Score:
     translations, references = test_set(outcome)
     before = [test_set(against)[0]] if against else []
-    return bootstrap([*before, translations], references, samples, [BLEU])[-1][BLEU.key]
+    return bootstrap([*before, translations], references, samples, [bleu])[-1][bleu.key]
 
 
 def other_metrics() -> list[Metric]:
     """Return the headline metrics that an ablation shows beside BLEU, which it tests."""
-    return [metric for metric in headline_metrics() if metric is not BLEU]
+    return [metric for metric in headline_metrics() if metric.key != BLEU.key]
 
 
 def of_system(system: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -124,17 +129,17 @@ def _score(outcome: Outcome, name: str) -> float:
     return float(outcome.evaluation.figures["test"][name])
 
 
-def bleu_by_length(system: str, outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> list[float]:
+def bleu_by_length(system: str, outcomes: Sequence[Outcome], buckets: Sequence[Bucket], bleu: Metric) -> list[float]:
     """Return a system's BLEU on each bucket of source lengths, averaged over its seeds."""
-    return [mean(scores) for scores in zip(*_bucket_scores(of_system(system, outcomes), buckets), strict=True)]
+    return [mean(scores) for scores in zip(*_bucket_scores(of_system(system, outcomes), buckets, bleu), strict=True)]
 
 
-def _bucket_scores(outcomes: Sequence[Outcome], buckets: Sequence[Bucket]) -> Iterator[list[float]]:
+def _bucket_scores(outcomes: Sequence[Outcome], buckets: Sequence[Bucket], bleu: Metric) -> Iterator[list[float]]:
     for outcome in outcomes:
         rows = [(count_words(row["source"]), row) for row in outcome.evaluation.translations("test")]
         inside = [[row for length, row in rows if bucket.first <= length <= bucket.last] for bucket in buckets]
         yield [
-            BLEU.score([row["translation"] for row in share], [row["reference"] for row in share]) for share in inside
+            bleu.score([row["translation"] for row in share], [row["reference"] for row in share]) for share in inside
         ]
 
 

@@ -12,12 +12,12 @@ import torch
 from pipeline.ablation.comparison import Outcome, bleu_by_length, choose_sentences, measure, of_system
 from pipeline.ablation.pictures import Curve, draw_attention, draw_bleu_by_length
 from pipeline.ablation.systems import AblationPlan, Table
-from pipeline.ablation.tables import comparison_table, conditions
+from pipeline.ablation.tables import bleu_of, comparison_table, conditions
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import open_translator
 from pipeline.metrics.bootstrap import bootstrap_signature
 from pipeline.metrics.lengths import Bucket, count_words, length_buckets
-from pipeline.metrics.metrics import BLEU
+from pipeline.metrics.metrics import Metric
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 
@@ -58,12 +58,13 @@ def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Cor
     bleu-by-length-<table>.png and attention/<sentence>-<system>.png.
     """
     ablation = plan.systems[0].config.ablation
+    bleu = bleu_of(plan, corpus)
     stage = Stage(
         "ablation",
         Settings(
             {
                 "tables": {name: asdict(table) for name, table in plan.tables.items()},
-                "bootstrap": bootstrap_signature(BLEU, ablation.bootstrap_samples),
+                "bootstrap": bootstrap_signature(bleu, ablation.bootstrap_samples),
                 "sentences": ablation.sentences,
             }
         ),
@@ -71,8 +72,10 @@ def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Cor
     )
 
     def build(folder: Path) -> Figures:
-        measured = {name: measure(table, outcomes, ablation.bootstrap_samples) for name, table in plan.tables.items()}
-        lengths = _draw_lengths(plan, outcomes, folder)
+        measured = {
+            name: measure(table, outcomes, ablation.bootstrap_samples, bleu) for name, table in plan.tables.items()
+        }
+        lengths = _draw_lengths(plan, outcomes, bleu, folder)
         maps = list(_draw_maps(plan, outcomes, corpus, folder))
         tables = "\n".join(comparison_table(plan.tables[name], rows) for name, rows in measured.items())
         tables += f"\n{conditions(plan, outcomes, corpus)}\n"
@@ -88,17 +91,27 @@ def report_ablation(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Cor
     return AblationReport(artifact.path, artifact.fingerprint, artifact.figures, artifact.reused)
 
 
-def _draw_lengths(plan: AblationPlan, outcomes: Sequence[Outcome], folder: Path) -> dict[str, dict[str, Any]]:
+def _draw_lengths(
+    plan: AblationPlan, outcomes: Sequence[Outcome], bleu: Metric, folder: Path
+) -> dict[str, dict[str, Any]]:
     sources = [row["source"] for row in outcomes[0].evaluation.translations("test")]
     buckets = length_buckets([count_words(source) for source in sources])
-    return {name: _draw_length(name, table, plan, outcomes, buckets, folder) for name, table in plan.tables.items()}
+    scores = {
+        name: {row.label: bleu_by_length(row.system, outcomes, buckets, bleu) for row in table.rows}
+        for name, table in plan.tables.items()
+    }
+    return {name: _draw_length(name, table, plan, buckets, scores[name], folder) for name, table in plan.tables.items()}
 
 
 def _draw_length(
-    name: str, table: Table, plan: AblationPlan, outcomes: Sequence[Outcome], buckets: Sequence[Bucket], folder: Path
+    name: str,
+    table: Table,
+    plan: AblationPlan,
+    buckets: Sequence[Bucket],
+    bleu: Mapping[str, list[float]],
+    folder: Path,
 ) -> dict[str, Any]:
     attend = {system.name for system in plan.systems if system.config.model.attention != "none"}
-    bleu = {row.label: bleu_by_length(row.system, outcomes, buckets) for row in table.rows}
     curves = [Curve(row.label, bleu[row.label], row.system in attend) for row in table.rows]
     picture = f"bleu-by-length-{name}.png"
     draw_bleu_by_length(folder / picture, f"BLEU by the length of the source ({table.title})", buckets, curves)

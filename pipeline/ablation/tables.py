@@ -9,7 +9,8 @@ from pipeline.config import RunConfig, corpus_name
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.tables import NOTHING, SIGNIFICANT, markdown_table
 from pipeline.metrics.bootstrap import bootstrap_signature
-from pipeline.metrics.metrics import BLEU
+from pipeline.metrics.metrics import BLEU, Metric, metric_titled
+from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.store.store import versions
 
 TESTED = ("system", "parameters", "perplexity", BLEU.title, "95 % interval", f"Δ {BLEU.title}", "p")
@@ -44,9 +45,15 @@ def _spread(value: Spread) -> str:
     return f"{value.mean:.2f}" + ("" if value.deviation is None else f" ± {value.deviation:.2f}")
 
 
+def bleu_of(plan: AblationPlan, corpus: Corpus) -> Metric:
+    """Return BLEU for the target's language, or as configured."""
+    return BLEU.with_tokenizer(bleu_tokenizer(plan.systems[0].config.evaluation, corpus.languages.target))
+
+
 def conditions(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus) -> str:
     """Return what a reader needs to judge the tables and to reproduce them, as a Markdown list."""
     config = plan.systems[0].config
+    bleu = bleu_of(plan, corpus)
     machines = sorted({outcome.trained.machine for outcome in outcomes})
     tokenizer = outcomes[0].trained.tokenizer
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
@@ -56,16 +63,21 @@ def conditions(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus) 
             f"`{corpus.fingerprint[:16]}`, tokenizer `{tokenizer.fingerprint[:16]}` "
             f"({tokenizer.figures['target_pieces']:,} pieces).",
             f"- Budget: at most {config.training.epochs} epochs, fewer after {config.training.patience} without a "
-            "better validation BLEU. The best epoch on validation is scored, with beam "
+            f"better validation {_selecting(config)}. The best epoch on validation is scored, with beam "
             f"{config.evaluation.beam}. {_seeds(config)}",
-            f"- {BLEU.title}: `{BLEU.signature}`. Interval and p: sacreBLEU's (paired) bootstrap, "
-            f"`{bootstrap_signature(BLEU, config.ablation.bootstrap_samples)}`; * marks p < {SIGNIFICANT}.",
+            f"- {bleu.title}: `{bleu.signature}`. Interval and p: sacreBLEU's (paired) bootstrap, "
+            f"`{bootstrap_signature(bleu, config.ablation.bootstrap_samples)}`; * marks p < {SIGNIFICANT}.",
             *(f"- {metric.title}: `{metric.signature}`." for metric in other_metrics()),
             "- Perplexity: of the references' pieces under teacher forcing.",
             f"- Training: time in optimizer steps, and target tokens per second, on {' or '.join(machines)}.",
             f"- Versions: {packages}.",
         ]
     )
+
+
+def _selecting(config: RunConfig) -> str:
+    by = config.training.select_by
+    return by if by == "loss" else metric_titled(by).title
 
 
 def _seeds(config: RunConfig) -> str:

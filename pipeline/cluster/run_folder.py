@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from pipeline.cluster.ray_train_internals import CHECKPOINT_PREFIX, SNAPSHOT
 from pipeline.errors import ExternalError
 from pipeline.inference.weights import WEIGHTS
+from pipeline.metrics.metrics import METRICS
 from pipeline.store.storage import Folder
 from pipeline.training.checkpoint import MOMENTS, PROGRESS
 from pipeline.training.history import Record
@@ -75,7 +76,8 @@ def keep_weights(checkpoint: Folder, figures: Record, folder: Path) -> dict[str,
     """Copy a checkpoint's weights into the stage's folder, without the state of its optimizer."""
     name = f"epoch-{int(figures['epoch']):03d}"
     checkpoint.download(WEIGHTS, folder / CHECKPOINTS / name / WEIGHTS)
-    return {"name": name, "epoch": int(figures["epoch"]), "step": int(figures["step"]), "bleu": figures["bleu"]}
+    scores = {key: figures[key] for key in METRICS if key in figures}
+    return {"name": name, "epoch": int(figures["epoch"]), "step": int(figures["step"]), **scores}
 
 
 def fetch_records(storage: Folder, records: Path) -> None:

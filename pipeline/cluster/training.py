@@ -29,8 +29,9 @@ from pipeline.cluster.run_folder import (
 from pipeline.cluster.training_failures import explain_training
 from pipeline.cluster.training_progress import CONTROLLER, follow
 from pipeline.cluster.training_worker import TrainingJob, train_on_worker
-from pipeline.config import RunConfig
+from pipeline.config import BleuTokenizer, RunConfig
 from pipeline.inference.weights import WEIGHTS, count_parameters
+from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.storage import Folder, home, local_folder, shared_folder
 from pipeline.store.store import Figures, Store
@@ -46,12 +47,20 @@ CONTROLLER_FAILURES = 3
 
 def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
     """Return the stage of a training: what its result depends on (the number of workers is not part of it)."""
-    settings = Settings.joined(model=Settings.of(run.model), training=Settings.of(run.training, exclude=RUNTIME_FIELDS))
+    settings = Settings.joined(
+        model=Settings.of(run.model),
+        training=Settings.of(run.training, exclude=RUNTIME_FIELDS),
+        validation=Settings({"bleu_tokenizer": _bleu_tokenizer(encoded, run)}, {"bleu_tokenizer": "13a"}),
+    )
     return Stage("training", settings, {"encoded": encoded.fingerprint})
 
 
+def _bleu_tokenizer(encoded: EncodedCorpus, run: RunConfig) -> BleuTokenizer:
+    return bleu_tokenizer(run.evaluation, encoded.corpus.languages.target)
+
+
 def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: Observe) -> TrainedModel:
-    """Train on `training.num_workers` processes and keep the checkpoints with the best validation BLEU.
+    """Train on `training.num_workers` processes and keep the best checkpoints by `training.select_by`.
 
     Reads the encoded corpus, the tokenizer and the raw validation pairs. Writes checkpoints/<name>/model.safetensors
     for the best epochs, and history.jsonl. `observe` receives every record once.
@@ -105,6 +114,7 @@ def _job(
         store.address(encoded.path),
         store.address(encoded.tokenizer.path),
         list(encoded.corpus.pairs("validation")),
+        _bleu_tokenizer(encoded, run),
         allotment.threads,
         Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
         ray.train.Checkpoint(resume_from.path, resume_from.filesystem) if resume_from else None,

@@ -20,9 +20,10 @@ from pipeline.cluster.connection import DriverStore
 from pipeline.cluster.ray_internals import put_without_waiting
 from pipeline.cluster.run_folder import FIGURES
 from pipeline.cluster.training_progress import ERROR
-from pipeline.config import RunConfig
+from pipeline.config import BleuTokenizer, RunConfig, SelectBy
 from pipeline.errors import InputError
 from pipeline.inference.subwords import Subwords
+from pipeline.metrics.metrics import BLEU, Metric, metric_titled
 from pipeline.training.checkpoint import save_checkpoint
 from pipeline.training.history import is_epoch
 from pipeline.training.speed_limit import SpeedLimit
@@ -40,6 +41,7 @@ class TrainingJob:
     tokenizer: str
     """The addresses of both in the store."""
     validation_pairs: list[tuple[str, str]]
+    bleu_tokenizer: BleuTokenizer
     threads: int
     records: Queue
     resume_from: ray.train.Checkpoint | None
@@ -55,7 +57,12 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
     run = RunConfig.model_validate(job.run)
     limit = SpeedLimit(run.model, data.subwords.target_size)
     send = partial(_send, job.records, worker)
-    hooks = Hooks(make_validation(data, worker), send, partial(_report_epoch, send, worker), limit.seconds)
+    hooks = Hooks(
+        make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
+        send,
+        partial(_report_epoch, send, worker),
+        limit.seconds,
+    )
     latest = ray.train.get_checkpoint() or job.resume_from
     try:
         with latest.as_directory() if latest else nullcontext() as folder:
@@ -65,6 +72,12 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
         job.records.put({ERROR: str(error)})  # A restart would not help: end here, and let the driver raise it.
     except torch.OutOfMemoryError:
         job.records.put({ERROR: _too_large(run, worker.size)})
+
+
+def _validation_metrics(select_by: SelectBy, tokenizer: BleuTokenizer) -> list[Metric]:
+    """Return BLEU, and the metric that selects."""
+    selecting = BLEU if select_by == "loss" else metric_titled(select_by)
+    return [BLEU.with_tokenizer(tokenizer), *([] if selecting is BLEU else [selecting.with_tokenizer(tokenizer)])]
 
 
 def _send(records: Queue, worker: WorkerInfo, record: Mapping[str, float]) -> None:
@@ -82,8 +95,8 @@ def _report_epoch(
 ) -> None:
     """Send an epoch's figures to the driver, and give Ray its checkpoint."""
     send(figures)  # First: an epoch sent twice is recognized, one that is not sent is lost.
-    # Of equal BLEU the earlier epoch is better, as in the early stop.
-    ranked = {**figures, "selection_score": selection_score(figures)}
+    # Of equal scores the earlier epoch is better, as in the early stop.
+    ranked = {**figures, "selection_score": selection_score(figures, trainer.config.select_by)}
     with tempfile.TemporaryDirectory() as temporary:
         checkpoint = None
         if worker.rank == 0:

@@ -3,12 +3,13 @@
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config import CorpusConfig
 from pipeline.corpus import hub
+from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Parts, find_parts
 from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import SPLITS, Split, split_path, write_splits
@@ -33,6 +34,7 @@ class Corpus:
     """See `write_splits`; and `origin`, which says where to get the same pairs again."""
     reused: Reuse
     """Whether it was in the store already."""
+    languages: Languages = UNKNOWN
 
     def pairs(self, split: Split) -> Iterator[Pair]:
         """Yield the split's (source, target) pairs in order, one at a time."""
@@ -72,7 +74,8 @@ def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
         artifact = _from_captions(config, store)
     else:
         artifact = _from_hub(config, store)
-    return Corpus(artifact.path, artifact.figures["fingerprint"], artifact.figures, artifact.reused)
+    corpus = Corpus(artifact.path, artifact.figures["fingerprint"], artifact.figures, artifact.reused)
+    return replace(corpus, languages=find_languages(config, corpus.pairs("train")))
 
 
 def _from_captions(config: CorpusConfig, store: Store) -> Artifact:

@@ -17,6 +17,7 @@ from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import definitions, headline_metrics, headline_scores
+from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
@@ -48,8 +49,9 @@ class Evaluation:
 
 def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
     """Return the evaluation's stage; `training` is the fingerprint of the trained model."""
-    search = Settings.of(config, exclude={"samples", "batch_sentences", "bootstrap_samples"})
-    settings = Settings({**search.values, "metrics": definitions(headline_metrics())}, search.defaults)
+    search = Settings.of(config, exclude={"samples", "batch_sentences", "bootstrap_samples", "bleu_tokenizer"})
+    metrics = headline_metrics(bleu_tokenizer(config, corpus.languages.target))
+    settings = Settings({**search.values, "metrics": definitions(metrics)}, search.defaults)
     return Stage("evaluation", settings, {"training": training, "corpus": corpus.fingerprint})
 
 
@@ -72,6 +74,7 @@ def evaluate_model(
     references' tokens under teacher forcing. `progress` is called with the sentences translated since the last call.
     """
     stage = evaluation_stage(trained.fingerprint, corpus, config)
+    tokenizer = bleu_tokenizer(config, corpus.languages.target)
 
     def build(folder: Path) -> Figures:
         on_gpu = trained.figures["device"] == "gpu" and torch.cuda.is_available()
@@ -85,10 +88,10 @@ def evaluate_model(
             _write(folder / TRANSLATIONS.format(split=split), sources, references, translations)
             figures[split] = {
                 "sentences": len(references),
-                **headline_scores(translations, references),
+                **headline_scores(translations, references, tokenizer),
                 "perplexity": round(_perplexity(model, subwords, sources, references), 4),
             }
-        return figures | {"signatures": {metric.key: metric.signature for metric in headline_metrics()}}
+        return figures | {"signatures": {metric.key: metric.signature for metric in headline_metrics(tokenizer)}}
 
     artifact = store.produce(stage, build)
     return Evaluation(artifact.path, artifact.fingerprint, artifact.figures, artifact.reused)

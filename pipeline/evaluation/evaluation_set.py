@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import CorpusConfig, corpus_name
 from pipeline.corpus.corpus import hash_parts, prepare_corpus
+from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import find_evaluation_parts
 from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import Split, cleaned, split_path
@@ -31,6 +32,7 @@ class EvaluationSet:
     pairs: int
     origin: Mapping[str, Any]
     reused: Reuse
+    languages: Languages = UNKNOWN
 
     def read(self) -> Iterator[Pair]:
         """Yield the pairs in order, one at a time."""
@@ -53,6 +55,7 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
         corpus.figures["pairs"][split],
         corpus.figures["origin"],
         corpus.reused,
+        corpus.languages,
     )
 
 
@@ -88,7 +91,7 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
     settings = Settings.of(config, include={"source_column", "target_column"})
     artifact = store.produce(Stage("evaluation-set", settings, hashes), build)
     whole = len(parts) == 1 and not Path(config.path).expanduser().is_dir()
-    return EvaluationSet(
+    pairs = EvaluationSet(
         artifact.path / FILE,
         artifact.figures["sha256"],
         corpus_name(config) if whole else f"{corpus_name(config)} {split}",
@@ -96,3 +99,4 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
         artifact.figures["origin"],
         artifact.reused,
     )
+    return replace(pairs, languages=find_languages(config, pairs.read()))

@@ -7,11 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.config import BleuTokenizer, EvaluationConfig
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.score_report import score_report, verdict
 from pipeline.metrics.bootstrap import bootstrap, bootstrap_signature
 from pipeline.metrics.lengths import count_words, length_buckets
-from pipeline.metrics.metrics import METRICS, definitions, headline_metrics
+from pipeline.metrics.metrics import definitions, headline_metrics, metrics_with
+from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 
@@ -104,13 +106,16 @@ def translate_set(
     return Translated(model, artifact.path, artifact.fingerprint, artifact.reused)
 
 
-def score_translations(systems: Sequence[Translated], pairs: EvaluationSet, samples: int, store: Store) -> Scores:
+def score_translations(
+    systems: Sequence[Translated], pairs: EvaluationSet, config: EvaluationConfig, store: Store
+) -> Scores:
     """Score the translations of one model, or compare those of two: the second is tested against the first.
 
-    All metrics with 95 % bootstrap intervals of `samples` resampled sets (a paired test, where there are two); the
-    headline metrics by the length of the source too. Leaves report.md.
+    All metrics with 95 % bootstrap intervals of `bootstrap_samples` resampled sets (a paired test, where there are
+    two); the headline metrics by the length of the source too. Leaves report.md.
     """
-    metrics = list(METRICS.values())
+    samples, tokenizer = config.bootstrap_samples, bleu_tokenizer(config, pairs.languages.target)
+    metrics = metrics_with(tokenizer)
     stage = Stage(
         "scores",
         Settings({"bootstrap_samples": samples, "metrics": definitions(metrics)}),
@@ -128,7 +133,7 @@ def score_translations(systems: Sequence[Translated], pairs: EvaluationSet, samp
                 {
                     "model": system.model.uri,
                     "scores": {metric.score_key: asdict(found[metric.key]) for metric in metrics},
-                    "lengths": _by_length(sources, references, translations),
+                    "lengths": _by_length(sources, references, translations, tokenizer),
                 }
                 for system, found, translations in zip(systems, scores, texts, strict=True)
             ],
@@ -143,7 +148,7 @@ def score_translations(systems: Sequence[Translated], pairs: EvaluationSet, samp
 
 
 def _by_length(
-    sources: Sequence[str], references: Sequence[str], translations: Sequence[str]
+    sources: Sequence[str], references: Sequence[str], translations: Sequence[str], tokenizer: BleuTokenizer
 ) -> list[dict[str, float | int]]:
     lengths = [count_words(source) for source in sources]
     found = []
@@ -152,5 +157,7 @@ def _by_length(
         if not inside:
             continue
         share = [translations[number] for number in inside], [references[number] for number in inside]
-        found.append(asdict(bucket) | {metric.score_key: metric.score(*share) for metric in headline_metrics()})
+        found.append(
+            asdict(bucket) | {metric.score_key: metric.score(*share) for metric in headline_metrics(tokenizer)}
+        )
     return found

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.inference.segments import UNSPACED
+
 
 def count_words(sentence: str) -> int:
-    """Return the number of words, which are separated by spaces."""
-    return len(sentence.split())
+    """Return the number of words, which are separated by spaces; where a script has none, that of characters.
+
+    >>> count_words("Ein Hund bellt."), count_words("狗在叫 NBA")
+    (3, 4)
+    """
+    return len(UNSPACED.sub(" x ", sentence).split())
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """How the champion is chosen: the version of a registered model that its name alone stands for."""
 
+from typing import cast
+
 import mlflow
 import mlflow.pyfunc
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.tracking import MlflowClient
 
+from pipeline.config import BleuTokenizer
 from pipeline.corpus.corpus import Corpus
 from pipeline.metrics.metrics import BLEU
 from pipeline.registry.runs import mlflow_failed
@@ -12,6 +15,8 @@ from pipeline.training.trainer import NEAR_ZERO
 
 CHAMPION = "champion"
 DATA_TAG, BLEU_TAG, DECISION_TAG = "nmt.validation_data", "nmt.validation_bleu", "nmt.decision"
+TOKENIZER_TAG = "nmt.bleu_tokenizer"
+"""Older versions have none: all were scored by 13a."""
 
 
 def decide_champion(client: MlflowClient, version: MlflowVersion, corpus: Corpus) -> str:
@@ -46,12 +51,18 @@ def _champion(client: MlflowClient, name: str) -> MlflowVersion | None:
 
 
 def _bleu_on_same_data(champion: MlflowVersion, version: MlflowVersion, corpus: Corpus) -> float:
-    """Return the champion's BLEU on the validation set of `version`: as recorded, or by translating it now."""
-    if champion.tags.get(DATA_TAG) == version.tags[DATA_TAG] and BLEU_TAG in champion.tags:
+    """Return the champion's BLEU as that of `version` was measured: as recorded, or by translating now."""
+    tokenizer = _tokenizer(version)
+    same = champion.tags.get(DATA_TAG) == version.tags[DATA_TAG] and _tokenizer(champion) == tokenizer
+    if same and BLEU_TAG in champion.tags:
         return float(champion.tags[BLEU_TAG])
     sources, references = map(list, zip(*corpus.pairs("validation"), strict=True))
     loaded = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
-    return BLEU.score(loaded.predict(sources), references)
+    return BLEU.with_tokenizer(tokenizer).score(loaded.predict(sources), references)
+
+
+def _tokenizer(version: MlflowVersion) -> BleuTokenizer:
+    return cast(BleuTokenizer, version.tags.get(TOKENIZER_TAG, "13a"))
 
 
 def _promote(client: MlflowClient, version: MlflowVersion, decision: str, before: str | None) -> str:

@@ -55,7 +55,10 @@ class PulledVersion:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What it records of its training: `preset`, `corpus` (all fields), `sha256` by split. Older ones lack some."""
+        """What it records of its training; older ones lack some.
+
+        `preset`, `corpus` (all fields), `sha256` by split, `bleu_tokenizer` if it was configured.
+        """
         return dict(Model.load(str(self.path)).metadata or {})
 
     @property

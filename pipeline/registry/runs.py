@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.config import RunConfig
 from pipeline.errors import ExternalError
+from pipeline.metrics.metrics import METRICS
 from pipeline.overrides import dump_fields
 from pipeline.store.storage import artifacts_uri, home
 from pipeline.store.store import versions
@@ -33,7 +34,7 @@ STEP_METRICS = {
     "epoch": "train/epoch",
 }
 EPOCH_METRICS = {
-    "bleu": "validation/bleu",
+    **{key: f"validation/{key}" for key in METRICS},
     "validation_loss": "validation/loss",
     "validation_perplexity": "validation/perplexity",
     "train_loss": "epoch/train_loss",

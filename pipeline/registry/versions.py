@@ -21,8 +21,9 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference import predictions
+from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.registry.bundle import PYFUNC, write_bundle
-from pipeline.registry.champion import BLEU_TAG, DATA_TAG, DECISION_TAG, decide_champion
+from pipeline.registry.champion import BLEU_TAG, DATA_TAG, DECISION_TAG, TOKENIZER_TAG, decide_champion
 from pipeline.registry.runs import TrainingRun, reachable_server
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import fingerprint
@@ -125,6 +126,7 @@ def _create_version(
             IDENTITY_TAG: identity,
             DATA_TAG: corpus.split_fingerprint("validation"),
             BLEU_TAG: str(bleu),
+            TOKENIZER_TAG: bleu_tokenizer(config.evaluation, corpus.languages.target),
         },
         description=f"validation BLEU {bleu:.2f}, test BLEU {evaluation.figures['test']['bleu']:.2f}, "
         f"{evaluation.figures['signatures']['bleu']}",
@@ -148,6 +150,7 @@ def _log_model(trained: TrainedModel, corpus: Corpus, config: RunConfig, example
             metadata={
                 "preset": config.name,
                 "corpus": _pinned(config.corpus, corpus),
+                "bleu_tokenizer": config.evaluation.bleu_tokenizer,
                 "sha256": dict(corpus.figures["sha256"]),
                 "training": trained.fingerprint,
                 "parameters": dict(predictions.PARAMETERS),
@@ -158,7 +161,10 @@ def _log_model(trained: TrainedModel, corpus: Corpus, config: RunConfig, example
 
 def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
     """Return the fields that prepare the same corpus again, from any folder and after the Hub's branch has moved on."""
-    exact: dict[str, Any] = {}
+    exact: dict[str, Any] = {
+        "source_language": corpus.languages.source,
+        "target_language": corpus.languages.target,
+    }
     for name in ("path", "target_path"):
         if (path := getattr(config, name)) is not None:
             exact[name] = str(Path(path).expanduser().absolute())

@@ -12,8 +12,9 @@ from model.dropout import DropoutNoise
 from model.forcing import TeacherForcing
 from model.loss import Loss
 from model.seq2seq import Batch, Seq2Seq
-from pipeline.config import TrainingConfig
+from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
+from pipeline.metrics.metrics import metric_titled
 from pipeline.training.gradients import Gradients, StepLoss
 from pipeline.training.precision import matmul_precision
 
@@ -39,7 +40,7 @@ class Progress:
     """Finished epochs."""
     step: int = 0
     """Finished optimizer steps."""
-    best_score: float = -1.0
+    best_score: float = -1e9
     """Of the best epoch so far: see `selection_score`."""
     lowest_loss: float = 1e9
     """On the validation set."""
@@ -47,9 +48,10 @@ class Progress:
     """Epochs that count towards `training.patience`."""
 
 
-def selection_score(figures: Mapping[str, float]) -> float:
-    """Return what the best epoch has most of: BLEU, and of equal BLEU the lower validation loss."""
-    return figures["bleu"] - 1e-7 * min(figures["validation_loss"], 1e6)
+def selection_score(figures: Mapping[str, float], select_by: SelectBy) -> float:
+    """Return what the best epoch has most of: the metric that selects, and where that is equal, the lower loss."""
+    loss = min(figures["validation_loss"], 1e6)
+    return -loss if select_by == "loss" else figures[metric_titled(select_by).key] - 1e-7 * loss
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Hooks:
     """Plain functions that the loop calls; a test can pass a list's `append`."""
 
     validate: Callable[[Seq2Seq], Mapping[str, float]]
-    """Returns the figures on the validation set, the same on every worker, with the keys `bleu` and
-    `validation_loss`."""
+    """Returns the figures on the validation set, the same on every worker: `bleu`, `validation_loss` and the metric
+    that selects."""
     report_step: Callable[[Mapping[str, float]], None]
     """Receives the figures of a step: floats by name."""
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
@@ -138,7 +140,7 @@ class Trainer:
         self._gradients = Gradients(self.model)
 
     def fit(self) -> Progress:
-        """Train until all epochs are done or BLEU has stopped rising; return the progress."""
+        """Train until all epochs are done or `select_by` has stopped improving; return the progress."""
         while not self.finished:
             device = next(self.model.parameters()).device
             with matmul_precision(self.config.precision, device) as in_bf16:
@@ -156,12 +158,13 @@ class Trainer:
     def _judge(self, figures: Mapping[str, float]) -> Progress:
         """Return the progress after an epoch. Near BLEU 0, which says little, a falling loss costs no patience."""
         progress, loss = self.progress, figures["validation_loss"]
+        score = selection_score(figures, self.config.select_by)
         learning = figures["bleu"] < NEAR_ZERO and loss < progress.lowest_loss
-        stale = 0 if selection_score(figures) > progress.best_score else progress.stale_epochs + (not learning)
+        stale = 0 if score > progress.best_score else progress.stale_epochs + (not learning)
         return replace(
             progress,
             epoch=progress.epoch + 1,
-            best_score=max(selection_score(figures), progress.best_score),
+            best_score=max(score, progress.best_score),
             lowest_loss=min(loss, progress.lowest_loss),
             stale_epochs=stale,
         )

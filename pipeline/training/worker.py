@@ -1,7 +1,8 @@
 """One worker of a distributed training: its share of the data, the model, the loop. Knows torch, but not Ray."""
 
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.batches.plan import Indices, Lengths, plan_epoch, share_rows, spli
 from pipeline.config import BatchingConfig, RunConfig
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
-from pipeline.metrics.bleu_statistics import bleu_of_statistics, bleu_statistics
+from pipeline.metrics.metrics import Metric
 from pipeline.training.checkpoint import load_checkpoint
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
@@ -71,26 +72,43 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
     return Epochs(steps, lambda epoch: len(plan(epoch)))
 
 
-def make_validation(data: TrainingData, workers: WorkerInfo) -> Callable[[Seq2Seq], Mapping[str, float]]:
-    """Return a function that scores a model on the validation set, with every worker on its share.
+def gather_texts(texts: Sequence[str], device: torch.device) -> list[list[str]]:
+    """Return the texts of each worker, by rank; a collective. They travel as JSON: nothing is unpickled."""
+    if not dist.is_initialized():
+        return [list(texts)]
+    own = torch.frombuffer(bytearray(json.dumps(list(texts)).encode()), dtype=torch.uint8).to(device)
+    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, torch.tensor([own.numel()], device=device))
+    longest = max(int(size) for size in sizes)
+    received = [torch.empty(longest, dtype=torch.uint8, device=device) for _ in sizes]
+    dist.all_gather(received, torch.nn.functional.pad(own, (0, longest - own.numel())))
+    return [json.loads(bytes(part[: int(size)].tolist())) for part, size in zip(received, sizes, strict=True)]
+
+
+def make_validation(
+    data: TrainingData, metrics: Sequence[Metric], workers: WorkerInfo
+) -> Callable[[Seq2Seq], Mapping[str, float]]:
+    """Return a function that scores a model on the validation set, with every worker translating its share.
 
     Uses greedy search, fast and good enough to rank checkpoints; the best is scored with the configured search later.
     """
     rows = range(workers.rank, len(data.validation_pairs), workers.size)
     sources = [data.validation_pairs[row][0] for row in rows]
-    references = [data.validation_pairs[row][1] for row in rows]
+    references = [target for _, target in data.validation_pairs]
 
     def validate(model: Seq2Seq) -> Mapping[str, float]:
         translations = Translator(model, data.subwords, SearchConfig(beam=1)).translate(sources)
         nll, tokens = teacher_forced_nll(model, *data.validation, rows)
-        # The statistics behind the scores are sums, so the result is that of the whole set.
-        totals = torch.tensor([nll, tokens, *bleu_statistics(translations, references)], dtype=torch.float64)
+        totals = torch.tensor([nll, tokens], dtype=torch.float64)
         if dist.is_initialized():
             totals = totals.to(workers.device)
             dist.all_reduce(totals)
-        nll, tokens, *statistics = totals.tolist()
+        nll, tokens = totals.tolist()
+        everything = [""] * len(references)
+        for rank, share in enumerate(gather_texts(translations, workers.device)):
+            everything[rank :: workers.size] = share
         return {
-            "bleu": bleu_of_statistics(statistics),
+            **{metric.key: metric.exact_score(everything, references) for metric in metrics},
             "validation_loss": nll / tokens,
             "validation_perplexity": perplexity(nll, round(tokens)),
         }

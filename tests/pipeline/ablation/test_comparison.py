@@ -14,6 +14,7 @@ from pipeline.batches.tokenizer import train_tokenizer
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.metrics.lengths import Bucket, count_words, length_buckets
+from pipeline.metrics.metrics import BLEU
 from pipeline.store.store import Store
 from tests.outcomes import Translate, make_outcome, smaller
 
@@ -83,7 +84,7 @@ def test_a_system_that_translates_better_is_significantly_better(make: Make, tin
         make(better, give_reference),
         make(same, give_reference),
     ]
-    first, second, third = measure(plan.ladder, outcomes, samples=100)
+    first, second, third = measure(plan.ladder, outcomes, 100, BLEU)
     assert (first.difference, first.p) == (None, None)
     assert first.interval[0] <= first.bleu.mean <= first.interval[1]
     assert second.bleu.mean == pytest.approx(100.0)
@@ -103,7 +104,7 @@ def test_over_seeds_means_deviations_and_the_largest_p(make: Make, tiny: RunConf
         make(system, give_reference if system.name != "base" and system.config.training.seed == 1 else give_source)
         for system in plan.trainings()
     ]
-    first, second = measure(plan.ladder, outcomes, samples=100)
+    first, second = measure(plan.ladder, outcomes, 100, BLEU)
     assert first.perplexity == Spread(3.5, 0.5**0.5)
     assert first.bleu.deviation == 0.0
     assert second.bleu.mean == pytest.approx((100.0 + first.bleu.mean) / 2)
@@ -115,4 +116,4 @@ def test_bleu_of_each_bucket(make: Make, tiny: RunConfig) -> None:
     base = plan_ablation(tiny).systems[0]
     outcome = make(base, lambda source, reference: reference if count_words(source) < 10 else "nothing")
     buckets = [Bucket(1, 9, 0), Bucket(10, 99, 0)]
-    assert bleu_by_length("base", [outcome], buckets) == [pytest.approx(100.0), pytest.approx(0.0, abs=1.0)]
+    assert bleu_by_length("base", [outcome], buckets, BLEU) == [pytest.approx(100.0), pytest.approx(0.0, abs=1.0)]

@@ -11,13 +11,13 @@ from pipeline.ablation.comparison import measure
 from pipeline.ablation.systems import plan_ablation
 from pipeline.ablation.tables import comparison_table, conditions
 from pipeline.batches.tokenizer import Tokenizer
-from pipeline.config import RunConfig
+from pipeline.config import EvaluationConfig, RunConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import evaluate_model, evaluation_stage
 from pipeline.evaluation.evaluation_set import prepare_split
 from pipeline.evaluation.scoring import score_translations, translate_set
 from pipeline.evaluation.tables import run_report
-from pipeline.metrics.metrics import METRICS, Metric
+from pipeline.metrics.metrics import BLEU, METRICS, Metric
 from pipeline.registry.ablation_runs import AblationRun, complete_child
 from pipeline.registry.pull import pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun, tracking_uri
@@ -79,7 +79,9 @@ def test_registered_models_are_scored_and_compared_by_it(chrfp: Metric, register
     register(2, 31.0)
     models = [pull_model(f"models:/tiny/{version}", store) for version in (1, 2)]
     pairs = prepare_split(tiny.corpus, "test", store)
-    scores = score_translations([translate_set(model, pairs, store) for model in models], pairs, 100, store)
+    scores = score_translations(
+        [translate_set(model, pairs, store) for model in models], pairs, EvaluationConfig(bootstrap_samples=100), store
+    )
     first, second = scores.figures["systems"]
     assert first["scores"]["chrfp"]["low"] <= first["scores"]["chrfp"]["high"]
     assert 0 < second["scores"]["chrfp"]["p"] <= 1
@@ -103,7 +105,7 @@ def test_an_ablation_shows_it(
 ) -> None:
     plan = smaller(plan_ablation(tiny), "base")
     outcome = make_outcome(plan.systems[0], corpus, tokenizer, tmp_path, lambda source, reference: reference)
-    (row,) = measure(plan.ladder, [outcome], samples=100)
+    (row,) = measure(plan.ladder, [outcome], 100, BLEU)
     assert row.figures()["chrfp"]["mean"] == pytest.approx(100.0)
     assert " chrF+ |" in comparison_table(plan.ladder, [row])
     assert f"- chrF+: `{chrfp.signature}`" in conditions(plan, [outcome], corpus)

@@ -14,7 +14,7 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.config import CorpusConfig
+from pipeline.config import CorpusConfig, EvaluationConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files
 from pipeline.evaluation.scoring import score_translations, translate_set
@@ -75,7 +75,9 @@ def test_it_translates_as_on_the_day_it_was_registered(older: Older) -> None:
 
 
 def test_it_is_scored(older: Older, pairs: EvaluationSet) -> None:
-    scores = score_translations([translate_set(older.pulled, pairs, Store())], pairs, 100, Store())
+    scores = score_translations(
+        [translate_set(older.pulled, pairs, Store())], pairs, EvaluationConfig(bootstrap_samples=100), Store()
+    )
     assert scores.figures["systems"][0]["scores"]["BLEU"]["score"] == pytest.approx(100)
     record_scores(scores, [older.pulled], pairs, "nmt")
     version = MlflowClient(tracking_uri()).get_model_version("tiny", "1")
@@ -85,7 +87,12 @@ def test_it_is_scored(older: Older, pairs: EvaluationSet) -> None:
 def test_it_is_compared_with_a_new_version(older: Older, pairs: EvaluationSet, register: Register) -> None:
     register(1, 0.0)
     models = [pull_model(f"models:/tiny/{number}", Store()) for number in (2, 1)]
-    scores = score_translations([translate_set(model, pairs, Store()) for model in models], pairs, 100, Store())
+    scores = score_translations(
+        [translate_set(model, pairs, Store()) for model in models],
+        pairs,
+        EvaluationConfig(bootstrap_samples=100),
+        Store(),
+    )
     assert scores.figures["verdict"].startswith("models:/tiny/1 is better than models:/tiny/2 by ")
     metrics = MlflowClient(tracking_uri()).get_run(record_scores(scores, models, pairs, "nmt")).data.metrics
     assert metrics["scores_tiny_1/BLEU"] == pytest.approx(100)

@@ -1,6 +1,7 @@
 """The loop on a copying task: it learns, stops and accumulates."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from model.search.config import SearchConfig
 from model.search.search import search
 from pipeline.batches.collate import Ragged
-from pipeline.config import TrainingConfig
+from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
-from pipeline.training.trainer import learning_rate
+from pipeline.metrics.metrics import METRICS
+from pipeline.training.trainer import learning_rate, selection_score
 from tests.pipeline.copy_task import CopyTask, digits
 
 
@@ -64,6 +66,24 @@ def test_near_zero_a_falling_loss_costs_no_patience() -> None:
     task = CopyTask(count=20, bleus=[0.2, *[0.1] * 6], validation_losses=[5.0, 4.5, 4.0, 3.5, 3.6, 3.7, 3.8])
     progress = task.trainer(epochs=10, patience=3).fit()
     assert (progress.epoch, progress.stale_epochs) == (7, 3)
+
+
+def test_what_selects_may_be_the_loss() -> None:
+    task = CopyTask(count=20, bleus=[9.0, 8.0, 7.0, 9.0, 10.0, 11.0], validation_losses=[3.0, 2.0, 1.0, 1.5, 1.6, 1.7])
+    progress = task.trainer(epochs=10, patience=3, select_by="loss").fit()
+    assert (progress.epoch, progress.best_score, progress.stale_epochs) == (6, -1.0, 3)
+
+
+def test_what_selects_may_be_another_metric() -> None:
+    figures = {"bleu": 10.0, "chrfpp": 42.0, "validation_loss": 1.0}
+    assert selection_score(figures, "chrf++") == pytest.approx(42.0)
+    with pytest.raises(KeyError):
+        selection_score(figures, "chrf")
+
+
+def test_every_metric_that_can_select_is_one() -> None:
+    titles = {metric.title.lower() for metric in METRICS.values() if metric.higher_is_better}
+    assert {*get_args(SelectBy)} == titles | {"loss"}
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:

@@ -1,0 +1,127 @@
+"""The languages of a corpus: as configured, else guessed from its text, its columns and its name."""
+
+import itertools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pipeline.config import CorpusConfig
+from pipeline.corpus.pairs import Pair
+
+SAMPLED_PAIRS = 1000
+CODES = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo "
+    "es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka "
+    "kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng "
+    "nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su "
+    "sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
+)
+"""The two-letter codes of ISO 639-1."""
+LANGUAGES = {
+    "CJK": "zh",
+    "HIRAGANA": "ja",
+    "KATAKANA": "ja",
+    "HANGUL": "ko",
+    "THAI": "th",
+    "LAO": "lo",
+    "KHMER": "km",
+    "MYANMAR": "my",
+    "TIBETAN": "bo",
+}
+"""The language of a script that has one, or mainly one, by how the Unicode names of its letters begin."""
+LEAST_SHARE = 0.3
+"""Of a text's letters: its names and units may be Latin, which needs several letters for one of Chinese."""
+LEAST_KANA = 0.05
+"""Of the letters of a Chinese or Japanese text: Japanese is never without kana, Chinese quotes them at most."""
+
+
+@dataclass(frozen=True)
+class Languages:
+    """BCP 47 tags of both sides; None for one that is not known."""
+
+    source: str | None = None
+    target: str | None = None
+
+    def __str__(self) -> str:
+        """In messages: de → en, or nothing if neither is known."""
+        return f"{self.source or '?'} → {self.target or '?'}" if self.source or self.target else ""
+
+
+UNKNOWN = Languages()
+
+
+def find_languages(config: CorpusConfig, pairs: Iterable[Pair]) -> Languages:
+    """Return the languages of a corpus, of which `pairs` may be any part.
+
+    A configured one is taken as it is. Else a script that belongs to one language decides, then the column's name
+    (`de`, `translation.pt_BR`, `sentence_eng_Latn`), then a pair of codes in the subset's, the data set's or the file's
+    name (`wmt19`'s `zh-en`).
+    """
+    sample = list(itertools.islice(pairs, SAMPLED_PAIRS))
+    named = _named_pair(config)
+    source, target = (
+        configured or language_of_text([pair[side] for pair in sample]) or language_of_column(column) or named[side]
+        for side, (configured, column) in enumerate(
+            (
+                (config.source_language, config.source_column),
+                (config.target_language, config.target_column),
+            )
+        )
+    )
+    return Languages(source, target)
+
+
+def language_of_text(sentences: Sequence[str]) -> str | None:
+    """Return the language of sentences in a script of its own; None for the scripts of many.
+
+    >>> language_of_text(["你好,世界"]), language_of_text(["東京へ行く"]), language_of_text(["Hallo"])
+    ('zh', 'ja', None)
+    """
+    letters = Counter(character for sentence in sentences for character in sentence if character.isalpha())
+    found: Counter[str] = Counter()
+    for letter, count in letters.items():
+        if (language := _language_of_letter(letter)) is not None:
+            found[language] += count
+    if sum(found.values()) < LEAST_SHARE * letters.total() or not found:
+        return None
+    if found["ja"] > LEAST_KANA * (found["ja"] + found["zh"]) > 0:
+        found["ja"] += found.pop("zh", 0)
+    return found.most_common(1)[0][0]
+
+
+@cache
+def _language_of_letter(letter: str) -> str | None:
+    name = unicodedata.name(letter, "")
+    return next((language for begin, language in LANGUAGES.items() if name.startswith(begin)), None)
+
+
+def language_of_column(column: str) -> str | None:
+    """Return the language that a column or a suffix is named after, as a BCP 47 tag.
+
+    >>> [language_of_column(name) for name in ("translation.de", "pt_BR", "sentence_eng_Latn", "source")]
+    ['de', 'pt-BR', 'eng-Latn', None]
+    """
+    *_, first, last = ["", "", *re.findall(r"[^\W_]+", column.rpartition(".")[2])]
+    language = first.lower()
+    if re.fullmatch("[A-Z]{2}|[0-9]{3}", last) and _is_code(language):
+        return f"{language}-{last}"
+    if re.fullmatch("[A-Z][a-z]{3}", last) and re.fullmatch("[a-z]{2,3}", language):
+        return f"{language}-{last}"
+    return last.lower() if _is_code(last.lower()) else None
+
+
+def _is_code(word: str) -> bool:
+    return word in CODES.split()
+
+
+def _named_pair(config: CorpusConfig) -> tuple[str | None, str | None]:
+    names = [Path(config.path).name] if config.path is not None else [config.subset or "", config.dataset]
+    for name in names:
+        for first, second in re.findall(r"(?=(?<![a-z])([a-z]{2})[-_]([a-z]{2})(?![a-z]))", name):
+            if _is_code(first) and _is_code(second):
+                return first, second
+    return None, None
