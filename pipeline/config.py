@@ -1,16 +1,17 @@
 """The configuration of a run: one frozen value with a section per stage, every field described and bounded."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from model.config import ModelConfig
+from pipeline.language_tags import checked_tag
 
 Precision = Literal["fp32", "bf16"]
 BleuTokenizer = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
 SelectBy = Literal["bleu", "chrf", "chrf++", "loss"]
-LANGUAGE_TAG = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"
+LanguageTag = Annotated[str, AfterValidator(checked_tag)]
 
 
 class Section(BaseModel):
@@ -39,11 +40,11 @@ class CorpusConfig(Section):
     target_column: str = Field(
         "en", min_length=1, description="column (or suffix of the text file) of the target sentences"
     )
-    source_language: str | None = Field(
-        None, pattern=LANGUAGE_TAG, description="BCP 47 tag, such as de or pt-BR; null: by text, column or data set"
+    source_language: LanguageTag | None = Field(
+        None, description="BCP 47 tag, such as de or pt-BR; null: by text, column or data set"
     )
-    target_language: str | None = Field(
-        None, pattern=LANGUAGE_TAG, description="likewise, of the target; it chooses BLEU's tokenizer"
+    target_language: LanguageTag | None = Field(
+        None, description="likewise, of the target; it chooses BLEU's tokenizer"
     )
     validation_size: int = Field(
         1000, ge=1, description="pairs held out for validation if the corpus has no validation split"

@@ -129,6 +129,7 @@ def field_help() -> Iterator[tuple[str, str, str]]:
 
 def _description(field: FieldInfo) -> str:
     """Describe a field, with its choices where the description does not name them all."""
-    choices = [str(choice) for choice in get_args(field.annotation)] if get_origin(field.annotation) is Literal else []
+    kinds = [field.annotation, *get_args(field.annotation)]  # Such as a Literal, or one and None.
+    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     unnamed = set(choices) - set(re.findall(r"[\w-]+", str(field.description)))
     return f"{field.description} [{', '.join(choices)}]" if unnamed else str(field.description)

@@ -12,6 +12,7 @@ ORDER = (
     "model.search",
     "pipeline.errors",
     "pipeline.gc_tuning",
+    "pipeline.language_tags",
     "pipeline.config",
     "pipeline.overrides",
     "pipeline.store",

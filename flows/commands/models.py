@@ -48,7 +48,7 @@ def evaluate(
     ] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
-    """Score a registered model with BLEU, chrF and TER, or compare it with another.
+    """Score a registered model with BLEU, chrF, chrF++ and TER, or compare it with another.
 
     The test set is the model's own, unless --preset names another or --set corpus.path=news.tsv pairs of your own.
     Scores have intervals, a comparison has significance tests.

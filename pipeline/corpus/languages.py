@@ -11,16 +11,9 @@ from pathlib import Path
 
 from pipeline.config import CorpusConfig
 from pipeline.corpus.pairs import Pair
+from pipeline.language_tags import is_language_code
 
 SAMPLED_PAIRS = 1000
-CODES = (
-    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo "
-    "es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka "
-    "kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng "
-    "nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su "
-    "sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
-)
-"""The two-letter codes of ISO 639-1."""
 LANGUAGES = {
     "CJK": "zh",
     "HIRAGANA": "ja",
@@ -107,21 +100,17 @@ def language_of_column(column: str) -> str | None:
     """
     *_, first, last = ["", "", *re.findall(r"[^\W_]+", column.rpartition(".")[2])]
     language = first.lower()
-    if re.fullmatch("[A-Z]{2}|[0-9]{3}", last) and _is_code(language):
+    if re.fullmatch("[A-Z]{2}|[0-9]{3}", last) and is_language_code(language):
         return f"{language}-{last}"
     if re.fullmatch("[A-Z][a-z]{3}", last) and re.fullmatch("[a-z]{2,3}", language):
         return f"{language}-{last}"
-    return last.lower() if _is_code(last.lower()) else None
-
-
-def _is_code(word: str) -> bool:
-    return word in CODES.split()
+    return last.lower() if is_language_code(last.lower()) else None
 
 
 def _named_pair(config: CorpusConfig) -> tuple[str | None, str | None]:
     names = [Path(config.path).name] if config.path is not None else [config.subset or "", config.dataset]
     for name in names:
         for first, second in re.findall(r"(?=(?<![a-z])([a-z]{2})[-_]([a-z]{2})(?![a-z]))", name):
-            if _is_code(first) and _is_code(second):
+            if is_language_code(first) and is_language_code(second):
                 return first, second
     return None, None

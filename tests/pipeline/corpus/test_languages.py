@@ -66,8 +66,8 @@ def test_what_is_configured_wins_then_the_script_then_the_column_then_the_name()
 
 def test_only_tags_of_bcp_47_are_taken() -> None:
     assert CorpusConfig(target_language="zh-Hant-TW").target_language == "zh-Hant-TW"
-    for wrong in ("German", "de_DE", ""):
-        with pytest.raises(ValidationError):
+    for wrong in ("German", "de_DE", "", "jp", "cn-CN"):
+        with pytest.raises(ValidationError, match="not the tag of a language; give one such as"):
             CorpusConfig(target_language=wrong)
 
 
