@@ -164,6 +164,9 @@ class EvaluationConfig(Section):
     max_length: int | None = Field(
         None, ge=1, description="maximum target tokens of a translation; null: twice the source tokens plus ten"
     )
+    no_repeat_ngram: int = Field(
+        0, ge=0, description="no sequence of this many target tokens occurs twice in a translation; 0: any may"
+    )
     replace_unknown: bool = Field(
         False, description="replace <unk> by the source word with the most attention; needs attention"
     )

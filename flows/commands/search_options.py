@@ -28,6 +28,9 @@ CoveragePenalty = Annotated[
 NBest = Annotated[int | None, _option("--n-best", SEARCH, "N", "Return N translations per line; needs --json.")]
 MinLength = Annotated[int | None, _option("--min-length", SEARCH, "N", "Return at least N target tokens.")]
 MaxLength = Annotated[int | None, _option("--max-length", SEARCH, "N", "Return at most N target tokens.")]
+NoRepeatNgram = Annotated[
+    int | None, _option("--no-repeat-ngram", SEARCH, "N", "Repeat no sequence of N target tokens; 0: repeat any.")
+]
 ReplaceUnknown = Annotated[
     bool | None,
     typer.Option(
@@ -65,6 +68,7 @@ class SearchOptions:
     n_best: int | None = None
     min_length: int | None = None
     max_length: int | None = None
+    no_repeat_ngram: int | None = None
     sample: bool = False
     temperature: float | None = None
     top_k: int | None = None
@@ -98,7 +102,7 @@ class SearchOptions:
         """Return the parameters of the prediction that differ from the version's own."""
         names = (
             *("beam", "length_penalty", "coverage_penalty", "n_best", "min_length", "max_length"),
-            *("temperature", "top_k", "seed", "replace_unknown", "max_source_length", "long_lines"),
+            *("no_repeat_ngram", "temperature", "top_k", "seed", "replace_unknown", "max_source_length", "long_lines"),
         )
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.sample and self.temperature is None:

@@ -102,8 +102,9 @@ def _advance(request: SearchRequest, beams: _Beams, ended: Ended, length: int) -
     """Extend every hypothesis by one token; score those that end with it and move them to `ended`."""
     beam = beams.logp_BY.shape[1]
     logp_NV, beams = _step(request, beams)
+    next_NV = request.rule_out(logp_NV, beams.tokens_BYL.flatten(0, 1)[:, 1:])
     # Of 2Y candidates at most Y end, since each hypothesis can end in one way: Y are left to go on.
-    logp_BJ, origin_BJ, token_BJ = top_candidates(beams.logp_BY, request.rule_out(logp_NV, length - 1), 2 * beam)
+    logp_BJ, origin_BJ, token_BJ = top_candidates(beams.logp_BY, next_NV, 2 * beam)
     ends_BJ = token_BJ == request.model.tokens.end
     possible_BJ = logp_BJ > -torch.inf
     rows_N, candidates_N = (ends_BJ & possible_BJ)[:, :beam].nonzero(as_tuple=True)

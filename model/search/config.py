@@ -25,6 +25,8 @@ class SearchConfig:
     """Hypotheses returned per sentence, best first: at most `beam` or, when sampling, any number of draws."""
     min_length: int = 0
     """Fewest tokens of a translation, without `end`; the limits below take precedence."""
+    no_repeat_ngram: int = 0
+    """No sequence of this many tokens occurs twice in a translation (Paulus et al. 2018, section 2.5); 0: any may."""
     max_length: int | None = None
     limit_ratio: float = 2.0
     limit_extra: int = 10
@@ -41,7 +43,8 @@ class SearchConfig:
             raise ValueError(complaint)
 
     def _complaints(self) -> Iterator[str]:
-        for name, least in (("beam", 1), ("n_best", 1), ("min_length", 0), ("max_length", 1), ("top_k", 1)):
+        least_of = {"beam": 1, "n_best": 1, "min_length": 0, "max_length": 1, "no_repeat_ngram": 0, "top_k": 1}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 yield f"{name}={value} must be at least {least}"

@@ -75,7 +75,7 @@ def _unroll(request: SearchRequest, memory: SourceMemory, state: DecoderState, c
     active_N = torch.arange(size, device=device)
     for length in range(tokens_BL.shape[1]):
         logp_NV, state, weights_NS = model.step(token_N, state, memory)
-        token_N = choose(request.rule_out(logp_NV, length), active_N, length)
+        token_N = choose(request.rule_out(logp_NV, tokens_BL[active_N, :length]), active_N, length)
         tokens_BL[active_N, length] = token_N
         logp_B[active_N] += logp_NV.gather(1, token_N.unsqueeze(1)).squeeze(1)
         attended_BS[active_N] += request.attended(weights_NS)

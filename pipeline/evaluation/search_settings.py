@@ -13,6 +13,7 @@ def search_config(config: EvaluationConfig) -> SearchConfig:
         coverage_penalty=config.coverage_penalty,
         min_length=config.min_length,
         max_length=config.max_length,
+        no_repeat_ngram=config.no_repeat_ngram,
         temperature=config.sampling_temperature,
         top_k=config.sampling_top_k,
         seed=config.sampling_seed,

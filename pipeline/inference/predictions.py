@@ -18,6 +18,7 @@ PARAMETERS: Mapping[str, str] = {
     "coverage_penalty": "beta of Wu et al. 2016: penalty for unattended source words; needs attention",
     "min_length": "minimum target tokens",
     "max_length": "maximum target tokens; 0: twice the source tokens plus ten",
+    "no_repeat_ngram": "no sequence of this many target tokens occurs twice in a translation; 0: any may",
     "temperature": "0: search; else sample, with probabilities raised to 1 / temperature",
     "top_k": "sample only from this many of the most probable tokens; 0: from all",
     "seed": "seed of sampling",
@@ -52,9 +53,10 @@ def predict(translator: Translator, lines: Sequence[str], parameters: Mapping[st
 
     A parameter that is None counts as not set.
 
-    An object has `hypotheses`, the best first, each with `text` and `score`; a line without words has none. With
-    `attention` it also has `source_pieces`, and each hypothesis `target_pieces` and `attention`: a row of weights for
-    each target piece. Raises ValueError with the parameter or the line number, the value and the remedy.
+    An object has `hypotheses`, the best first, each with `text`, `score`, `truncated` (whether the limit of its length
+    cut it off) and, if it is the source itself, `copied`; a line without words has none. With `attention` it also has
+    `source_pieces`, and each hypothesis `target_pieces` and `attention`: a row of weights for each target piece.
+    Raises ValueError with the parameter or the line number, the value and the remedy.
     """
     unknown = [name for name in parameters if name not in PARAMETERS]
     if unknown:
@@ -104,7 +106,9 @@ def _check_line(line: Any, number: int) -> None:
 def describe(n_best: Sequence[Translation], attention: bool) -> dict[str, Any]:
     """Return the JSON object of a line's translations."""
     hypotheses: list[dict[str, Any]] = [
-        {"text": found.text, "score": found.score} | ({"copied": True} if found.copied else {}) for found in n_best
+        {"text": found.text, "score": found.score, "truncated": found.truncated}
+        | ({"copied": True} if found.copied else {})
+        for found in n_best
     ]
     if not attention:
         return {"hypotheses": hypotheses}

@@ -57,6 +57,8 @@ class Translation:
     """A row per target piece (</s> last if the translation ended), a column per source piece (</s> last)."""
     copied: bool = False
     """Whether it is the source itself, which has nothing that the model could translate."""
+    truncated: bool = False
+    """Whether the limit of its length cut it off, or one of its parts, before it ended."""
 
 
 class Translator:
@@ -229,7 +231,8 @@ class Translator:
         tokens = [*hypothesis.tokens, SPECIAL_TOKENS.end] if hypothesis.ended else hypothesis.tokens
         target_pieces = self._subwords.target_pieces(tokens)
         text = self._text(sentence, hypothesis)
-        return Translation(text, hypothesis.score, source_pieces, target_pieces, hypothesis.attention)
+        attention, truncated = hypothesis.attention, not hypothesis.ended
+        return Translation(text, hypothesis.score, source_pieces, target_pieces, attention, truncated=truncated)
 
     def _text(self, sentence: str, hypothesis: Hypothesis) -> str:
         unknown = [index for index, token in enumerate(hypothesis.tokens) if token == SPECIAL_TOKENS.unknown]
@@ -253,6 +256,7 @@ def _joined(segments: Sequence[Sequence[Translation]]) -> list[Translation]:
             [piece for part in ranked for piece in part.source_pieces],
             [piece for part in ranked for piece in part.target_pieces],
             [],
+            truncated=any(part.truncated for part in ranked),
         )
         for ranked in zip(*segments, strict=False)
     ]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,14 @@ def everything(
     every = []
     for length in range(config.min_length, limit + 1):
         for tokens in itertools.product(words, repeat=length):
+            if config.no_repeat_ngram and repeats(tokens, config.no_repeat_ngram):
+                continue
             forced = force(network, source, list(tokens), ended=length < limit)
             every.append((literal_score(forced, config), list(tokens)))
     return sorted(every, reverse=True)
+
+
+def repeats(tokens: Sequence[int], size: int) -> bool:
+    """Return whether an n-gram of `size` occurs twice."""
+    ngrams = [tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1)]
+    return len(set(ngrams)) < len(ngrams)

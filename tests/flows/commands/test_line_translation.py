@@ -33,7 +33,9 @@ def test_without_options_the_version_searches_as_it_was_scored() -> None:
     plain = ask()
     assert plain[0]
     assert not plain[1]
-    assert ask(beam=2) == ask(length_penalty=1.0) == plain  # The fixture's run sets a beam of 2.
+    assert (
+        ask(beam=2) == ask(length_penalty=1.0) == ask(no_repeat_ngram=0) == plain
+    )  # The fixture's run sets a beam of 2.
     assert [json.loads(line)["hypotheses"][0]["text"] for line in ask(as_json=True) if "[]" not in line] == [
         plain[0],
         plain[2],
@@ -53,7 +55,7 @@ def test_json_tells_the_n_best_with_pieces_and_weights() -> None:
             for weights in hypothesis["attention"]:
                 assert len(weights) == len(line["source_pieces"])
                 assert sum(weights) == pytest.approx(1, abs=0.01)
-    assert set(json.loads(ask(as_json=True)[0])["hypotheses"][0]) == {"text", "score"}
+    assert set(json.loads(ask(as_json=True)[0])["hypotheses"][0]) == {"text", "score", "truncated"}
 
 
 @pytest.mark.usefixtures("_registry")
@@ -71,6 +73,7 @@ def test_draws_follow_the_seed() -> None:
         ({"n_best": 3, "as_json": True}, "--n-best 3: n_best=3 is more than the beam=2 can hold; raise beam or lower"),
         ({"length_penalty": -1.0}, "--length-penalty -1.0: length_penalty=-1.0 must be between 0 and 10"),
         ({"temperature": -1.0}, "--temperature -1.0: temperature=-1.0 must be above 0"),
+        ({"no_repeat_ngram": -1}, "--no-repeat-ngram -1: no_repeat_ngram=-1 must be at least 0"),
         ({"min_length": 5, "max_length": 4}, "--min-length 5: min_length=5 is more than max_length=4"),
     ],
 )

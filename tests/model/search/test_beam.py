@@ -39,9 +39,10 @@ def test_beam_search_with_one_hypothesis_is_greedy(network: Seq2Seq) -> None:
     coverage_penalty=st.sampled_from([0.0, 0.2, 2.0]),
     n_best=st.sampled_from([1, 7]),
     min_length=st.sampled_from([0, 2]),
+    no_repeat_ngram=st.sampled_from([0, 1, 2]),
 )
 def test_a_beam_as_wide_as_the_space_finds_the_best_of_all(
-    seed: int, length_penalty: float, coverage_penalty: float, n_best: int, min_length: int
+    seed: int, length_penalty: float, coverage_penalty: float, n_best: int, min_length: int, no_repeat_ngram: int
 ) -> None:
     """Exhaustive search over every translation is the slow, literal definition."""
     torch.manual_seed(seed)
@@ -57,6 +58,7 @@ def test_a_beam_as_wide_as_the_space_finds_the_best_of_all(
         coverage_penalty=coverage_penalty,
         n_best=n_best,
         min_length=min_length,
+        no_repeat_ngram=no_repeat_ngram,
         max_length=limit,
     )
     (found,) = find(network, [source], searching)

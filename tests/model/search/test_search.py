@@ -10,7 +10,8 @@ from torch import Tensor
 from model.config import ModelConfig
 from model.search.config import SearchConfig
 from model.seq2seq import Seq2Seq
-from tests.model.forced import SOURCES, find, force, literal_score
+from tests.model.conftest import VOCABULARY
+from tests.model.forced import SOURCES, find, force, literal_score, repeats
 
 SEARCHES = {
     "greedy": SearchConfig(beam=1),
@@ -114,6 +115,43 @@ def test_keys_are_projected_once_and_finished_sentences_leave_the_batch(
     assert sizes[-1] < sizes[0]
 
 
+@pytest.mark.parametrize("kind", SEARCHES)
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_ngram_occurs_twice(any_network: Seq2Seq, kind: str, size: int) -> None:
+    """Of a model that prefers to say 5 and 6 all the time."""
+    with torch.no_grad():
+        bias = dict(any_network.named_parameters())["output.bias"]
+        bias[5] += 8.0
+        bias[6] += 7.5
+    config = SearchConfig(**vars(SEARCHES[kind]) | {"no_repeat_ngram": size, "min_length": 8})
+    plain = SearchConfig(**vars(config) | {"no_repeat_ngram": 0})
+    assert any(repeats(h.tokens, size) for row in find(any_network, SOURCES, plain) for h in row)
+    for source, hypotheses in zip(SOURCES, find(any_network, SOURCES, config, padding=3), strict=True):
+        (alone,) = find(any_network, [source], config)
+        assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+        for found in hypotheses:
+            assert not repeats(found.tokens, size)
+            assert len(found.tokens) >= 8
+            forced = force(any_network, source, found.tokens, found.ended)
+            assert found.score == pytest.approx(literal_score(forced, config))
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_ngrams_longer_than_any_translation_change_nothing(network: Seq2Seq, kind: str) -> None:
+    config = SearchConfig(**vars(SEARCHES[kind]) | {"no_repeat_ngram": 100})
+    assert find(network, SOURCES, config) == find(network, SOURCES, SEARCHES[kind])
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_what_cannot_go_on_without_a_repeat_ends_however_short(any_network: Seq2Seq, kind: str) -> None:
+    words = VOCABULARY - 3  # All but padding, start and end.
+    config = SearchConfig(beam=3, n_best=1, no_repeat_ngram=1, min_length=30, max_length=40)
+    config = SearchConfig(**vars(config) | {"beam": SEARCHES[kind].beam, "temperature": SEARCHES[kind].temperature})
+    ((found,),) = find(any_network, [[5] * 20 + [3]], config)
+    assert (len(found.tokens), len({*found.tokens}), found.ended) == (words, words, True)
+    assert math.isfinite(found.score)
+
+
 def test_a_model_without_attention_has_no_coverage(without_attention: Seq2Seq) -> None:
     with pytest.raises(ValueError, match=r"coverage_penalty=0\.2 needs attention weights, and this model"):
         find(without_attention, SOURCES, SearchConfig(coverage_penalty=0.2))
@@ -137,6 +175,7 @@ def test_coverage_penalty_is_that_of_wu_et_al_and_finite() -> None:
     [
         ({"beam": 0}, "beam=0 must be at least 1"),
         ({"min_length": -1}, "min_length=-1 must be at least 0"),
+        ({"no_repeat_ngram": -1}, "no_repeat_ngram=-1 must be at least 0"),
         ({"length_penalty": math.nan}, "length_penalty=nan must be between 0 and 10"),
         ({"coverage_penalty": math.inf}, "coverage_penalty=inf must be between 0 and 10"),
         ({"temperature": 0.0}, "temperature=0.0 must be above 0"),

@@ -71,7 +71,7 @@ def test_scores_and_several_are_objects(make: Make) -> None:
     several = predict(translator, LINES, {"n_best": 3})
     assert [len(row["hypotheses"]) for row in several] == [3, 0, 3]
     assert set(several[0]) == {"hypotheses"}
-    assert set(several[0]["hypotheses"][0]) == {"text", "score"}
+    assert set(several[0]["hypotheses"][0]) == {"text", "score", "truncated"}
     (shown,) = predict(translator, LINES[:1], {"attention": True})
     best = shown["hypotheses"][0]
     assert [len(row) for row in best["attention"]] == [len(shown["source_pieces"])] * len(best["target_pieces"])

@@ -104,7 +104,14 @@ def test_options_can_be_changed_and_what_a_model_cannot_do_is_refused(make: Make
 
 def test_a_configuration_says_how_to_search() -> None:
     assert search_config(EvaluationConfig()) == SearchConfig()
-    fields = {"beam": 4, "length_penalty": 0.6, "coverage_penalty": 0.2, "min_length": 3, "max_length": 9}
+    fields = {
+        "beam": 4,
+        "length_penalty": 0.6,
+        "coverage_penalty": 0.2,
+        "min_length": 3,
+        "max_length": 9,
+        "no_repeat_ngram": 3,
+    }
     assert search_config(EvaluationConfig.model_validate(fields)) == SearchConfig(**fields)  # type: ignore[arg-type]
     sampling = {"sampling_temperature": 0.7, "sampling_top_k": 5, "sampling_seed": 3}
     drawn = SearchConfig(temperature=0.7, top_k=5, seed=3)
@@ -193,3 +200,13 @@ def test_no_answer_holds_a_line_break_or_a_control_character(tmp_path: Path) -> 
                 assert not set(translation.target_pieces) & {"<0x0A>", "<0x00>", "<0x1B>", "<0x0D>"}
                 assert translation.text == one_line(translation.text)
                 assert len(translation.text.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_translation_tells_whether_its_limit_cut_it_off(make: Make, search: dict[str, object]) -> None:
+    found = make(**search, max_length=4).hypotheses([*LINES, "1999"])
+    for translation in (translation for row in found for translation in row):
+        ended = translation.copied or translation.target_pieces[-1] == "</s>"
+        assert translation.truncated is not ended
+    (long,) = make(beam=1, max_length=4).configured({"max_source_length": 12}).hypotheses([LONG], attention=False)
+    assert long[0].truncated, "one of its parts was"
