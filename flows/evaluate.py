@@ -30,11 +30,14 @@ from pipeline.store.store import Store
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def pairs_task(config: RunConfig, split: Split, files: bool) -> EvaluationSet:
+def pairs_task(config: RunConfig, split: Split, files: bool, references: list[str]) -> EvaluationSet:
     """Download or read the pairs to score on: those of the files in `corpus.path`, or a split as a training has it."""
     view = current_view()
     view.began("pairs")
-    pairs = (prepare_files if files else prepare_split)(config.corpus, split, Store())
+    if files:
+        pairs = prepare_files(config.corpus, split, Store(), references)
+    else:
+        pairs = prepare_split(config.corpus, split, Store())
     tokenizer = bleu_tokenizer(config.evaluation, pairs.languages.target)
     check_words((reference for _, reference in pairs.read()), tokenizer, pairs.name)
     view.ended(f"{pairs.pairs:,} of {pairs.name}", pairs.reused)
@@ -84,21 +87,23 @@ def evaluate(
     preset: str | None = None,
     overrides: dict[str, Any] | None = None,
     split: str = "test",
+    references: list[str] | None = None,
 ) -> dict[str, Any]:
     """Score a registered model on its own test set or another corpus, or compare it with another on the same sentences.
 
     model, against: a registered model's name (its champion), models:/name/3 or models:/name@alias. preset: whose corpus
     to score on; without one, the corpus that `model` was trained on. overrides: as of a training, such as
     {"corpus.path": "news.tsv"} for pairs of your own: of a single file all, else the `split`.
-    `evaluation.bootstrap_samples` is the number of resampled sets.
+    `evaluation.bootstrap_samples` is the number of resampled sets. references: further columns of such a file, or
+    further text files if `corpus.target_path` is one.
     """
     wanted, values = find_split(split), overrides or {}
-    check_evaluation(preset, values)
+    check_evaluation(preset, values, references or [])
     models = [*([] if against is None else [model_task(against, "--against")]), model_task(model)]
     if len({found.uri for found in models}) < len(models):
         raise InputError(f"--against {against}: that is {models[0].uri} itself; name another version")
     config = evaluation_config(models[-1], preset, values)
-    pairs = pairs_task(config, wanted, files="corpus.path" in values)
+    pairs = pairs_task(config, wanted, "corpus.path" in values, references or [])
     systems = [translation_task(found, pairs) for found in models]
     scores, run = scores_task(systems, models, pairs, config)
     scored_on = describe(models[-1], preset, values, config, wanted, pairs)

@@ -1,7 +1,7 @@
 """Presets: YAML files that state only what differs from the defaults."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
     return build_config({"name": path.stem} | content, overrides)
 
 
-def check_evaluation(preset: str | None, overrides: Mapping[str, Any]) -> None:
+def check_evaluation(preset: str | None, overrides: Mapping[str, Any], references: Sequence[str] = ()) -> None:
     """Raise InputError for what is wrong with an evaluation's preset and overrides, whichever model it is of."""
     if preset is not None:
         load_config(preset, overrides)
@@ -54,6 +54,11 @@ def check_evaluation(preset: str | None, overrides: Mapping[str, Any]) -> None:
                 f"{name}={value}: an evaluation does not use this field, and a model searches as it was registered; "
                 f"set one of {', '.join(EVALUATION_FIELDS)}"
             )
+    if references and "corpus.path" not in overrides:
+        raise InputError(
+            f"--reference {references[0]}: a test set as a training has it has one reference; name pairs with several "
+            "with --set corpus.path=FILE"
+        )
 
 
 def _named(name: str, asked_by: str) -> dict[str, Any]:

@@ -40,6 +40,15 @@ def evaluate(
             "--set", "-s", metavar="FIELD=VALUE", help="Set a field, such as corpus.path=news.tsv; repeatable."
         ),
     ] = None,
+    references: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reference",
+            "-r",
+            metavar="NAME",
+            help="Score against this further column, or text file beside corpus.target_path, too; repeatable.",
+        ),
+    ] = None,
     split: Annotated[
         str,
         typer.Option(
@@ -54,9 +63,9 @@ def evaluate(
     Scores have intervals, a comparison has significance tests.
     """
     values, wanted = parse_overrides(overrides or []), find_split(split)
-    check_evaluation(preset, values)
+    check_evaluation(preset, values, references or [])
     with running_flow("flows.evaluate") as flow:
-        result = flow.evaluate(model, against, preset, values, wanted)
+        result = flow.evaluate(model, against, preset, values, wanted, references)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))  # noqa: T201
         return

@@ -106,7 +106,7 @@ def _measure(row: Row, against: Row | None, outcomes: Sequence[Outcome], samples
 def _tested(outcome: Outcome, against: Outcome | None, samples: int, bleu: Metric) -> Score:
     translations, references = test_set(outcome)
     before = [test_set(against)[0]] if against else []
-    return bootstrap([*before, translations], references, samples, [bleu])[-1][bleu.key]
+    return bootstrap([*before, translations], [references], samples, [bleu])[-1][bleu.key]
 
 
 def other_metrics() -> list[Metric]:

@@ -16,6 +16,7 @@ from pipeline.corpus.splits import Split
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
+from pipeline.metrics.faults import fault_figures
 from pipeline.metrics.metrics import definitions, headline_metrics, headline_scores
 from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.store.stages import Settings, Stage
@@ -34,11 +35,12 @@ class Evaluation:
     path: Path
     fingerprint: str
     figures: Figures
-    """By split: `sentences`, `perplexity`, and each headline metric by key; `signatures` by the same keys."""
+    """By split: `sentences`, `perplexity`, each headline metric by key, and the translations that are `repeating` or
+    `truncated`, with their `_percent`; `signatures` by the metrics' keys."""
     reused: Reuse
 
     def scores(self, split: Split) -> dict[str, float]:
-        """Return the metrics of a split, by key, and its perplexity."""
+        """Return the metrics of a split, its perplexity and its faulty translations, by key."""
         return {key: value for key, value in self.figures[split].items() if key != "sentences"}
 
     def translations(self, split: Split) -> Iterator[dict[str, str]]:
@@ -71,7 +73,8 @@ def evaluate_model(
 
     Reads the trained model and both splits of the corpus. Leaves validation.jsonl and test.jsonl with the keys source,
     reference, translation. The metrics compare detokenized text with the raw references; perplexity is that of the
-    references' tokens under teacher forcing. `progress` is called with the sentences translated since the last call.
+    references' tokens under teacher forcing. Translations that repeat themselves or that the limit of their length cut
+    off are counted. `progress` is called with the sentences translated since the last call.
     """
     stage = evaluation_stage(trained.fingerprint, corpus, config)
     tokenizer = bleu_tokenizer(config, corpus.languages.target)
@@ -84,12 +87,15 @@ def evaluate_model(
         figures: dict[str, Any] = {}
         for split in SCORED_SPLITS:
             sources, references = map(list, zip(*corpus.pairs(split), strict=True))
-            translations = translator.translate(sources, progress)
+            found = [next(iter(best), None) for best in translator.hypotheses(sources, progress, attention=False)]
+            translations = ["" if translation is None else translation.text for translation in found]
+            truncated = sum(translation is not None and translation.truncated for translation in found)
             _write(folder / TRANSLATIONS.format(split=split), sources, references, translations)
             figures[split] = {
                 "sentences": len(references),
                 **headline_scores(translations, references, tokenizer),
                 "perplexity": round(_perplexity(model, subwords, sources, references), 4),
+                **fault_figures(sources, [[text] for text in references], translations, truncated),
             }
         return figures | {"signatures": {metric.key: metric.signature for metric in headline_metrics(tokenizer)}}
 

@@ -1,7 +1,7 @@
 """The pairs that a registered model is scored on: a split of a corpus, or files of their own."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,11 @@ from typing import Any
 from pipeline.config import CorpusConfig, corpus_name
 from pipeline.corpus.corpus import hash_parts, prepare_corpus
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
-from pipeline.corpus.local_files import find_evaluation_parts
+from pipeline.corpus.local_files import Part, find_evaluation_parts
 from pipeline.corpus.pairs import Pair, PairColumns
-from pipeline.corpus.splits import Split, cleaned, split_path
+from pipeline.corpus.splits import Split, clean_sentence, cleaned, split_path
 from pipeline.errors import InputError
+from pipeline.rows.columns import Column
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Reuse, Store
@@ -25,7 +26,7 @@ class EvaluationSet:
     """Sentence pairs to score models on."""
 
     file: Path
-    """One JSON object per line, with source and target; UTF-8."""
+    """One JSON object per line, with source and target, and `references` if there are further ones; UTF-8."""
     fingerprint: str
     """SHA-256 of the file: scores are comparable only on the same pairs."""
     name: str
@@ -40,6 +41,13 @@ class EvaluationSet:
             for line in lines:
                 row = json.loads(line)
                 yield row["source"], row["target"]
+
+    def references(self) -> Iterator[list[str | None]]:
+        """Yield the references of each pair in order: its target, then the further ones; None where one is missing."""
+        with self.file.open(encoding="utf8", newline="\n") as lines:
+            for line in lines:
+                row = json.loads(line)
+                yield [row["target"], *(text or None for text in row.get("references", ()))]
 
 
 def prepare_split(config: CorpusConfig, split: Split, store: Store) -> EvaluationSet:
@@ -59,44 +67,91 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
     )
 
 
-def prepare_files(config: CorpusConfig, split: Split, store: Store) -> EvaluationSet:
+def prepare_files(config: CorpusConfig, split: Split, store: Store, references: Sequence[str] = ()) -> EvaluationSet:
     """Load the pairs of `config.path`: of a single file (or two aligned ones) all, of a folder the split's files.
 
-    Pairs with an empty side are dropped and counted. Raises InputError for what the user named or supplied.
+    `references` name further ones, as `config.target_path` or `config.target_column` names the first: files of lines,
+    columns, or suffixes of the text files in a folder. An empty one counts as missing. Pairs whose source or first
+    reference is empty are dropped and counted. Raises InputError for what the user named or supplied.
     """
     assert config.path is not None
-    parts = find_evaluation_parts(config, split)
-    columns = PairColumns.of(config)
-    hashes = hash_parts({split: parts})
+    sides = [_Side(find_evaluation_parts(config, split), PairColumns.of(config))]
+    sides += [_further(config, split, name) for name in _distinct(config, references)]
+
+    def hashes() -> dict[str, str]:
+        first, *others = (hash_parts({split: side.parts}) for side in sides)
+        further = {f"reference {n} {role}": value for n, other in enumerate(others) for role, value in other.items()}
+        return first | further
+
+    inputs = hashes()
 
     def build(folder: Path) -> dict[str, Any]:
         from pipeline.corpus.sources import local_splits
 
         blank: dict[str, int] = {split: 0}
         pairs = 0
+        readings = [local_splits({split: side.parts}, side.columns)[split] for side in sides]
         with (folder / FILE).open("w", encoding="utf8", newline="\n") as file:
-            for source, target in cleaned(local_splits({split: parts}, columns)[split], split, blank):
-                file.write(json.dumps({"source": source, "target": target}, ensure_ascii=False) + "\n")
-                pairs += 1
+            for first, *others in zip(*readings, strict=True):
+                for source, target in cleaned([first], split, blank):
+                    row: dict[str, Any] = {"source": source, "target": target}
+                    if others:
+                        row["references"] = [clean_sentence(text) for _, text in others]
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    pairs += 1
         if not pairs:
             raise InputError(
                 f"corpus.path={config.path}: no sentence pair ({blank[split]} dropped because a side is empty); "
                 "look at the columns"
             )
-        if hash_parts({split: parts}) != hashes:
+        if hashes() != inputs:
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; start again")
-        origin = {"path": str(config.path), "files": sorted(str(file) for part in parts for file in part.files)}
+        files = {str(file) for side in sides for part in side.parts for file in part.files}
+        origin = {"path": str(config.path), "files": sorted(files)}
         return {"pairs": pairs, "blank": blank[split], "sha256": file_hash(folder / FILE), "origin": origin}
 
     settings = Settings.of(config, include={"source_column", "target_column"})
-    artifact = store.produce(Stage("evaluation-set", settings, hashes), build)
-    whole = len(parts) == 1 and not Path(config.path).expanduser().is_dir()
-    pairs = EvaluationSet(
+    further = {"references": [side.columns.target.name for side in sides[1:]]}
+    settings = Settings({**settings.values, **further}, {**settings.defaults, "references": []})
+    artifact = store.produce(Stage("evaluation-set", settings, inputs), build)
+    whole = len(sides[0].parts) == 1 and not Path(config.path).expanduser().is_dir()
+    name = corpus_name(config) if whole else f"{corpus_name(config)} {split}"
+    found = EvaluationSet(
         artifact.path / FILE,
         artifact.figures["sha256"],
-        corpus_name(config) if whole else f"{corpus_name(config)} {split}",
+        f"{name} with {len(sides)} references" if references else name,
         artifact.figures["pairs"],
         artifact.figures["origin"],
         artifact.reused,
     )
-    return replace(pairs, languages=find_languages(config, pairs.read()))
+    return replace(found, languages=find_languages(config, found.read()))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The sources with one of their references."""
+
+    parts: tuple[Part, ...]
+    columns: PairColumns
+
+
+def _distinct(config: CorpusConfig, references: Sequence[str]) -> Sequence[str]:
+    """Return the names of further references; raise InputError for one that is named twice."""
+    named = [config.target_column if config.target_path is None else config.target_path]
+    for name in references:
+        if name in named:
+            raise InputError(f"--reference {name}: that reference is named already; leave it out, or name another")
+        named.append(name)
+    return references
+
+
+def _further(config: CorpusConfig, split: Split, name: str) -> _Side:
+    """Return the sources with a further reference, which is named as the first one is."""
+    source = PairColumns.of(config).source
+    if config.target_path is not None:
+        if not Path(name).expanduser().is_file():
+            raise InputError(f"--reference {name}: there is no such file; name a text file with a line for each pair")
+        parts = find_evaluation_parts(config.model_copy(update={"target_path": name}), split)
+        return _Side(parts, PairColumns(source, Column("--reference", config.target_column)))
+    parts = find_evaluation_parts(config.model_copy(update={"target_column": name}), split)
+    return _Side(parts, PairColumns(source, Column("--reference", name)))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.evaluation.tables import NOTHING, SIGNIFICANT, markdown_table
+from pipeline.metrics.faults import FAULTS, fault_cells
 from pipeline.metrics.metrics import BLEU, METRICS, Metric, headline_metrics
 from pipeline.store.store import Figures
 
@@ -57,6 +58,7 @@ def score_report(figures: Figures) -> str:
         *([f"**{figures['verdict']}**"] if compared else []),
         markdown_table(["model", *_headings(compared)], [_row(system, compared) for system in systems]),
         note + (f"; * marks p < {SIGNIFICANT} against the first row." if compared else "."),
+        markdown_table(["model", *FAULTS], [[str(system["model"]), *fault_cells(system)] for system in systems]),
         _length_table(systems),
         "\n".join(f"- {metric.title}: `{figures['signatures'][metric.score_key]}`" for metric in METRICS.values()),
         f"SHA-256 of the pairs: `{pairs['sha256']}`",

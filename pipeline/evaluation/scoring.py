@@ -1,7 +1,7 @@
 """Stages that score registered models: translations of an evaluation set, and their scores."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from pipeline.config import BleuTokenizer, EvaluationConfig
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.score_report import score_report, verdict
-from pipeline.metrics.bootstrap import bootstrap, bootstrap_signature
+from pipeline.metrics.bootstrap import References, bootstrap, bootstrap_signature
+from pipeline.metrics.faults import fault_figures
 from pipeline.metrics.lengths import count_words, length_buckets
 from pipeline.metrics.metrics import definitions, headline_metrics, metrics_with
 from pipeline.metrics.tokenizers import bleu_tokenizer
@@ -24,8 +25,12 @@ AT_ONCE = 512
 class Predictor(Protocol):
     """A loaded model."""
 
-    def predict(self, lines: list[str]) -> list[Any]:
-        """Return the translation of each line, in order."""
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of `predict` and their defaults."""
+
+    def predict(self, lines: list[str], parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        """Return the translation of each line, in order, or what the parameters ask for."""
 
 
 class Scorable(Protocol):
@@ -50,6 +55,8 @@ class Translated:
     model: Scorable
     path: Path
     fingerprint: str
+    truncated: int | None
+    """How many translations their limit cut off; None if the version does not say."""
     reused: Reuse
 
     @property
@@ -71,7 +78,7 @@ class Scores:
     path: Path
     fingerprint: str
     figures: Figures
-    """`systems` (each `model`, `scores`, `lengths`), `verdict` (of two), `signatures`, `set`."""
+    """`systems` (each `model`, `scores`, its faults, `lengths`), `verdict` (of two), `signatures`, `set`."""
     reused: Reuse
 
     @property
@@ -92,18 +99,31 @@ def translate_set(
 
     def build(folder: Path) -> Figures:
         loaded, remaining = model.load(), pairs.read()
+        truncated: int | None = 0
         with (folder / TRANSLATIONS).open("w", encoding="utf8", newline="\n") as file:
             while batch := list(islice(remaining, AT_ONCE)):
-                translations = loaded.predict([source for source, _ in batch])
+                sources = [source for source, _ in batch]
+                translations, cut_off = _translate(loaded, sources)
+                truncated = None if truncated is None or cut_off is None else truncated + cut_off
                 for (source, reference), translation in zip(batch, translations, strict=True):
                     row = {"source": source, "reference": reference, "translation": translation}
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 if progress is not None:
                     progress(len(batch))
-        return {"model": model.uri, "set": pairs.name}
+        return {"model": model.uri, "set": pairs.name, "truncated": truncated}
 
     artifact = store.produce(stage, build)
-    return Translated(model, artifact.path, artifact.fingerprint, artifact.reused)
+    return Translated(model, artifact.path, artifact.fingerprint, artifact.figures["truncated"], artifact.reused)
+
+
+def _translate(model: Predictor, sources: list[str]) -> tuple[list[str], int | None]:
+    """Return the translations, and how many of them were truncated: None of a version that does not tell."""
+    if "scores" not in model.parameters:
+        return model.predict(sources), None
+    best = [next(iter(answer["hypotheses"]), None) for answer in model.predict(sources, {"scores": True})]
+    translations = ["" if found is None else found["text"] for found in best]
+    told = [found["truncated"] for found in best if found is not None and "truncated" in found]
+    return translations, sum(told) if len(told) == len(best) - best.count(None) else None
 
 
 def score_translations(
@@ -123,16 +143,18 @@ def score_translations(
     )
 
     def build(folder: Path) -> Figures:
-        sources, references = map(list, zip(*pairs.read(), strict=True))
+        sources, by_sentence = [source for source, _ in pairs.read()], list(pairs.references())
+        references = [list(texts) for texts in zip(*by_sentence, strict=True)]
         texts = [list(system.read()) for system in systems]
         scores = bootstrap(texts, references, samples, metrics)
         figures: dict[str, Any] = {
             "set": {"name": pairs.name, "pairs": pairs.pairs, "sha256": pairs.fingerprint, "origin": pairs.origin},
-            "signatures": {metric.score_key: bootstrap_signature(metric, samples) for metric in metrics},
+            "signatures": {metric.score_key: bootstrap_signature(metric, samples, references) for metric in metrics},
             "systems": [
                 {
                     "model": system.model.uri,
                     "scores": {metric.score_key: asdict(found[metric.key]) for metric in metrics},
+                    **fault_figures(sources, by_sentence, translations, system.truncated),
                     "lengths": _by_length(sources, references, translations, tokenizer),
                 }
                 for system, found, translations in zip(systems, scores, texts, strict=True)
@@ -148,7 +170,7 @@ def score_translations(
 
 
 def _by_length(
-    sources: Sequence[str], references: Sequence[str], translations: Sequence[str], tokenizer: BleuTokenizer
+    sources: Sequence[str], references: References, translations: Sequence[str], tokenizer: BleuTokenizer
 ) -> list[dict[str, float | int]]:
     lengths = [count_words(source) for source in sources]
     found = []
@@ -156,8 +178,8 @@ def _by_length(
         inside = [number for number, length in enumerate(lengths) if bucket.first <= length <= bucket.last]
         if not inside:
             continue
-        share = [translations[number] for number in inside], [references[number] for number in inside]
-        found.append(
-            asdict(bucket) | {metric.score_key: metric.score(*share) for metric in headline_metrics(tokenizer)}
-        )
+        share = [translations[number] for number in inside]
+        their = [[texts[number] for number in inside] for texts in references]
+        scores = {metric.score_key: metric.score(share, *their) for metric in headline_metrics(tokenizer)}
+        found.append(asdict(bucket) | scores)
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pipeline.evaluation.evaluation import SCORED_SPLITS
+from pipeline.metrics.faults import FAULTS, fault_cells
 from pipeline.metrics.metrics import headline_metrics
 from pipeline.store.store import Figures
 
@@ -37,10 +38,11 @@ def score_table(figures: Figures) -> tuple[list[str], list[list[str]]]:
             split,
             f"{figures[split]['sentences']:,}",
             *(f"{figures[split][key]:.2f}" for key in (*(metric.key for metric in metrics), "perplexity")),
+            *fault_cells(figures[split]),
         ]
         for split in SCORED_SPLITS
     ]
-    return ["split", "sentences", *(metric.title for metric in metrics), "perplexity"], rows
+    return ["split", "sentences", *(metric.title for metric in metrics), "perplexity", *FAULTS], rows
 
 
 def run_report(figures: Figures, samples: Sequence[Mapping[str, str]], model: str, decision: str) -> str:

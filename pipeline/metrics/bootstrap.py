@@ -20,8 +20,12 @@ class Score:
     """Of the difference to the first system on the same resamples; None for the first itself."""
 
 
+References = Sequence[Sequence[str | None]]
+"""Sets of one reference for each sentence; in those after the first, None stands for a missing one."""
+
+
 def bootstrap(
-    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metrics: Iterable[Metric]
+    systems: Sequence[Sequence[str]], references: References, samples: int, metrics: Iterable[Metric]
 ) -> list[dict[str, Score]]:
     """Return the scores of each system's translations by the metric's key, with intervals and paired tests.
 
@@ -42,16 +46,19 @@ def _score(result: Result, first: Result) -> Score:
     return Score(round(float(result.score), 4), round(float(low), 4), round(float(high), 4), p)
 
 
-def bootstrap_signature(metric: Metric, samples: int) -> str:
-    """Return the metric's signature with the number of resampled test sets and their seed."""
-    return _paired_test([["a"]], ["a"], samples, metric)[0]
+def bootstrap_signature(metric: Metric, samples: int, references: References = (("a",),)) -> str:
+    """Return the metric's signature with the numbers of references and of resampled test sets, and their seed."""
+    # A signature knows its number of references only after a score; of few sentences, it is there at once.
+    short = [("a", "a" if None not in texts else None) for texts in references]
+    return _paired_test([["a", "a"]], short, samples, metric)[0]
 
 
 def _paired_test(
-    systems: Sequence[Sequence[str]], references: Sequence[str], samples: int, metric: Metric
+    systems: Sequence[Sequence[str]], references: References, samples: int, metric: Metric
 ) -> tuple[str, list[Result]]:
     """Return the signature and each system's result. One metric per test: sacreBLEU's names of several may be equal."""
     named: list[tuple[str, Sequence[str]]] = [(str(number), system) for number, system in enumerate(systems)]
-    signatures, scores = PairedTest(named, {metric.key: metric.make()}, [references], "bs", samples)()
+    test = PairedTest(named, {metric.key: metric.make()}, references, "bs", samples)  # type: ignore[arg-type]
+    signatures, scores = test()
     ((name, signature),) = signatures.items()
     return str(signature), [result for result in scores[name] if isinstance(result, Result)]

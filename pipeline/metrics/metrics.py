@@ -47,13 +47,17 @@ class Metric:
         """The signature without sacreBLEU's version: it changes with the metric's options."""
         return "|".join(part for part in self.signature.split("|") if not part.startswith("version:"))
 
-    def score(self, translations: Sequence[str], references: Sequence[str]) -> float:
-        """Return the score of a corpus, in percent, rounded as it is recorded."""
-        return round(self.exact_score(translations, references), 4)
+    def score(self, translations: Sequence[str], *references: Sequence[str | None]) -> float:
+        """Return the score of a corpus, in percent, rounded as it is recorded.
 
-    def exact_score(self, translations: Sequence[str], references: Sequence[str]) -> float:
-        """Return the score of a corpus, in percent."""
-        return float(self.make().corpus_score(translations, [references]).score)
+        `references` are sets of one for each sentence; in those after the first, None stands for a missing one.
+        """
+        return round(self.exact_score(translations, *references), 4)
+
+    def exact_score(self, translations: Sequence[str], *references: Sequence[str | None]) -> float:
+        """Return the score of a corpus, in percent; `references` as for `score`."""
+        # sacreBLEU takes None for a missing reference, but its annotations do not say so.
+        return float(self.make().corpus_score(translations, references).score)  # type: ignore[arg-type]
 
     def with_tokenizer(self, tokenizer: BleuTokenizer) -> "Metric":
         """Return the metric for a language whose words BLEU finds by `tokenizer`."""

@@ -14,6 +14,7 @@ from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.score_report import difference, summary
 from pipeline.evaluation.scoring import REPORT, Scores
+from pipeline.metrics.faults import FAULTS
 from pipeline.metrics.metrics import METRICS
 from pipeline.registry.pull import PulledVersion
 from pipeline.registry.runs import finish, open_experiment, reachable_server
@@ -69,11 +70,13 @@ def _log(scores: Scores, models: Sequence[PulledVersion], pairs: EvaluationSet) 
 
 
 def _metrics(prefix: str, system: Mapping[str, Any]) -> dict[str, float]:
-    return {
+    scores = {
         f"{prefix}/{metric}{suffix}": score[bound]
         for metric, score in system["scores"].items()
         for bound, suffix in (("score", ""), ("low", "_low"), ("high", "_high"))
     }
+    faults = [name for fault in FAULTS for name in (fault, f"{fault}_percent") if name in system]
+    return scores | {f"{prefix}/{name}": system[name] for name in faults}
 
 
 def _tag_versions(

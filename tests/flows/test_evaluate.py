@@ -61,6 +61,25 @@ def test_one_version_on_a_file(in_its_home: FinishedRun, tmp_path: Path) -> None
     assert again["run_id"] == found["run_id"], "the same scores are one run"
 
 
+def test_several_references(in_its_home: FinishedRun, tmp_path: Path) -> None:
+    """One that is the model's own translation makes it perfect."""
+    path = tmp_path / "news.tsv"
+    overrides = {"corpus.path": str(write_pairs(path))}
+    plain = evaluate("captions", overrides=overrides)
+    rows = [json.loads(line) for line in Path(plain["translations"][0]).read_text().splitlines()]
+    cells = [[row["source"], row["reference"], "", row["translation"]] for row in rows]
+    cells[0][2] = "A dog sleeps."
+    path.write_text("".join("\t".join(row) + "\n" for row in [["de", "en", "en2", "en3"], *cells]))
+    found = evaluate("captions", overrides=overrides, references=["en2", "en3"])
+    (system,) = found["systems"]
+    assert system["scores"]["BLEU"]["score"] == pytest.approx(100) > plain["systems"][0]["scores"]["BLEU"]["score"]
+    assert found["signatures"]["BLEU"].startswith("nrefs:var|")
+    assert "## news.tsv with 3 references: 8 pairs" in found["markdown"]
+    assert all(bucket["BLEU"] == pytest.approx(100) for bucket in system["lengths"])
+    tags = MlflowClient(in_its_home.tracking_uri).get_model_version("captions", "1").tags
+    assert tags["nmt.scores.news.tsv with 3 references"].startswith("BLEU 100.00 ")
+
+
 def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, worse: str) -> None:
     found = evaluate("models:/captions/1", against=worse)
     verdict = str(found["verdict"])
@@ -98,6 +117,7 @@ def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, 
         ({"model": "captoins"}, "--model captoins: no model of that name"),
         ({"against": "models:/captions/9"}, "--against models:/captions/9: captions has the versions up"),
         ({"against": "models:/captions/1"}, "that is models:/captions/1 itself; name another version"),
+        ({"references": ["en2"]}, "--reference en2: a test set as a training has it has one reference; name pairs"),
         ({"overrides": {"corpus.path": "no.tsv"}}, "corpus.path=no.tsv: there is no such file or folder"),
     ],
 )

@@ -1,5 +1,6 @@
 """The pairs that models are scored on: a file whole, a folder's split, the embedded corpus."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,56 @@ def test_what_cannot_be_scored(tmp_path: Path, store: Store) -> None:
         prepare_files(CorpusConfig(path=str(tmp_path / "blank.tsv")), "test", store)
     with pytest.raises(InputError, match="there is no such file or folder"):
         prepare_files(CorpusConfig(path=str(tmp_path / "nothing.tsv")), "test", store)
+
+
+SEVERAL = [
+    {"de": "Ein Hund.", "en": "A dog.", "en2": "One dog.", "en3": " "},
+    {"de": "Ein Satz.", "en": " ", "en2": "A sentence.", "en3": "One."},
+    {"de": "Eine Frau.", "en": "A woman.", "en2": "A lady.", "en3": "One\twoman."},
+]
+
+
+@pytest.mark.parametrize("kind", ["columns", "files", "folder"])
+def test_several_references(kind: str, tmp_path: Path, store: Store) -> None:
+    """An empty first reference drops its pair; an empty further one is missing."""
+    names = ["en2", "en3"]
+    if kind == "columns":
+        path = tmp_path / "set.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in SEVERAL))
+        config = CorpusConfig(path=str(path))
+    else:
+        for column in ("de", "en", "en2", "en3"):
+            (tmp_path / f"test.{column}").write_text("".join(row[column] + "\n" for row in SEVERAL))
+        config = CorpusConfig(path=str(tmp_path))
+    if kind == "files":
+        config = CorpusConfig(path=str(tmp_path / "test.de"), target_path=str(tmp_path / "test.en"))
+        names = [str(tmp_path / f"test.{name}") for name in names]
+    found = prepare_files(config, "test", store, names)
+    assert list(found.read()) == [("Ein Hund.", "A dog."), ("Eine Frau.", "A woman.")]
+    assert list(found.references()) == [["A dog.", "One dog.", None], ["A woman.", "A lady.", "One woman."]]
+    assert found.name.endswith(" with 3 references")
+    plain = prepare_files(config, "test", store)
+    assert list(plain.references()) == [["A dog."], ["A woman."]]
+    assert plain.fingerprint != found.fingerprint, "scores on other references are other scores"
+    assert prepare_files(config, "test", store, names).reused
+
+
+def test_references_that_cannot_be_used(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in SEVERAL) + '{"de": "x", "en": "y", "en2": null}\n')
+    config = CorpusConfig(path=str(path))
+    for names, message in (
+        (["en4"], r"--reference en4: .*set.jsonl line 1 has no column en4; its columns are de, en, en2, en3"),
+        (["en"], "--reference en: that reference is named already"),
+        (["en2", "en2"], "--reference en2: that reference is named already"),
+        (["en2"], r"--reference en2: .*set.jsonl line 4 holds null, not text"),
+    ):
+        with pytest.raises(InputError, match=message):
+            prepare_files(config, "test", store, names)
+    for name, text in (("a.de", "x\ny\n"), ("a.en", "x\ny\n"), ("a.en2", "x\n")):
+        (tmp_path / name).write_text(text)
+    config = CorpusConfig(path=str(tmp_path / "a.de"), target_path=str(tmp_path / "a.en"))
+    with pytest.raises(InputError, match=r"a.de has 2 lines and .*a.en2 has 1; line-aligned text needs the same"):
+        prepare_files(config, "test", store, [str(tmp_path / "a.en2")])
+    with pytest.raises(InputError, match=r"--reference a.en3: there is no such file; name a text file with a line for"):
+        prepare_files(config, "test", store, ["a.en3"])

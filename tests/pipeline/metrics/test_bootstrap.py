@@ -1,10 +1,12 @@
 """Intervals and significance: wider where there is less to go by, and blind to what is no difference."""
 
+from typing import Any, cast
+
 import pytest
 import sacrebleu
 from sacrebleu.metrics.bleu import BLEU as SACREBLEU
 
-from pipeline.metrics.bootstrap import Score, bootstrap, bootstrap_signature
+from pipeline.metrics.bootstrap import References, Score, bootstrap, bootstrap_signature
 from pipeline.metrics.metrics import BLEU, METRICS, Metric
 
 MANY = [f"a {adjective} {noun} {verb} in the park ." for adjective in ("big", "small", "red", "old", "tired")
@@ -13,7 +15,7 @@ MANY = [f"a {adjective} {noun} {verb} in the park ." for adjective in ("big", "s
 
 def bleu(translations: list[str], references: list[str], against: list[str] | None = None) -> Score:
     systems = [translations] if against is None else [against, translations]
-    return bootstrap(systems, references, 200, [BLEU])[-1]["bleu"]
+    return bootstrap(systems, [references], 200, [BLEU])[-1]["bleu"]
 
 
 def worse(share: int) -> list[str]:
@@ -53,7 +55,7 @@ def test_the_signature_says_how_it_was_resampled(metric: Metric) -> None:
 
 
 def test_all_metrics_at_once_are_sacrebleus() -> None:
-    first, second = bootstrap([worse(2), worse(5)], MANY, 200, METRICS.values())
+    first, second = bootstrap([worse(2), worse(5)], [MANY], 200, METRICS.values())
     expected = {
         "bleu": sacrebleu.corpus_bleu(worse(5), [MANY]).score,
         "chrf": sacrebleu.corpus_chrf(worse(5), [MANY]).score,
@@ -68,12 +70,41 @@ def test_all_metrics_at_once_are_sacrebleus() -> None:
 
 def test_two_metrics_that_sacrebleu_calls_by_one_name_are_kept_apart() -> None:
     lower = Metric("bleu_lower", "lower-case BLEU", lambda: SACREBLEU(lowercase=True))
-    (found,) = bootstrap([[line.upper() for line in MANY]], MANY, 100, [BLEU, lower])
+    (found,) = bootstrap([[line.upper() for line in MANY]], [MANY], 100, [BLEU, lower])
     assert found["bleu_lower"].score > found["bleu"].score
 
 
 def test_equal_scores_of_different_texts_are_no_difference() -> None:
     """BLEU does not see the blanks: in every resample both have the same score."""
     blanks = [line.replace(" ", "  ") for line in worse(3)]
-    _, second = bootstrap([worse(3), blanks], MANY, 200, [BLEU])
+    _, second = bootstrap([worse(3), blanks], [MANY], 200, [BLEU])
     assert second["bleu"].p == 1.0
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_several_references_are_sacrebleus(metric: Metric) -> None:
+    further: list[str | None] = [line.replace("park", "garden") for line in MANY]
+    system = [line if n % 2 else line.replace("park", "garden") for n, line in enumerate(worse(3))]
+    cases: list[tuple[References, str]] = [([MANY, further], "2"), ([MANY, further, [None, *further[1:]]], "var")]
+    for references, number in cases:
+        ((found,),) = (scores.values() for scores in bootstrap([system], references, 100, [metric]))
+        implementation = metric.make()
+        assert found.score == pytest.approx(implementation.corpus_score(system, cast(Any, references)).score, abs=1e-4)
+        assert found.score == metric.score(system, *references)
+        assert found.low <= found.score <= found.high
+        signature = bootstrap_signature(metric, 100, references)
+        assert signature.startswith(f"nrefs:{number}|")
+        assert str(implementation.get_signature()).split("|")[1:] == [
+            part for part in signature.split("|")[1:] if not part.startswith(("bs:", "seed:"))
+        ]
+    one, two = metric.score(system, MANY), metric.score(system, MANY, further)
+    assert (two > one) is metric.higher_is_better, "half of the sentences follow the other reference"
+
+
+def test_a_comparison_uses_all_references() -> None:
+    further = [line.replace("park", "garden") for line in MANY]
+    first, second = bootstrap([worse(3), further], [MANY, further], 100, [BLEU])
+    assert second["bleu"].score == pytest.approx(100)
+    assert second["bleu"].p is not None
+    assert second["bleu"].p < 0.05
+    assert first["bleu"].score < 100

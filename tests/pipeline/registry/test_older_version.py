@@ -79,6 +79,7 @@ def test_it_is_scored(older: Older, pairs: EvaluationSet) -> None:
         [translate_set(older.pulled, pairs, Store())], pairs, EvaluationConfig(bootstrap_samples=100), Store()
     )
     assert scores.figures["systems"][0]["scores"]["BLEU"]["score"] == pytest.approx(100)
+    assert "truncated" not in scores.figures["systems"][0], "it does not tell"
     record_scores(scores, [older.pulled], pairs, "nmt")
     version = MlflowClient(tracking_uri()).get_model_version("tiny", "1")
     assert version.tags["nmt.scores.pairs.tsv"].startswith("BLEU 100.00 ")
