@@ -1,5 +1,6 @@
 """The configuration of a run: one frozen value with a section per stage, every field described and bounded."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,6 +13,23 @@ Precision = Literal["fp32", "bf16"]
 BleuTokenizer = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
 SelectBy = Literal["bleu", "chrf", "chrf++", "loss"]
 LanguageTag = Annotated[str, AfterValidator(checked_tag)]
+
+
+LARGEST = 2**31
+"""Largest whole number of a search: a registered model refuses larger ones."""
+
+
+def _check_name(name: str) -> str:
+    if re.search(r"^[\s.]|[/:'\"@?#\x00-\x1f]", name):
+        raise ValueError(
+            "a model is found by its name in addresses such as models:/name@champion; choose one without "
+            "/ : ' \" @ ? # and line breaks, that begins with neither a dot nor a blank"
+        )
+    return name
+
+
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(_check_name)]
+"""What MLflow registers, and finds again."""
 
 
 class Section(BaseModel):
@@ -72,7 +90,7 @@ class TokenizerConfig(Section):
     joint: bool = Field(True, description="one vocabulary for both languages")
     byte_fallback: bool = Field(False, description="encode unknown characters as bytes instead of <unk>")
     character_coverage: float = Field(
-        1.0, gt=0.9, le=1.0, description="share of the corpus's characters covered by pieces"
+        1.0, ge=0.98, le=1.0, description="share of the corpus's characters covered by pieces"
     )
 
 
@@ -153,19 +171,25 @@ class TrainingConfig(Section):
 class EvaluationConfig(Section):
     """How the best checkpoint is scored."""
 
-    beam: int = Field(5, ge=1, description="hypotheses kept per sentence; 1 is greedy search")
+    beam: int = Field(5, ge=1, le=100, description="hypotheses kept per sentence; 1 is greedy search")
     length_penalty: float = Field(
         1.0, ge=0.0, le=10.0, description="alpha of Wu et al. 2016; 0 prefers short translations"
     )
     coverage_penalty: float = Field(
         0.0, ge=0.0, le=10.0, description="beta of Wu et al. 2016: penalty for unattended source words; needs attention"
     )
-    min_length: int = Field(0, ge=0, description="minimum target tokens of a translation")
+    min_length: int = Field(0, ge=0, le=LARGEST, description="minimum target tokens of a translation")
     max_length: int | None = Field(
-        None, ge=1, description="maximum target tokens of a translation; null: twice the source tokens plus ten"
+        None,
+        ge=1,
+        le=LARGEST,
+        description="maximum target tokens of a translation; null: twice the source tokens plus ten",
     )
     no_repeat_ngram: int = Field(
-        0, ge=0, description="no sequence of this many target tokens occurs twice in a translation; 0: any may"
+        0,
+        ge=0,
+        le=LARGEST,
+        description="no sequence of this many target tokens occurs twice in a translation; 0: any may",
     )
     replace_unknown: bool = Field(
         False, description="replace <unk> by the source word with the most attention; needs attention"
@@ -177,9 +201,9 @@ class EvaluationConfig(Section):
         None, gt=0.0, le=100.0, description="null: search; else sample, with probabilities raised to 1 / temperature"
     )
     sampling_top_k: int | None = Field(
-        None, ge=1, description="sample only from this many of the most probable tokens; null: from all"
+        None, ge=1, le=LARGEST, description="sample only from this many of the most probable tokens; null: from all"
     )
-    sampling_seed: int = Field(1, ge=0, description="seed of sampling")
+    sampling_seed: int = Field(1, ge=0, le=LARGEST, description="seed of sampling")
     batch_sentences: int = Field(128, ge=1, description="sentences translated at once; affects only the speed")
     samples: int = Field(20, ge=1, description="translations of the test set shown in the registry")
     bootstrap_samples: int = Field(
@@ -225,15 +249,13 @@ class RegistryConfig(Section):
     """Where the model is registered in MLflow."""
 
     experiment: str = Field("nmt", min_length=1, description="MLflow experiment of the runs")
-    model_name: str | None = Field(
-        None, min_length=1, pattern=r"^[^/:'\"]+$", description="name of the registered model; null: the preset's name"
-    )
+    model_name: ModelName | None = Field(None, description="name of the registered model; null: the preset's name")
 
 
 class RunConfig(Section):
     """The whole configuration of a run."""
 
-    name: str = Field("custom", min_length=1, pattern=r"^[^/:'\"]+$", description="name of the preset")
+    name: ModelName = Field("custom", description="name of the preset")
     description: str = Field("", description="what the preset is for, in one line")
     corpus: CorpusConfig = CorpusConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()

@@ -111,7 +111,8 @@ def _explain(error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if isinstance(first["input"], Mapping):  # A rule about several fields names them in its message.
         return f"{name}: {reason}{more}" if name else f"{reason}{more}"
-    return f"{name}={first['input']}: {reason}{more}"
+    value = " ".join(str(first["input"]).splitlines())
+    return f"{name}={value}: {reason}{more}"
 
 
 def dump_fields(config: RunConfig) -> dict[str, Any]:

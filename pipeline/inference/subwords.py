@@ -13,6 +13,8 @@ import sentencepiece
 from model.seq2seq import SPECIAL_TOKENS
 from pipeline.errors import InputError
 
+LONGEST_WORD = 10_000
+LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD}}}(?=\S)")
 SOURCE_MODEL, TARGET_MODEL = "source.model", "target.model"
 
 
@@ -133,7 +135,7 @@ def learn_pieces(
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences),
+            sentence_iterator=map(_with_words_cut, sentences),
             model_writer=model,
             model_type=kind,
             vocab_size=size,
@@ -150,6 +152,14 @@ def learn_pieces(
     except RuntimeError as error:
         raise _explain(str(error), size) from None
     return model.getvalue()
+
+
+def _with_words_cut(sentence: str) -> str:
+    """Return a sentence with blanks inside words of more than 10,000 characters, such as encoded pictures.
+
+    Of one twenty times as long, SentencePiece cannot compute the probabilities (google/sentencepiece#859).
+    """
+    return LONG_WORD.sub(r"\g<0> ", sentence) if len(sentence) > LONGEST_WORD else sentence
 
 
 def _explain(message: str, size: int) -> Exception:

@@ -1,5 +1,6 @@
 """Intervals and significance by bootstrap resampling of the test set (Koehn 2004)."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ class Score:
     score: float
     low: float
     high: float
-    """The 95 % interval: the resamples' mean, and half the width that holds 95 % of them to each side."""
+    """The 95 % interval: the resamples' mean, and half the width that holds 95 % of them to each side; within the
+    scores that there are."""
     p: float | None
     """Of the difference to the first system on the same resamples; None for the first itself."""
 
@@ -32,17 +34,23 @@ def bootstrap(
     The seed is sacreBLEU's, so all systems and metrics are scored on the same resampled test sets;
     `bootstrap_signature` has it.
     """
+    metrics = list(metrics)
     results = {metric.key: _paired_test(systems, references, samples, metric)[1] for metric in metrics}
-    return [{key: _score(found[number], found[0]) for key, found in results.items()} for number in range(len(systems))]
+    best = {metric.key: 100.0 if metric.higher_is_better else math.inf for metric in metrics}
+    return [
+        {key: _score(found[number], found[0], best[key]) for key, found in results.items()}
+        for number in range(len(systems))
+    ]
 
 
-def _score(result: Result, first: Result) -> Score:
+def _score(result: Result, first: Result, highest: float) -> Score:
     assert result.mean is not None
     assert result.ci is not None
     p = None if result.p_value is None else round(float(result.p_value), 4)
     if p is not None and abs(result.score - first.score) < 1e-9:
         p = 1.0  # sacreBLEU counts the samples that differ by more than the systems do, and here ties count too.
-    low, high = result.mean - result.ci, result.mean + result.ci
+    # Of a handful of sentences, half the width may reach beyond.
+    low, high = max(0.0, result.mean - result.ci), min(highest, result.mean + result.ci)
     return Score(round(float(result.score), 4), round(float(low), 4), round(float(high), 4), p)
 
 

@@ -146,6 +146,8 @@ class Trainer:
             with matmul_precision(self.config.precision, device) as in_bf16:
                 figures = self._epoch() | {"train_bf16": float(in_bf16)}
             figures |= self.hooks.validate(self.model.eval())
+            if not math.isfinite(loss := figures["validation_loss"]):  # The last step has spoilt the weights.
+                raise self._diverged(f"after step {self.progress.step} the validation loss is {loss}")
             self.progress = self._judge(figures)
             self.hooks.report_epoch(figures | {"epoch": self.progress.epoch}, self)
         return self.progress
@@ -232,12 +234,15 @@ class Trainer:
         mean = self._gradients.average()
         norm = self._gradients.clip(mean.tokens, self.config.clip_norm)
         if not math.isfinite(mean.smoothed + norm):
-            raise InputError(
-                f"training.learning_rate={self.config.learning_rate}: at step {self.progress.step + 1} the loss is "
-                f"{mean.smoothed} and the gradient's norm {norm}: training has diverged; lower the rate"
-            )
+            at = f"at step {self.progress.step + 1}"
+            raise self._diverged(f"{at} the loss is {mean.smoothed} and the gradient's norm {norm}")
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.progress = replace(self.progress, step=self.progress.step + 1)
         return mean, norm
+
+    def _diverged(self, what: str) -> InputError:
+        return InputError(
+            f"training.learning_rate={self.config.learning_rate}: {what}: training has diverged; lower the rate"
+        )

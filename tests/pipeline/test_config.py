@@ -1,7 +1,9 @@
 import pytest
+from annotated_types import Le
 
-from pipeline.config import RunConfig
+from pipeline.config import EvaluationConfig, RunConfig
 from pipeline.errors import InputError
+from pipeline.inference.predictions import LARGEST, MOST
 from pipeline.overrides import build_config, dump_fields, field_help, field_names, parse_overrides
 
 NO_ATTENTION = {"model.attention": "none", "model.input_feeding": False}
@@ -44,6 +46,13 @@ def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
         ({"tokenizer.joint": False}, "model.tied_embeddings=all shares one embedding table between both languages"),
         ({"evaluation.sampling_top_k": 5}, "sampling_top_k=5 needs sampling; set sampling_temperature"),
         ({"evaluation.min_length": 5, "evaluation.max_length": 4}, "min_length=5 is more than max_length=4"),
+        ({"evaluation.beam": 101}, "evaluation.beam=101: Input should be less than or equal to 100"),
+        ({"evaluation.sampling_seed": 2**31 + 1}, "less than or equal to 2147483648"),
+        ({"tokenizer.character_coverage": 0.97}, "Input should be greater than or equal to 0.98"),
+        *(
+            ({"registry.model_name": name}, "choose one without / : ' \" @ ? # and line breaks")
+            for name in ("a@b", "..", ".", " ", "a/b", "a:b", "a?b", "a#b", "a\nb", "..x")
+        ),
         ({"evaluation.beam": 1, "evaluation.coverage_penalty": 0.2}, "ranks the hypotheses of a beam"),
         (
             {**NO_ATTENTION, "evaluation.coverage_penalty": 0.2},
@@ -78,3 +87,12 @@ def test_every_field_is_described_and_listed() -> None:
     assert rows["tokenizer.kind"][1].endswith("[unigram, bpe]")
     assert all(len(meaning) > 5 and "\n" not in meaning for _, meaning in rows.values())
     assert set(dump_fields(RunConfig())) == set(rows)
+
+
+def test_what_a_version_would_refuse_by_default_is_no_configuration() -> None:
+    """Its defaults come from the evaluation: a request that sets nothing must not be refused."""
+    bounds = {name: next((rule.le for rule in field.metadata if isinstance(rule, Le)), None)
+              for name, field in EvaluationConfig.model_fields.items()}  # fmt: skip
+    assert bounds["beam"] == MOST["beam"]
+    for name in ("min_length", "max_length", "no_repeat_ngram", "sampling_top_k", "sampling_seed"):
+        assert bounds[name] == LARGEST

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
+from string import ascii_letters
+from typing import Literal
 
 import pytest
 
@@ -61,3 +64,13 @@ def test_pieces_belong_to_words_as_they_are_spelled(subwords: Subwords, sentence
     found = dict(zip(pieces, subwords.source_words(sentence), strict=False))
     assert len(subwords.source_words(sentence)) == len(pieces) - 1
     assert {piece: found.get(piece, found.get("▁" + piece)) for piece in words} == words
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_word_that_is_an_encoded_picture_is_learnt_from_in_parts(kind: Literal["unigram", "bpe"]) -> None:
+    """Of a whole one of 200,000 characters, SentencePiece finds no finite probability."""
+    picture = "".join(Random(1).choices(ascii_letters, k=20_001))
+    parts = " ".join((picture[:10_000], picture[10_000:20_000], picture[20_000:]))
+    assert learn_pieces([*SENTENCES, picture], 150, kind, False, 1.0) == learn_pieces(
+        [*SENTENCES, parts], 150, kind, False, 1.0
+    )

@@ -108,3 +108,12 @@ def test_a_comparison_uses_all_references() -> None:
     assert second["bleu"].p is not None
     assert second["bleu"].p < 0.05
     assert first["bleu"].score < 100
+
+
+def test_an_interval_stays_within_the_scores_that_there_are() -> None:
+    """Of three sentences, one of them without a translation, half the width reaches beyond both ends."""
+    ((scores),) = bootstrap([["", *MANY[1:3]]], [MANY[:3]], 100, METRICS.values())
+    for key, metric in METRICS.items():
+        found = scores[key]
+        assert 0.0 <= found.low <= found.score <= found.high
+        assert found.high <= 100.0 or not metric.higher_is_better

@@ -110,3 +110,12 @@ def test_learning_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
     assert learning_rate(config, 500, 0.5) == pytest.approx(0.5 * 0.55)
     assert learning_rate(config, 1000, 1.0) == pytest.approx(0.05)
     assert learning_rate(TrainingConfig(warmup_steps=0), 1, 0.0) == pytest.approx(TrainingConfig().learning_rate)
+
+
+def test_a_last_step_that_spoils_the_weights_ends_the_run() -> None:
+    """No step comes after it whose loss would tell."""
+    task = CopyTask(validation_losses=[1.0, math.nan])
+    trainer = task.trainer(epochs=2)
+    with pytest.raises(InputError, match=r"after step \d+ the validation loss is nan: training has diverged; lower"):
+        trainer.fit()
+    assert len(task.epochs) == 1, "no checkpoint has these weights"
