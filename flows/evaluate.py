@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.evaluation_corpus import describe, evaluation_config
 from flows.presets import check_evaluation
-from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
+from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task, skipped_text
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split, find_split
 from pipeline.errors import InputError
@@ -40,7 +40,7 @@ def pairs_task(config: RunConfig, split: Split, files: bool, references: list[st
         pairs = prepare_split(config.corpus, split, Store())
     tokenizer = bleu_tokenizer(config.evaluation, pairs.languages.target)
     check_words((reference for _, reference in pairs.read()), tokenizer, pairs.name)
-    view.ended(f"{pairs.pairs:,} of {pairs.name}", pairs.reused)
+    view.ended(f"{pairs.pairs:,} of {pairs.name}{skipped_text(pairs.skipped)}", pairs.reused)
     return pairs
 
 

@@ -13,7 +13,7 @@ from pipeline.overrides import build_config
 from pipeline.registry.pull import PulledVersion
 
 SOURCES = {"corpus.path", "corpus.dataset"}
-OF_A_SOURCE = {"path", "target_path", "dataset", "subset", "revision"}
+OF_A_SOURCE = {"path", "target_path", "dataset", "subset", "revision", "skip_bad_lines"}
 """Fields of a corpus that mean nothing for another source."""
 REMEDY = "name what to score on with --preset or --set corpus.path=FILE"
 

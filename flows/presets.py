@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
-from pipeline.overrides import build_config, flatten, refuse_unknown
+from pipeline.overrides import EXTENDS, build_config, flatten, read_yaml, refuse_unknown
 
 EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "evaluation.bleu_tokenizer", "registry.experiment")
 """The beginnings of the names of fields that an evaluation of registered models uses."""
@@ -73,12 +73,12 @@ def _named(name: str, asked_by: str) -> dict[str, Any]:
 
 def _parse(text: str, name: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(text) or {}
+        content = read_yaml(text) or {}
     except yaml.YAMLError as error:
         raise InputError(f"--preset {name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise InputError(f"--preset {name}: a preset is a mapping of sections, not {type(content).__name__}")
     own = dict(content)
-    extended = own.pop("extends", None)
+    extended = own.pop(EXTENDS, None)
     base = {} if extended is None else _named(str(extended), f"--preset {name}: extends {extended}")
     return base | dict(flatten(own))

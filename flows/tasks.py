@@ -71,12 +71,14 @@ def corpus_task(config: RunConfig, store: Store) -> Corpus:
     references = (reference for _, reference in corpus.pairs("validation"))
     check_words(references, tokenizer, f"{corpus_name(config.corpus)} validation")
     pairs, languages = corpus.figures["pairs"], str(corpus.languages)
-    view.ended(
-        " + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS)) + " pairs"
-        f"{languages and ', '}{languages}",
-        corpus.reused,
-    )
+    counts = " + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS))
+    view.ended(f"{counts} pairs{languages and ', '}{languages}{skipped_text(corpus.skipped)}", corpus.reused)
     return corpus
+
+
+def skipped_text(lines: int) -> str:
+    """Return what a stage that skipped bad lines says of them."""
+    return f", {lines:,} bad line{'s' * (lines > 1)} skipped" if lines else ""
 
 
 @task(task_run_name="tokenizer {config.tokenizer.kind} {config.tokenizer.vocabulary_size}", cache_policy=NO_CACHE)

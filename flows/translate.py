@@ -12,10 +12,12 @@ from pipeline.errors import InputError
 from pipeline.registry.pull import LoadedModel, PulledVersion
 from pipeline.rows.answers import check_output
 from pipeline.rows.columns import Column
-from pipeline.rows.files import RowFile, find_files
+from pipeline.rows.files import RowFile, find_files, refuse_column_of_text
 from pipeline.serving.bulk_translation import TranslationPlan, answers_folder, plan_translation, write_translation
 from pipeline.store.storage import folder_and_name
 from pipeline.store.store import Reuse, Store
+
+USUAL_COLUMN = "source"
 
 
 @task(task_run_name="texts {source}", cache_policy=NO_CACHE)
@@ -23,7 +25,8 @@ def texts_task(source: str, column: str, model: PulledVersion, parameters: dict[
     """Read the files and find what is not translated yet."""
     view = current_view()
     view.began("texts")
-    plan = plan_translation(find_files(source), Column("--column", column), answers_folder(model, parameters))
+    looked_for = Column("--column", column)
+    plan = plan_translation(find_files(source, looked_for), looked_for, answers_folder(model, parameters))
     waiting = sum(chunk.texts for chunk in plan.missing)
     view.ended(f"{plan.texts:,} in {len(plan.chunks):,} chunks, {waiting:,} to translate", Reuse(not plan.missing))
     return plan
@@ -54,7 +57,8 @@ def output_task(plan: TranslationPlan, source: str, column: str, target: RowFile
     """Write all translations in order."""
     view = current_view()
     view.began("output")
-    write_translation(plan, find_files(source), Column("--column", column), target)
+    looked_for = Column("--column", column)
+    write_translation(plan, find_files(source, looked_for), looked_for, target)
     view.ended(target.given, Reuse.NO)
 
 
@@ -69,24 +73,27 @@ def translate(
     source: str,
     output: str,
     model: str = "captions",
-    column: str = "source",
+    column: str = USUAL_COLUMN,
     parameters: dict[str, Any] | None = None,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Translate a file, or all files of a folder, in order, with a registered model.
 
-    source, output: paths or s3:// addresses; JSON lines, CSV, TSV and Parquet have the text in `column`, everything
-    else is text, one per line; .gz is packed. model: a registered model's name (its champion), models:/name/3 or
+    source, output: paths or s3:// addresses; JSON lines, CSV, TSV, TMX and Parquet have the text in `column`,
+    everything else is text, one per line. model: a registered model's name (its champion), models:/name/3 or
     models:/name@alias. parameters: of the prediction, such as {"beam": 3}; the model's signature lists them. workers:
     processes with a model each; None: one per CPU. A run that was stopped continues where it was.
     """
-    given = parameters or {}
-    files = find_files(source)
+    given, looked_for = parameters or {}, Column("--column", column)
+    files = find_files(source, looked_for)
+    if column != USUAL_COLUMN:
+        refuse_column_of_text(files, looked_for)
     folder, name = folder_and_name(output)
     target = RowFile(folder, name, output)
     if folder.local is not None and not folder.local.is_dir():
         raise InputError(f"--output {output}: there is no folder {folder.local}")
-    check_output(files, target, bool(given.get("scores")) or given.get("n_best", 1) > 1, bool(given.get("attention")))
+    objects, attention = bool(given.get("scores")) or given.get("n_best", 1) > 1, bool(given.get("attention"))
+    check_output(files, target, objects, attention, looked_for)
     pulled = model_task(model)
     check_parameters(model, LoadedModel(pulled.path), given)
     plan = texts_task(source, column, pulled, given)

@@ -4,7 +4,7 @@ The rooms, from the ground up; each imports only rooms above it in this list:
 
     config, overrides, errors, language_tags, gc_tuning    what every room may use
     store         artifacts by the fingerprint of what they are made from
-    rows          rows of files: text, JSON lines, CSV, TSV, Parquet
+    rows          rows of files: text, JSON lines, CSV, TSV, TMX, Parquet
     corpus        sentence pairs: load, pin, clean, split
     inference     what travels inside a registered model: text in, translations out
     batches       the tokenizer, token rows, the plan of batches

@@ -47,16 +47,25 @@ class CorpusConfig(Section):
     subset: str | None = Field(None, description="configuration of the Hub data set, if it has several")
     revision: str = Field("main", min_length=1, description="branch, tag or 40-digit commit of the Hub data set")
     path: str | None = Field(
-        None, description="local file or folder to use instead: JSON lines, CSV, TSV, Parquet or line-aligned text"
+        None, description="local file or folder to use instead: JSON lines, CSV, TSV, TMX, Parquet or line-aligned text"
     )
     target_path: str | None = Field(
         None, description="text file of the target side, if path is that of the source side"
     )
     source_column: str = Field(
-        "de", min_length=1, description="column (or suffix of the text file) of the source sentences"
+        "de",
+        min_length=1,
+        description="column of the source sentences: its name, or its number if the file has no names; "
+        "or the language of TMX, or the suffix of the text file",
     )
     target_column: str = Field(
-        "en", min_length=1, description="column (or suffix of the text file) of the target sentences"
+        "en",
+        min_length=1,
+        description="column of the target sentences: its name, or its number if the file has no names; "
+        "or the language of TMX, or the suffix of the text file",
+    )
+    skip_bad_lines: int = Field(
+        0, ge=0, description="bad lines or rows, such as broken JSON, that may be skipped; more are an error"
     )
     source_language: LanguageTag | None = Field(
         None, description="BCP 47 tag, such as de or pt-BR; null: by text, column or data set"

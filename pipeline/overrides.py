@@ -12,6 +12,10 @@ from pydantic.fields import FieldInfo
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
 
+EXTENDS = "extends"
+"""What a preset's file calls the preset that it extends."""
+TEXT, NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
+
 
 def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
     """Yield the dotted names of all fields, such as training.epochs."""
@@ -46,6 +50,36 @@ def _parse(name: str, text: str) -> Any:
     except yaml.YAMLError:
         return text
     return text if value is not None and name in _text_fields() else value
+
+
+def read_yaml(text: str) -> Any:
+    """Return the content of a preset's YAML; what is written in a text field is its text, quotes or not.
+
+    YAML 1.1 would read `no` (Norwegian) as false and 12:30 as 750. Raises yaml.YAMLError.
+
+    >>> read_yaml("corpus: {target_column: no, path: 007, subset: null, seed: 2}")
+    {'corpus': {'target_column': 'no', 'path': '007', 'subset': None, 'seed': 2}}
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _mark_texts(root, _text_fields() | {EXTENDS}, "")
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _mark_texts(node: yaml.Node, texts: set[str], prefix: str) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        if isinstance(value, yaml.MappingNode):
+            _mark_texts(value, texts, f"{name}.")
+        elif isinstance(value, yaml.ScalarNode) and name in texts and value.tag != NULL:
+            value.tag = TEXT
 
 
 def _text_fields() -> set[str]:
@@ -109,6 +143,8 @@ def _explain(error: ValidationError) -> str:
     name = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "string_type" and not isinstance(first["input"], str | None):
+        reason = "a text is needed; put it in quotes"
     if isinstance(first["input"], Mapping):  # A rule about several fields names them in its message.
         return f"{name}: {reason}{more}" if name else f"{reason}{more}"
     value = " ".join(str(first["input"]).splitlines())

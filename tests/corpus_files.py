@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ LAYOUTS: dict[str, dict[str, Callable[[Sequence[Pair]], bytes]]] = {
     "tsv": {"{}.tsv": tsv},
     "tsv.gz": {"{}.tsv.gz": packed(tsv)},
     "parquet": {"{}-00000-of-00001.parquet": parquet},
+    "text.xz": {"{}.de.xz": lambda pairs: lzma.compress(one_side(0)(pairs)), "{}.en": one_side(1)},
     "text": {"{}.de": one_side(0), "{}.en": one_side(1)},
     "text.gz": {"{}.de.gz": packed(one_side(0)), "{}.en": one_side(1)},
 }

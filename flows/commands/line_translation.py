@@ -12,7 +12,8 @@ from flows.commands.search_options import SearchOptions
 from flows.refusals import check_parameters, in_option_names
 from pipeline.errors import InputError
 from pipeline.registry.pull import LoadedModel, pull_model
-from pipeline.rows.readers import decode_lines
+from pipeline.rows.lines import decode_lines
+from pipeline.rows.structured import plain
 from pipeline.store.store import Store
 
 LINES_AT_ONCE = 512
@@ -25,13 +26,15 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
     A line ends at a line feed and nowhere else, so that one line comes out per line in. On a terminal each
     line is answered as it is typed.
 
-    Raises InputError for an unknown model, options that it does not take, or bytes that are not UTF-8.
+    Raises InputError for an unknown model, options that it does not take, bytes that are not UTF-8, and lines of a
+    format with structure, such as subtitles.
     """
     answer = open_model(model, options)
     reading = nullcontext(sys.stdin.buffer) if source is None else source.open("rb")
     at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
     with reading as stream:
-        lines = (line.rstrip("\r\n") for line in decode_lines(stream, str(source or "standard input")))
+        name = str(source or "standard input")
+        lines = plain((line.rstrip("\r\n") for line in decode_lines(stream, name)), name)
         translations = translate_lines(answer, lines, at_once)
         if output is None:
             for translation in translations:

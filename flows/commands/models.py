@@ -86,8 +86,11 @@ def translate(
         typer.Option("--output", "-o", metavar="FILE", help="Write to this file, here or at s3://."),
     ] = None,
     column: Annotated[
-        str, typer.Option(metavar="NAME", help="Translate this column of JSON lines, CSV, TSV and Parquet.")
-    ] = "source",
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Translate this column, or language of TMX, of a file with columns; else `source`."
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Use N processes on Ray; else one per CPU for large files.")
     ] = None,
@@ -110,8 +113,8 @@ def translate(
 ) -> None:
     """Translate text with a registered model: one line out per line in.
 
-    Workers on Ray translate large files, packed ones (.gz), files with columns, folders and S3 into --output; such a
-    run continues where it was stopped. Omitted options of the search are those that the model was evaluated with.
+    Workers on Ray translate large files, compressed ones, files with columns, folders and S3 into --output; such a run
+    continues where it was stopped. Omitted options of the search are those that the model was evaluated with.
     """
     options = opt.SearchOptions(
         beam=beam,
@@ -132,8 +135,9 @@ def translate(
         attention=attention,
     )
     options.check()
+    _check_files(source, output, column)
     if source is not None and (workers is not None or _needs_workers(source, output)):
-        _translate_with_workers(source, output, model, column, workers, options)
+        _translate_with_workers(source, output, model, column or "source", workers, options)
         return
     if workers is not None:
         raise InputError(f"--workers {workers}: workers translate files, not standard input; name a FILE")
@@ -147,6 +151,24 @@ def translate(
 
     use_running_stack()
     translate_lines_of(model, Path(source) if source else None, Path(output) if output else None, options)
+
+
+def _check_files(source: str | None, output: str | None, column: str | None) -> None:
+    """Refuse, before anything starts, files that cannot be read or written and a column of plain text."""
+    from pipeline.rows.columns import Column
+    from pipeline.rows.files import find_files, refuse_column_of_text
+    from pipeline.rows.structured import refuse_unreadable
+
+    if output is not None:
+        refuse_unreadable(output, f"--output {output}")
+    if source is None:
+        if column is not None:
+            raise InputError(f"--column {column}: standard input is plain text, which has no columns; name a FILE")
+    elif "://" not in source and Path(source).exists():
+        looked_for = Column("--column", column or "source")
+        files = find_files(source, looked_for)
+        if column is not None:
+            refuse_column_of_text(files, looked_for)
 
 
 def _needs_workers(source: str, output: str | None) -> bool:

@@ -90,6 +90,10 @@ class SearchOptions:
                 raise InputError(f"--{name} {value}: {name.replace('-', '_')}={value} must be more than 0")
         if self._draws and self.beam is not None:
             raise InputError(f"--beam {self.beam}: --sample draws and does not search; leave one of them out")
+        for name, value in (("length-penalty", self.length_penalty), ("coverage-penalty", self.coverage_penalty)):
+            if value is not None and (self._draws or self.beam == 1) and not self.as_json:
+                one = "--sample" if self._draws else "--beam 1"
+                raise InputError(f"--{name} {value}: it ranks hypotheses, and {one} has only one; leave it out")
         for name, value in (("top-k", self.top_k), ("seed", self.seed)):
             if value is not None and not self._draws:
                 raise InputError(f"--{name} {value}: nothing is drawn without --sample; add it")

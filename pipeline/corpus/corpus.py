@@ -14,6 +14,7 @@ from pipeline.corpus.local_files import Parts, find_parts
 from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import SPLITS, Split, split_path, write_splits
 from pipeline.errors import InputError
+from pipeline.rows.lines import BadLines
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import Settings, Stage, fingerprint
 from pipeline.store.store import Artifact, Reuse, Store
@@ -31,7 +32,7 @@ class Corpus:
     fingerprint: str
     """SHA-256 of the three files: the same pairs are the same corpus, wherever they came from."""
     figures: Mapping[str, Any]
-    """See `write_splits`; and `origin`, which says where to get the same pairs again."""
+    """See `write_splits`; `origin`, which says where to get the same pairs again; `skipped`, the bad lines."""
     reused: Reuse
     """Whether it was in the store already."""
     languages: Languages = UNKNOWN
@@ -42,6 +43,11 @@ class Corpus:
             for line in lines:
                 row = json.loads(line)
                 yield row["source"], row["target"]
+
+    @property
+    def skipped(self) -> int:
+        """How many bad lines were left out."""
+        return skipped_lines(self.figures)
 
     def split_fingerprint(self, split: Split) -> str:
         """Return the SHA-256 of one split's file; scores are comparable only where it is the same."""
@@ -95,16 +101,17 @@ def _from_files(config: CorpusConfig, store: Store) -> Artifact:
     hashes = hash_parts(parts)
     missing = [split for split in SPLITS if split not in parts]
     sizes = [*(f"{split}_size" for split in missing), "seed"] if missing else []
-    stage = _stage(config, ["source_column", "target_column", *sizes], hashes)
+    stage = _stage(config, ["source_column", "target_column", "skip_bad_lines", *sizes], hashes)
 
     def build(folder: Path) -> dict[str, Any]:
         from pipeline.corpus.sources import local_splits
 
-        splits = local_splits(parts, PairColumns.of(config))
+        bad = bad_lines(config)
+        splits = local_splits(parts, PairColumns.of(config), bad)
         if hash_parts(parts) != hashes:
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; run it again")
         files = {str(file): file_hash(file) for file in _files(parts)}
-        return _write(folder, splits, config, {"path": str(config.path), "files": files})
+        return _write(folder, splits, config, {"path": str(config.path), "files": files}, bad)
 
     return store.produce(stage, build)
 
@@ -124,7 +131,8 @@ def hash_parts(parts: Parts) -> dict[str, str]:
 
 
 def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
-    fields = ["dataset", "subset", "source_column", "target_column", "validation_size", "test_size", "seed"]
+    columns = ["source_column", "target_column", "skip_bad_lines"]
+    fields = ["dataset", "subset", *columns, "validation_size", "test_size", "seed"]
 
     def at(commit: str) -> Stage:
         return _stage(config, fields, {"commit": commit})
@@ -141,7 +149,8 @@ def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
 
             # In the artifact's temporary folder: on the same disk, and deleted with it if anything fails.
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                return _write(folder, hub_splits(config, commit, Path(scratch)), config, origin)
+                bad = bad_lines(config)
+                return _write(folder, hub_splits(config, commit, Path(scratch), bad), config, origin, bad)
 
         return store.produce(at(commit), build)
 
@@ -161,10 +170,25 @@ def _stage(config: CorpusConfig, fields: Iterable[str], inputs: Mapping[str, str
 
 
 def _write(
-    folder: Path, splits: Mapping[Split, Iterable[Pair]], config: CorpusConfig, origin: Mapping[str, Any]
+    folder: Path,
+    splits: Mapping[Split, Iterable[Pair]],
+    config: CorpusConfig,
+    origin: Mapping[str, Any],
+    bad: BadLines | None = None,
 ) -> dict[str, Any]:
     """Write the splits and return the artifact's figures."""
     sizes: dict[Split, int] = {"validation": config.validation_size, "test": config.test_size}
     name = f"corpus.dataset={config.dataset}" if config.path is None else f"corpus.path={config.path}"
     figures = write_splits(folder, splits, sizes, config.seed, name)
-    return {"origin": origin, "fingerprint": fingerprint(figures["sha256"]), **figures}
+    skipped = {} if bad is None else {"skipped": bad.figures()}
+    return {"origin": origin, "fingerprint": fingerprint(figures["sha256"]), **figures, **skipped}
+
+
+def skipped_lines(figures: Mapping[str, Any]) -> int:
+    """Return how many bad lines an artifact's figures count; older artifacts have none."""
+    return int(figures.get("skipped", {}).get("lines", 0))
+
+
+def bad_lines(config: CorpusConfig) -> BadLines:
+    """Return what to do with bad lines."""
+    return BadLines(config.skip_bad_lines, "corpus.skip_bad_lines")

@@ -9,8 +9,9 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import datasets
 from datasets.data_files import EmptyDatasetError
@@ -21,11 +22,11 @@ from pipeline.config import CorpusConfig
 from pipeline.corpus import hub
 from pipeline.corpus.captions import generate_pairs
 from pipeline.corpus.local_files import Part, Parts
-from pipeline.corpus.pairs import Pair, PairColumns, read_aligned, read_table
+from pipeline.corpus.pairs import Pair, PairColumns, pairs_of, read_aligned, read_table
 from pipeline.corpus.splits import SPLITS, Split
 from pipeline.errors import ExternalError, InputError
 from pipeline.rows.columns import Column, Location, roots
-from pipeline.rows.files import RowFile
+from pipeline.rows.lines import BadLines
 
 BATCH_ROWS = 1000
 CHUNK_ROWS = 10_000
@@ -45,15 +46,19 @@ class Rows:
     columns: PairColumns
     name: str
     """Its name in messages."""
+    bad: BadLines = field(default_factory=BadLines)
 
     def __iter__(self) -> Iterator[Pair]:
+        return pairs_of(self._rows(), self.columns, self.bad)
+
+    def _rows(self) -> Iterator[tuple[Location, dict[str, Any]]]:
         features = self.data.features
         number = itertools.count(1)
         sides = (self.columns.source, self.columns.target)
         chosen = self.data.select_columns(roots(sides, list(features), list(features.flatten()), self.name))
         for batch in chosen.iter(batch_size=BATCH_ROWS):
             for values in zip(*batch.values(), strict=True):
-                yield self.columns.pair(dict(zip(batch, values, strict=True)), Location(self.name, "row", next(number)))
+                yield Location(self.name, "row", next(number)), dict(zip(batch, values, strict=True))
 
 
 def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
@@ -70,18 +75,18 @@ def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
     return {split: _in_memory(itertools.islice(stream, size), f"captions {split}") for split, size in sizes.items()}
 
 
-def local_splits(parts: Parts, columns: PairColumns) -> dict[Split, Rows]:
+def local_splits(parts: Parts, columns: PairColumns, bad: BadLines | None = None) -> dict[Split, Rows]:
     """Return the splits of local files, read into memory. Raises InputError for the first mistake in any of them."""
     with _quiet():
         return {
             split: _in_memory(
-                itertools.chain.from_iterable(_read(part, columns) for part in files), f"the {split} files"
+                itertools.chain.from_iterable(_read(part, columns, bad) for part in files), f"the {split} files"
             )
             for split, files in parts.items()
         }
 
 
-def hub_splits(config: CorpusConfig, commit: str, scratch: Path) -> dict[Split, Rows]:
+def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) -> dict[Split, Rows]:
     """Return the splits that a Hub data set has at a commit, train among them.
 
     Downloads into `$HF_HOME`, checks every file against the commit, and builds the data set in the folder `scratch`,
@@ -108,7 +113,7 @@ def hub_splits(config: CorpusConfig, commit: str, scratch: Path) -> dict[Split, 
         )
     columns = PairColumns.of(config)
     return {
-        split: Rows(found[name], columns, f"{config.dataset} {name}")
+        split: Rows(found[name], columns, f"{config.dataset} {name}", bad)
         for split, name in splits.items()
         if name is not None
     }
@@ -153,11 +158,22 @@ def _verified_paths(builder: datasets.DatasetBuilder, dataset: str, commit: str)
     return [address.removeprefix(root) for address in addresses]
 
 
-def _read(part: Part, columns: PairColumns) -> Iterator[Pair]:
-    file = RowFile.local(part.path)
-    if part.target_path is not None:
-        return read_aligned(file, RowFile.local(part.target_path))
-    return read_table(file, columns)
+def _read(part: Part, columns: PairColumns, bad: BadLines | None) -> Iterator[Pair]:
+    if part.format == "saved":
+        return iter(Rows(_saved(part.path), columns, str(part.path), bad or BadLines()))
+    first, *others = part.row_files
+    return read_aligned(first, others[0], bad) if others else read_table(first, columns, bad)
+
+
+def _saved(folder: Path) -> datasets.Dataset:
+    """Return what save_to_disk wrote. Raises InputError if it cannot be read."""
+    try:
+        # Saved with a format such as torch, it would give tensors.
+        return datasets.Dataset.load_from_disk(str(folder)).with_format(None)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+            raise
+        raise InputError(f"{folder}: not a readable data set ({hub.reason(error)}); write it again") from None
 
 
 def _in_memory(pairs: Iterable[Pair], name: str) -> Rows:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import CorpusConfig, corpus_name
-from pipeline.corpus.corpus import hash_parts, prepare_corpus
+from pipeline.corpus.corpus import bad_lines, hash_parts, prepare_corpus, skipped_lines
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Part, find_evaluation_parts
 from pipeline.corpus.pairs import Pair, PairColumns
@@ -33,6 +33,8 @@ class EvaluationSet:
     pairs: int
     origin: Mapping[str, Any]
     reused: Reuse
+    skipped: int = 0
+    """How many bad lines were left out."""
     languages: Languages = UNKNOWN
 
     def read(self) -> Iterator[Pair]:
@@ -63,6 +65,7 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
         corpus.figures["pairs"][split],
         corpus.figures["origin"],
         corpus.reused,
+        corpus.skipped,
         corpus.languages,
     )
 
@@ -75,6 +78,8 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store, references: 
     reference is empty are dropped and counted. Raises InputError for what the user named or supplied.
     """
     assert config.path is not None
+    if references and config.skip_bad_lines:
+        raise InputError(f"corpus.skip_bad_lines={config.skip_bad_lines}: --reference needs every line; set it to 0")
     sides = [_Side(find_evaluation_parts(config, split), PairColumns.of(config))]
     sides += [_further(config, split, name) for name in _distinct(config, references)]
 
@@ -89,8 +94,8 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store, references: 
         from pipeline.corpus.sources import local_splits
 
         blank: dict[str, int] = {split: 0}
-        pairs = 0
-        readings = [local_splits({split: side.parts}, side.columns)[split] for side in sides]
+        pairs, bad = 0, bad_lines(config)
+        readings = [local_splits({split: side.parts}, side.columns, bad)[split] for side in sides]
         with (folder / FILE).open("w", encoding="utf8", newline="\n") as file:
             for first, *others in zip(*readings, strict=True):
                 for source, target in cleaned([first], split, blank):
@@ -108,9 +113,15 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store, references: 
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; start again")
         files = {str(file) for side in sides for part in side.parts for file in part.files}
         origin = {"path": str(config.path), "files": sorted(files)}
-        return {"pairs": pairs, "blank": blank[split], "sha256": file_hash(folder / FILE), "origin": origin}
+        return {
+            "pairs": pairs,
+            "blank": blank[split],
+            "skipped": bad.figures(),
+            "sha256": file_hash(folder / FILE),
+            "origin": origin,
+        }
 
-    settings = Settings.of(config, include={"source_column", "target_column"})
+    settings = Settings.of(config, include={"source_column", "target_column", "skip_bad_lines"})
     further = {"references": [side.columns.target.name for side in sides[1:]]}
     settings = Settings({**settings.values, **further}, {**settings.defaults, "references": []})
     artifact = store.produce(Stage("evaluation-set", settings, inputs), build)
@@ -123,6 +134,7 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store, references: 
         artifact.figures["pairs"],
         artifact.figures["origin"],
         artifact.reused,
+        skipped_lines(artifact.figures),
     )
     return replace(found, languages=find_languages(config, found.read()))
 

@@ -20,8 +20,10 @@ from typing import Any, TextIO
 import pyarrow
 
 from pipeline.errors import InputError
-from pipeline.rows.columns import Location
+from pipeline.rows.columns import Column, Location
 from pipeline.rows.files import RowFile, checked
+from pipeline.rows.formats import is_zip
+from pipeline.rows.lines import read_lines
 from pipeline.rows.parquet import (
     ROWS_AT_ONCE,
     Row,
@@ -31,7 +33,8 @@ from pipeline.rows.parquet import (
     schema_of,
     write_parquet,
 )
-from pipeline.rows.readers import read_lines, read_rows
+from pipeline.rows.readers import read_rows
+from pipeline.rows.structured import refuse_unreadable
 
 TRANSLATION, HYPOTHESES, SOURCE = "translation", "hypotheses", "source"
 WRITTEN = ("text", "jsonl", "csv", "tsv", "parquet")
@@ -39,32 +42,40 @@ CELLS = ("csv", "tsv")
 HYPOTHESIS = pyarrow.struct([("text", pyarrow.string()), ("score", pyarrow.float64())])
 
 
-def check_output(sources: Sequence[RowFile], target: RowFile, objects: bool, attention: bool) -> None:
+def check_output(
+    sources: Sequence[RowFile], target: RowFile, objects: bool, attention: bool, column: Column | None = None
+) -> None:
     """Raise InputError if the answers do not fit the format of `target`, or if it is one of `sources`."""
     if any((source.folder.uri, source.name) == (target.folder.uri, target.name) for source in sources):
         raise InputError(f"--output {target.given}: that is the file to translate; name another")
     checked(target)
-    if target.format not in WRITTEN:
-        raise InputError(f"--output {target.given}: {target.format} is not an output format; name a .jsonl file")
+    refuse_unreadable(target.name, f"--output {target.given}")
+    if target.format not in WRITTEN or is_zip(target.name):
+        kind = "zip" if is_zip(target.name) else target.format
+        raise InputError(f"--output {target.given}: {kind} is not an output format; name a .jsonl file")
+    if target.packing not in (None, "gzip"):
+        raise InputError(f"--output {target.given}: {target.packing} is not written; end the name in .gz")
     if objects and target.format not in ("jsonl", "parquet"):
         raise InputError(f"--output {target.given}: {target.format} has one translation per line; name a .jsonl file")
     if attention and target.format == "parquet":
         raise InputError(f"--output {target.given}: Parquet output has no attention weights; name a .jsonl file")
     if target.format != "text":
-        _check_first_row(sources[0], target)
+        _check_first_row(sources[0], target, column)
 
 
-def _check_first_row(source: RowFile, target: RowFile) -> None:
+def _check_first_row(source: RowFile, target: RowFile, column: Column | None) -> None:
     """Find what is wrong with every row before anything is translated."""
     if source.format == "parquet":
         _refuse_taken(parquet_schema(source).names, source.given)
-    for location, row in islice(_rows([source]), 1):
+    for location, row in islice(_rows([source], column), 1):
         if target.format in CELLS:
             _cells(row, location, target)
 
 
-def write_answers(sources: Sequence[RowFile], answers: Iterable[Any], target: RowFile) -> None:
-    """Write every row with its answer, a translation or an object with hypotheses, in order.
+def write_answers(
+    sources: Sequence[RowFile], answers: Iterable[Any], target: RowFile, column: Column | None = None
+) -> None:
+    """Write every row with its answer, a translation of its text in `column` or an object with hypotheses, in order.
 
     An existing file is replaced only when the new one is complete. Raises InputError for rows that already have a
     column of the answers' name, or that do not fit the format.
@@ -74,10 +85,10 @@ def write_answers(sources: Sequence[RowFile], answers: Iterable[Any], target: Ro
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}-") as scratch:
         temporary = Path(scratch) / target.name
         if target.format == "parquet":
-            _write_parquet(sources, remaining, temporary)
+            _write_parquet(sources, remaining, temporary, column)
         else:
-            with _opened(temporary, target.packed) as stream:
-                _write_lines(sources, remaining, target, stream)
+            with _opened(temporary, target.packing is not None) as stream:
+                _write_lines(sources, remaining, target, stream, column)
         if folder is not None:
             temporary.replace(folder / target.name)
         else:
@@ -91,11 +102,13 @@ def _opened(path: Path, packed: bool) -> TextIO:
     return path.open("w", encoding="utf8", errors="backslashreplace", newline="\n")
 
 
-def _write_lines(sources: Sequence[RowFile], answers: Iterator[Any], target: RowFile, stream: TextIO) -> None:
+def _write_lines(
+    sources: Sequence[RowFile], answers: Iterator[Any], target: RowFile, stream: TextIO, column: Column | None
+) -> None:
     if target.format == "text":
         stream.writelines(f"{answer}\n" for answer in answers)
         return
-    rows = ((location, row | _fields(next(answers))) for location, row in _rows(sources))
+    rows = ((location, row | _fields(next(answers))) for location, row in _rows(sources, column))
     if target.format in CELLS:
         _write_cells(rows, target, stream)
     else:
@@ -142,14 +155,14 @@ def _tsv_writer(stream: TextIO) -> Callable[[list[str]], Any]:
     return lambda cells: stream.write("\t".join(cell.translate(blanks) for cell in cells) + "\n")
 
 
-def _rows(sources: Sequence[RowFile]) -> Iterator[tuple[Location, Row]]:
+def _rows(sources: Sequence[RowFile], column: Column | None) -> Iterator[tuple[Location, Row]]:
     """Yield every row with all its columns."""
     for file in sources:
         if file.format == "text":
             for number, line in enumerate(read_lines(file), 1):
                 yield Location(file.given, "line", number), {SOURCE: line}
         else:
-            for location, row in read_rows(file):
+            for location, row in read_rows(file, [column] if column else []):
                 _refuse_taken(row, str(location))
                 yield location, row
 
@@ -164,8 +177,8 @@ def _fields(answer: Any) -> Row:
     return {TRANSLATION: answer} if isinstance(answer, str) else dict(answer)
 
 
-def _write_parquet(sources: Sequence[RowFile], answers: Iterator[Any], path: Path) -> None:
-    schema, batches = _tables(sources)
+def _write_parquet(sources: Sequence[RowFile], answers: Iterator[Any], path: Path, column: Column | None) -> None:
+    schema, batches = _tables(sources, column)
     first = list(islice(answers, 1))
     remaining = chain(first, answers)
     if first and isinstance(first[0], Mapping):
@@ -181,13 +194,13 @@ def _write_parquet(sources: Sequence[RowFile], answers: Iterator[Any], path: Pat
     write_parquet(schema.append(field), with_answers(), path)
 
 
-def _tables(sources: Sequence[RowFile]) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+def _tables(sources: Sequence[RowFile], column: Column | None) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
     """Return the schema and the rows of the files: of Parquet its own, of other formats one that fits the values."""
     if sources[0].format == "parquet":
         return parquet_schema(sources[0]), _parquet_tables(sources)
 
     def chunks() -> Iterator[list[Row]]:
-        rows = (row for _, row in _rows(sources))
+        rows = (row for _, row in _rows(sources, column))
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
             yield chunk
 

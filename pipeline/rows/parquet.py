@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column, roots
 from pipeline.rows.files import RowFile
+from pipeline.rows.packing import disk_or_s3_failed
 
 ROWS_AT_ONCE = 1000
 
@@ -50,7 +51,7 @@ def readable_parquet(file: RowFile) -> Iterator[None]:
     except InputError:
         raise
     except (ValueError, pyarrow.ArrowNotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and (error.errno is not None or "AWS Error" in str(error)):
+        if isinstance(error, OSError) and disk_or_s3_failed(error):
             raise file.folder.explained(error) from error
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise InputError(f"{file.given}: not a readable Parquet file ({reason}); write it again") from None

@@ -112,4 +112,4 @@ def write_translation(plan: TranslationPlan, files: Sequence[RowFile], column: C
             assert len(found) == len(texts)
             yield from found
 
-    write_answers(files, answers(), target)
+    write_answers(files, answers(), target, column)

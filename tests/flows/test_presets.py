@@ -32,6 +32,19 @@ def test_a_preset_states_what_differs_from_the_one_that_it_extends(tmp_path: Pat
     assert mine.name == "mine"
 
 
+@pytest.mark.parametrize("text", ["no", "No", "on", "1", "012", "12:30", "1e3", "2024-01-01", "0x1F", "=", '"no"'])
+def test_texts_are_texts(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 reads most of them as something else: Norwegian as false, 12:30 as 750."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"description: {text}\ncorpus:\n  source_column: {text}\n  subset: null\ncorpus.path: {text}\n")
+    config, written = load_config(str(path), {}), text.strip('"')
+    assert (config.description, config.corpus.source_column, config.corpus.path) == (written, written, written)
+    assert config.corpus.subset is None
+    path.write_text("corpus: {target_column: no}\ntokenizer: {joint: no}\nmodel: {tied_embeddings: decoder}\n")
+    config = load_config(str(path), {})
+    assert (config.corpus.target_column, config.tokenizer.joint) == ("no", False)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -25,6 +25,13 @@ def test_a_text_stays_the_text_that_it_is() -> None:
     assert (corpus.source_column, corpus.path, corpus.revision, corpus.subset) == ("no", "2024", "1234567", None)
 
 
+@pytest.mark.parametrize("value", [False, 1, 750, 2024.5])
+def test_a_text_that_yaml_read_as_something_else_is_refused(value: object) -> None:
+    """Values that a deployment has parsed already: what was written is lost."""
+    with pytest.raises(InputError, match=rf"corpus.target_column={value}: a text is needed; put it in quotes"):
+        build_config({}, {"corpus.target_column": value})
+
+
 def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
     config = build_config({"training": {"epochs": 9, "patience": 2}}, {"training.epochs": 3})
     assert (config.training.epochs, config.training.patience) == (3, 2)

@@ -91,6 +91,8 @@ def test_a_bad_value_is_named(options: dict[str, Any], message: str) -> None:
         ({"sample": True, "beam": 3}, "--beam 3: --sample draws and does not search"),
         ({"top_k": 3}, "--top-k 3: nothing is drawn without --sample; add it"),
         ({"seed": 3}, "--seed 3: nothing is drawn without --sample; add it"),
+        ({"beam": 1, "length_penalty": 2.0}, "--length-penalty 2.0: it ranks hypotheses, and --beam 1 has only one"),
+        ({"sample": True, "coverage_penalty": 0.2}, "--coverage-penalty 0.2: it ranks hypotheses, and --sample has on"),
         ({"temperature": 0.0}, "--temperature 0.0: temperature=0.0 must be more than 0"),
     ],
 )
@@ -130,3 +132,36 @@ def test_the_command_takes_them(finished_run: FinishedRun) -> None:
 def test_what_is_wrong_is_one_line() -> None:
     run = CliRunner().invoke(app, ["translate", "--max-length", "0"], input="Ein Hund.\n")
     assert (run.exit_code, run.stderr) == (2, "nmt: --max-length 0: max_length=0 must be more than 0\n")
+
+
+@pytest.mark.usefixtures("_registry")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["film.srt"], "film.srt: subtitles, whose times are no text; extract the texts, one per line"),
+        (
+            ["renamed.txt"],
+            "renamed.txt line 2 is that of subtitles, whose times are no text; extract the texts, one per",
+        ),
+        (["plain.txt", "--output", "x.docx"], "--output x.docx: a document; save its text as a plain .txt"),
+        (
+            ["plain.txt", "--column", "de"],
+            "--column de: plain.txt is plain text, which has no columns; leave the option",
+        ),
+        (["--column", "de"], "--column de: standard input is plain text, which has no columns; name a FILE"),
+        ([], "standard input line 1 is that of JSON; name a .jsonl file with one object per line, and the column with"),
+        (["rows.zip"], "rows.zip: broken zip (File is not a zip file); download it or zip the files again"),
+    ],
+)
+def test_what_would_be_translated_wrongly_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("film.srt", "renamed.txt"):
+        (tmp_path / name).write_text("1\n00:00:01,000 --> 00:00:02,000\nHallo\n")
+    for name in ("plain.txt", "rows.zip"):
+        (tmp_path / name).write_text("Hallo\n")
+    run = CliRunner().invoke(app, ["translate", *arguments], input='{"de": "Hund"}\n')
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert run.stderr.startswith(f"nmt: {message}")
+    assert run.stderr.count("\n") == 1

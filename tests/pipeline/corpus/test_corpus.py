@@ -66,6 +66,20 @@ def test_nested_columns(store: Store, tmp_path: Path) -> None:
     assert set(prepare(store, file, **nested).pairs("train")) < {(en, de) for de, en in PLAIN}
 
 
+def test_a_corpus_skips_as_many_bad_lines_as_it_may(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_text("de\ten\n" + "".join(f"{de}\t{en}\n" for de, en in PLAIN) + "one\ttoo\tmany\n")
+    with pytest.raises(InputError, match=r"pairs.tsv line 22: 3 cells .*, or set corpus.skip_bad_lines=1 to skip it"):
+        prepare(store, file)
+    made = prepare(store, file, skip_bad_lines=1)
+    assert (made.skipped, sum(made.figures["pairs"].values())) == (1, len(PLAIN))
+    assert made.figures["skipped"] == {"lines": 1, "first": [f"{file} line 22"]}
+    assert prepare(store, file, skip_bad_lines=1).reused
+    file.write_text(file.read_text().removesuffix("one\ttoo\tmany\n"))
+    whole = prepare(store, file)
+    assert (whole.skipped, whole.fingerprint) == (0, made.fingerprint)
+
+
 def test_captions(store: Store) -> None:
     few = prepare(store, captions_pairs=5, source_column="x")
     more = prepare(store, captions_pairs=20)

@@ -9,6 +9,7 @@ from pipeline.config import CorpusConfig
 from pipeline.corpus.local_files import find_evaluation_parts, find_parts
 from pipeline.errors import InputError
 from tests.corpus_files import SPLITS, write_folder
+from tests.pipeline.rows.contents import zipped
 
 
 def found(path: Path, **fields: Any) -> dict[str, list[tuple[str, ...]]]:
@@ -40,9 +41,10 @@ def touch(folder: Path, *names: str) -> Path:
         (["Train.CSV.gz", "valid.csv"], {"train": [("Train.CSV.gz",)], "validation": [("valid.csv",)]}),
         (["train-2.parquet", "train-1.parquet"], {"train": [("train-1.parquet",), ("train-2.parquet",)]}),
         (
-            ["train.de", "train.en.gz", "test.2016.de", "test.2016.en"],
-            {"train": [("train.de", "train.en.gz")], "test": [("test.2016.de", "test.2016.en")]},
+            ["train.de", "train.en.gz", "test.2016.de.xz", "test.2016.en.zst"],
+            {"train": [("train.de", "train.en.gz")], "test": [("test.2016.de.xz", "test.2016.en.zst")]},
         ),
+        (["train.tmx.gz", "dev.tmx"], {"train": [("train.tmx.gz",)], "validation": [("dev.tmx",)]}),
     ],
 )
 def test_a_folder_by_the_names_in_it(tmp_path: Path, names: list[str], expected: dict[str, Any]) -> None:
@@ -69,10 +71,42 @@ def test_folders_without_what_is_needed(tmp_path: Path) -> None:
         "corpus.path=x: the folder has no training file; looked for train* (also val*, dev*, test*) ending in .jsonl"
     )
     assert message_of(folder).startswith(expected)
-    assert ".csv, .tsv (each also with .gz), .parquet, or in both .de and .en (aligned text)" in message_of(folder)
+    assert ".zst), .parquet, or in both .de and .en (aligned text)" in message_of(folder)
     touch(folder, "train.csv", "train.jsonl")
     assert "split exists in several formats (train.csv, train.jsonl); keep one" in message_of(folder)
     assert message_of(tmp_path / "nowhere").startswith("corpus.path=nowhere: there is no such file or folder")
+
+
+def test_a_zip_archive(tmp_path: Path) -> None:
+    files = {"README": b"x", "LICENSE": b"x", "T.de-pt_BR.de": b"Hund\n", "T.de-pt_BR.pt_BR": "cão\n".encode()}
+    (tmp_path / "de-pt.txt.zip").write_bytes(zipped(files))
+    (part,) = find_parts(CorpusConfig(path=str(tmp_path / "de-pt.txt.zip"), target_column="pt"))["train"]
+    assert (part.format, part.members) == ("text", ("T.de-pt_BR.de", "T.de-pt_BR.pt_BR"))
+    assert part.files == (tmp_path / "de-pt.txt.zip",), "hashed once"
+    expected = (
+        "de-pt.txt.zip: the zip has no text files .de and .en, and no single file with columns; it holds LICENSE,"
+    )
+    assert message_of(tmp_path / "de-pt.txt.zip").startswith(expected)
+    (tmp_path / "table.zip").write_bytes(zipped({"a.csv": b"de,en\nx,y\n"}))
+    assert [part.format for part in find_parts(CorpusConfig(path=str(tmp_path / "table.zip")))["train"]] == ["csv"]
+    for name, side in (("de.zip", b"Hund\n"), ("en.zip", b"dog\n")):
+        (tmp_path / name).write_bytes(zipped({"text": side}))
+    two = CorpusConfig(path=str(tmp_path / "de.zip"), target_path=str(tmp_path / "en.zip"))
+    assert [file.own_name for file in find_parts(two)["train"][0].row_files] == ["text", "text"]
+
+
+def test_a_saved_data_set(tmp_path: Path) -> None:
+    """As save_to_disk writes it: one data set, or one per split."""
+    names = ("dataset_info.json", "state.json", "data-00000-of-00001.arrow")
+    folder = touch(tmp_path / "one", *names)
+    assert found(folder) == {"train": [("data-00000-of-00001.arrow",)]}
+    assert [part.format for part in find_evaluation_parts(CorpusConfig(path=str(folder)), "test")] == ["saved"]
+    splits = touch(tmp_path / "splits", "dataset_dict.json")
+    for split in ("train", "validation"):
+        touch(splits / split, *names)
+    assert sorted(found(splits)) == ["train", "validation"]
+    config = CorpusConfig(path=str(splits))
+    assert [part.path.name for part in find_evaluation_parts(config, "validation")] == ["validation"]
 
 
 def test_a_side_that_is_missing(tmp_path: Path) -> None:
@@ -88,8 +122,10 @@ def test_a_side_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_a_corpus(tmp_path: Path) -> None:
-    folder = touch(tmp_path / "x", "train.xlsx")
-    expected = "corpus.path=train.xlsx: a file is one of .jsonl, .json (one object per line), .csv"
-    assert message_of(folder / "train.xlsx").startswith(expected)
+    folder = touch(tmp_path / "x", "train.foo", "train.xlsx", "train.tar.gz")
+    expected = "corpus.path=train.foo: a file is one of .jsonl, .json (one object per line), .csv"
+    assert message_of(folder / "train.foo").startswith(expected)
+    assert message_of(folder / "train.xlsx") == "corpus.path=train.xlsx: a document; save its text as a plain .txt"
+    assert message_of(folder / "train.tar.gz").startswith("corpus.path=train.tar.gz: an archive; unpack it and name")
     (folder / "train.jsonl").write_text("")
     assert message_of(folder) == "x/train.jsonl: the file is empty; add sentence pairs, or remove it"

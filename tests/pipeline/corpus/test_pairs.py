@@ -8,6 +8,7 @@ from pipeline.config import CorpusConfig
 from pipeline.corpus.pairs import PairColumns, read_aligned, read_table
 from pipeline.errors import InputError
 from pipeline.rows.files import RowFile
+from pipeline.rows.lines import BadLines
 
 COLUMNS = PairColumns.of(CorpusConfig(source_column="t.de", target_column="t.en"))
 
@@ -59,3 +60,42 @@ def test_a_nul_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"de": "Hund", "en": "d\\u0000og"}\n')
     with pytest.raises(InputError, match=r"a.jsonl line 1 holds a NUL byte"):
         list(read_table(RowFile.local(tmp_path / "a.jsonl"), PairColumns.of(CorpusConfig())))
+
+
+def test_several_versions_of_a_side_are_several_pairs(tmp_path: Path) -> None:
+    lists = '{"t": {"language": ["de", "en", "en"], "translation": ["Hund", "dog", "hound"]}}\n'
+    lacking = '{"t": {"language": ["de"], "translation": ["Hund"]}}\n'
+    file = write(tmp_path / "a.jsonl", lists + lacking + '{"t": {"de": ["Uhr"], "en": ["clock", "watch"]}}\n')
+    assert list(read_table(file, COLUMNS)) == [
+        ("Hund", "dog"),
+        ("Hund", "hound"),
+        ("Hund", ""),
+        ("Uhr", "clock"),
+        ("Uhr", "watch"),
+    ]
+    words = write(tmp_path / "b.jsonl", '{"t": {"de": ["Ein", "Hund"], "en": ["A", "dog"]}}\n')
+    with pytest.raises(
+        InputError, match=r"b.jsonl line 1 has lists on both sides; join the words of a sentence to one"
+    ):
+        list(read_table(words, COLUMNS))
+
+
+def test_a_bad_pair_is_skipped_on_both_sides(tmp_path: Path) -> None:
+    (tmp_path / "a.de").write_bytes(b"eins\nzw\xffi\ndrei\nvier\n")
+    (tmp_path / "a.en").write_bytes(b"one\ntwo\nthr\0ee\nfour\n")
+    sides = [RowFile.local(tmp_path / name) for name in ("a.de", "a.en")]
+    bad = BadLines(2, "corpus.skip_bad_lines")
+    assert list(read_aligned(sides[0], sides[1], bad)) == [("eins", "one"), ("vier", "four")]
+    assert bad.figures() == {"lines": 2, "first": [f"{tmp_path}/a.de line 2", f"{tmp_path}/a.de line 3"]}
+    with pytest.raises(InputError, match=r"a.de line 2: byte 0xFF is not UTF-8"):
+        list(read_aligned(sides[0], sides[1]))
+
+
+def test_a_bad_row_is_skipped(tmp_path: Path) -> None:
+    good = '{"t": {"de": "Hund", "en": "dog"}}\n'
+    file = write(tmp_path / "a.jsonl", good + '{"t": {"de": null, "en": "x"}}\n{\n[]\n{"u": 1}\n' + good)
+    assert list(read_table(file, COLUMNS, BadLines(4, "corpus.skip_bad_lines"))) == [("Hund", "dog")] * 2
+    with pytest.raises(
+        InputError, match=r"line 5 has no column t.de; .*; corpus.skip_bad_lines=3 has skipped 3 already"
+    ):
+        list(read_table(file, COLUMNS, BadLines(3, "corpus.skip_bad_lines")))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import datasets
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from pipeline.corpus.local_files import Part
 from pipeline.corpus.pairs import PairColumns
 from pipeline.corpus.sources import local_splits
 from pipeline.corpus.splits import clean_sentence
+from pipeline.errors import InputError
 from pipeline.store.store import Store
 from tests.corpus_files import SPLITS, Pair, jsonl, one_side, prepare, write_folder
 
@@ -55,3 +57,29 @@ def test_reading_gives_back_what_was_written(pairs: list[Pair], tmp_path_factory
     for side in (0, 1):
         (folder / f"x.{side}").write_bytes(one_side(side)(flat))
     assert list(local_splits({"train": (Part("text", folder / "x.0", folder / "x.1"),)}, COLUMNS)["train"]) == flat
+
+
+@pytest.mark.parametrize("form", [None, "numpy"])
+def test_what_save_to_disk_wrote(store: Store, tmp_path: Path, form: str | None) -> None:
+    languages = datasets.TranslationVariableLanguages(languages=["de", "en"])
+    rows = [{"translation": {"de": de, "en": [en, f"{en}!"]}} for de, en in SPLITS["train"]]
+    data = datasets.Dataset.from_list(rows, features=datasets.Features({"translation": languages})).with_format(form)
+    data.save_to_disk(tmp_path / "one", num_shards=2)
+    before = sorted((tmp_path / "one").iterdir())
+    columns = {"source_column": "translation.de", "target_column": "translation.en"}
+    made = prepare(store, tmp_path / "one", **columns)
+    assert sum(made.figures["pairs"].values()) == 2 * len(SPLITS["train"])
+    assert prepare(store, tmp_path / "one", **columns).reused
+    assert sorted((tmp_path / "one").iterdir()) == before, "nothing is written beside it"
+    with pytest.raises(InputError, match=r"has no column de; .*; did you mean translation.de\?"):
+        prepare(store, tmp_path / "one")
+    flat = {
+        split: datasets.Dataset.from_list([{"de": de, "en": en} for de, en in SPLITS[name]])
+        for split, name in (("train", "train"), ("validation", "val"), ("test", "test"))
+    }
+    datasets.DatasetDict(flat).save_to_disk(tmp_path / "splits")
+    same = prepare(store, write_folder(tmp_path / "jsonl", "jsonl", SPLITS))
+    assert prepare(store, tmp_path / "splits").fingerprint == same.fingerprint
+    before[0].write_bytes(b"no Arrow")
+    with pytest.raises(InputError, match=r"one: not a readable data set \(.*\); write it again"):
+        prepare(store, tmp_path / "one", **columns)

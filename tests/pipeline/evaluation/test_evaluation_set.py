@@ -34,6 +34,13 @@ def test_a_single_file_is_scored_whole_and_in_order(tmp_path: Path, store: Store
     assert again.fingerprint == found.fingerprint
 
 
+def test_bad_lines_are_counted(tmp_path: Path, store: Store) -> None:
+    config = CorpusConfig(path=str(write_tsv(tmp_path / "news.tsv", "only one\n")), skip_bad_lines=5)
+    found = prepare_files(config, "test", store)
+    assert (found.pairs, found.skipped) == (3, 1)
+    assert prepare_files(config, "test", store).skipped == 1, "also when it is reused"
+
+
 def test_two_aligned_files(tmp_path: Path, store: Store) -> None:
     (tmp_path / "a.de").write_text("".join(f"{s}\n" for s, _ in PAIRS))
     (tmp_path / "a.en").write_text("".join(f"{t}\n" for _, t in PAIRS))

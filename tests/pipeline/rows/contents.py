@@ -1,9 +1,12 @@
 """The same rows in every format, with the traps of each in their texts."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,10 +51,39 @@ def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
     return bytes(sink.getvalue())
 
 
+def zstd(content: bytes) -> bytes:
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return bytes(sink.getvalue())
+
+
+PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
+    ".gz": lambda content: gzip.compress(content, mtime=0),
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstd,
+}
+
+
+def in_two(pack: Callable[[bytes], bytes], content: bytes) -> bytes:
+    """Return content packed as parallel packers do: in several members, one after the other."""
+    return pack(content[:40]) + pack(content[40:])
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
 TEXT: Mapping[str, Callable[[], bytes]] = {
     "texts.txt": text_bytes,
     "texts.de": lambda: MARK + text_bytes(),
     "texts.txt.gz": lambda: gzip.compress(text_bytes(), mtime=0),
+    "texts.de.xz": lambda: lzma.compress(MARK + text_bytes()),
 }
 FLAT: Mapping[str, Callable[[], bytes]] = {
     "flat.jsonl": lambda: jsonl_bytes(ROWS),
@@ -61,7 +93,10 @@ FLAT: Mapping[str, Callable[[], bytes]] = {
     "flat.csv.gz": lambda: gzip.compress(csv_bytes(), mtime=0),
     "flat.tsv": tsv_bytes,
     "crlf.TSV": lambda: MARK + tsv_bytes().replace(b"\n", b"\r\n"),
-    "flat.tsv.gz": lambda: gzip.compress(tsv_bytes()[:40], mtime=0) + gzip.compress(tsv_bytes()[40:], mtime=0),
+    "flat.tsv.gz": lambda: in_two(PACKERS[".gz"], tsv_bytes()),
+    "flat.tsv.xz": lambda: in_two(lzma.compress, tsv_bytes()),
+    "flat.jsonl.bz2": lambda: in_two(bz2.compress, jsonl_bytes(ROWS)),
+    "flat.csv.zst": lambda: in_two(zstd, csv_bytes()),
     "flat.parquet": lambda: parquet_bytes(ROWS),
 }
 """By name: files that hold ROWS."""

@@ -121,6 +121,28 @@ def test_a_folder_of_files_with_other_columns(tmp_path: Path, form: str, message
         write_answers(find_files(str(folder)), ["X", "Y"], target(str(tmp_path / f"out.{form}")))
 
 
+def test_rows_without_names_are_all_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("Ein Hund.\tA dog.\nZwei.\tTwo.\n")
+    column = Column("--column", "1")
+    files = find_files(str(tmp_path / "a.tsv"), column)
+    for output in ("out.jsonl", "out.csv", "out.parquet"):
+        result = target(str(tmp_path / output))
+        check_output(files, result, objects=False, attention=False, column=column)
+        write_answers(files, ["X", "Y"], result, column)
+        assert rows_of(tmp_path / output) == [
+            {"1": "Ein Hund.", "2": "A dog.", "translation": "X"},
+            {"1": "Zwei.", "2": "Two.", "translation": "Y"},
+        ]
+
+
+def test_units_of_tmx_keep_their_languages(tmp_path: Path) -> None:
+    unit = '<tu><tuv xml:lang="de-DE"><seg>Hund</seg></tuv><tuv xml:lang="en-GB"><seg>dog</seg></tuv></tu>'
+    (tmp_path / "a.tmx").write_text(f"<tmx><body>{unit}</body></tmx>")
+    row = {"de-DE": "Hund", "en-GB": "dog", "translation": "X"}
+    for output in ("out.jsonl", "out.tsv", "out.parquet"):
+        assert rows_of(write(tmp_path / "a.tmx", output, ["X"])) == [row]
+
+
 cells = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
@@ -158,6 +180,10 @@ def test_outputs_that_cannot_be(tmp_path: Path) -> None:
     for source, name, objects, attention, message in (
         ("deep.parquet", "deep.parquet", False, False, "that is the file to translate; name another"),
         ("deep.parquet", "x.parquet.gz", False, False, "Parquet compresses itself"),
+        ("flat.csv", "x.jsonl.xz", False, False, "--output .*x.jsonl.xz: xz is not written; end the name in .gz"),
+        ("flat.csv", "x.tmx", False, False, "--output .*x.tmx: tmx is not an output format; name a .jsonl file"),
+        ("flat.csv", "x.zip", False, False, "--output .*x.zip: zip is not an output format; name a .jsonl file"),
+        ("flat.csv", "x.tar.gz", False, False, "--output .*x.tar.gz: an archive"),
         ("deep.parquet", "x.txt", True, False, "text has one translation per line; name a .jsonl file"),
         ("flat.csv", "x.csv", True, False, "csv has one translation per line; name a .jsonl file"),
         ("deep.parquet", "x.parquet", True, True, "Parquet output has no attention weights"),

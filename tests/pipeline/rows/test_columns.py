@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.rows.columns import Column, Location, roots
+from pipeline.rows.columns import ByLanguage, Column, Location, roots
 
 HERE = Location("a.jsonl", "line", 3)
 
@@ -55,3 +55,41 @@ def test_the_columns_of_a_table_that_hold_the_texts() -> None:
     assert found("x.y", "id") == ["x.y", "id"]
     with pytest.raises(InputError, match=r"--column de: a.parquet has no column de; .*did you mean t.de\?"):
         found("de")
+
+
+UNIT = {"translation": {"language": ["de", "en", "en", "fr"], "translation": ["Hund", "dog", "hound", None]}}
+"""As `datasets` keeps TranslationVariableLanguages."""
+
+
+def test_lists_of_languages_are_columns() -> None:
+    def texts(name: str) -> list[str]:
+        return Column("corpus.source_column", name).texts(UNIT, HERE)
+
+    assert texts("translation.de") == ["Hund"]
+    assert texts("translation.en") == ["dog", "hound"]
+    assert texts("translation.it") == [], "a unit may lack a language"
+    assert Column("--column", "translation.it").text(UNIT, HERE) == ""
+    for name, message in (
+        ("de", r"has no column de; its columns are translation.de, .*; did you mean translation.de\?"),
+        ("translation.fr", "a.jsonl line 3 holds null, not text"),
+    ):
+        with pytest.raises(InputError, match=message):
+            texts(name)
+    with pytest.raises(InputError, match=r"--column translation.en: a.jsonl line 3 holds 2 texts, and one is trans"):
+        Column("--column", "translation.en").text(UNIT, HERE)
+    with pytest.raises(InputError, match=r"did you mean translation.de\?"):
+        roots([Column("--column", "de")], ["translation"], ["translation.language", "translation.translation"], "x")
+
+
+def test_a_list_of_texts_is_several_of_one_language() -> None:
+    column = Column("corpus.target_column", "en")
+    assert column.texts({"de": "Hund", "en": ["dog", "hound"]}, HERE) == ["dog", "hound"]
+    with pytest.raises(InputError, match=r"holds 5 \(int\), not text"):
+        column.texts({"en": ["dog", 5]}, HERE)
+
+
+def test_regions_of_a_language() -> None:
+    unit = ByLanguage.of(["de-DE", "pt_BR", "zh-Hans-CN"], ["Hund", "cão", "狗"])
+    for name, found in (("de", "Hund"), ("PT-br", "cão"), ("pt", "cão"), ("zh-Hans", "狗"), ("zh-CN", "")):
+        assert Column("--column", name).text(unit, HERE) == found, name
+        assert Column("--column", name).is_in(unit) == bool(found)

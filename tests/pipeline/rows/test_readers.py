@@ -1,7 +1,9 @@
 """Rows of every format, read alike for training, evaluation and translation; what is said of broken files."""
 
+import bz2
 import gzip
 import io
+import lzma
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pipeline.rows.readers
 from pipeline.config import CorpusConfig
 from pipeline.corpus.local_files import find_evaluation_parts
 from pipeline.corpus.pairs import PairColumns
@@ -18,11 +19,24 @@ from pipeline.errors import ExternalError, InputError
 from pipeline.evaluation.evaluation_set import prepare_files
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files
-from pipeline.rows.readers import decode_lines, read_lines, read_rows, read_texts
+from pipeline.rows.lines import read_lines
+from pipeline.rows.readers import read_rows, read_texts
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store
 from tests.corpus_files import PLAIN, TRICKY, Pair, csv_bytes, jsonl, marked, one_side, packed, parquet, tsv
-from tests.pipeline.rows.contents import CONTENTS, DE, MARK, NESTED, ROWS, TEXTS, jsonl_bytes, parquet_bytes, target
+from tests.pipeline.rows.contents import (
+    CONTENTS,
+    DE,
+    MARK,
+    NESTED,
+    ROWS,
+    TEXTS,
+    jsonl_bytes,
+    parquet_bytes,
+    target,
+    zipped,
+    zstd,
+)
 
 PAIRS = TRICKY + PLAIN
 
@@ -47,14 +61,30 @@ FILES = {
     "a.de": one_side(0)(PAIRS),
     "marked.de": MARK + one_side(0)(PAIRS),
     "a.de.gz": packed(one_side(0))(PAIRS),
+    "a.de.xz": lzma.compress(one_side(0)(PAIRS)),
+    "a.csv.bz2": bz2.compress(csv_bytes(PAIRS)),
+    "a.jsonl.zst": zstd(jsonl(PAIRS)),
+    "opus.zip": zipped({"README": b"x", "T.de-en.de": one_side(0)(PAIRS), "T.de-en.en": one_side(1)(PAIRS)}),
+    "table.zip": zipped({"README": b"x", "pairs.tsv": tsv(PAIRS)}),
+    "nameless.tsv": tsv(PAIRS).partition(b"\n")[2],
+    "nameless.csv": csv_bytes(PAIRS).partition(b"\r\n")[2],
+    "lists.jsonl": jsonl_bytes(
+        [{"translation": {"language": ["de", "en"], "translation": [de, en]}} for de, en in PAIRS]
+    ),
 }
+COLUMNS = {
+    "nested": ("translation.de", "translation.en"),
+    "lists": ("translation.de", "translation.en"),
+    "nameless": ("1", "2"),
+}
+"""By the beginning of a file's name; else de and en."""
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_training_evaluation_and_translation_read_the_same(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(FILES[name])
-    columns = ("translation.de", "translation.en") if name.startswith("nested") else ("de", "en")
+    columns = COLUMNS.get(name.partition(".")[0], ("de", "en"))
     config = CorpusConfig(path=str(path), source_column=columns[0], target_column=columns[1])
     if ".de" in name:
         (tmp_path / "a.en").write_bytes(one_side(1)(PAIRS))
@@ -62,7 +92,8 @@ def test_training_evaluation_and_translation_read_the_same(tmp_path: Path, name:
     parts = find_evaluation_parts(config, "train")
     assert list(local_splits({"train": parts}, PairColumns.of(config))["train"]) == PAIRS
     assert list(prepare_files(config, "test", Store(tmp_path / "store")).read()) == PAIRS
-    texts = read_texts(find_files(str(path)), Column("--column", columns[0]))
+    column = Column("--column", columns[0])
+    texts = read_texts(find_files(str(path), column), column)
     assert list(texts) == [source for source, _ in PAIRS]
 
 
@@ -122,7 +153,7 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "half a gzip": (
         "a.tsv.gz",
         gzip.compress(b"de\ten\n" * 9, mtime=0)[:-9],
-        "broken gzip (Compressed file ended before the end-of-stream marker was reached); compress the file again",
+        "broken gzip (Compressed file ended before the end-of-stream marker was reached); download it or compress it",
     ),
     "broken JSON": ("a.jsonl", b'{"de": "x"}\n{\n', "a.jsonl line 2: broken JSON (Expecting property name"),
     "an array": ("a.jsonl", b"[1]\n", "a.jsonl line 1: list is not an object; write one object per line"),
@@ -130,9 +161,37 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "a number": ("a.jsonl", b'\n{"de": 3}\n', "--column de: a.jsonl line 2 holds 3 (int), not text"),
     "a short row": ("a.csv", b"de,en\nx,y\nz\n", "a.csv line 3: 1 cells under 2 column names (de, en); correct the"),
     "a long row": ("a.tsv", b"de\ten\nx\ty\tz\n", "a.tsv line 2: 3 cells under 2 column names (de, en)"),
-    "an open quote": ("a.csv", b'de,en\nx,"y\nz,w\n', "a.csv line 3: broken CSV (unexpected end of data)"),
+    "an open quote": (
+        "a.csv",
+        b'de,en\nx,"y\nz,w\n',
+        "a.csv line 2: broken CSV (unexpected end of data, 1 lines below)",
+    ),
     "a lone CR": ("a.csv", b"de,en\nx\ry,z\n", "a.csv line 2: broken CSV (new-line character seen in unquoted field"),
     "no names": ("a.tsv", b"Hund\tdog\nx\ty\n", "a.tsv line 2 has no column de; its columns are Hund, dog; set --col"),
+    "two of a name": ("a.csv", b"de,de\nx,y\n", "a.csv: it has several columns de; rename all but one"),
+    "data for names": (
+        "a.tsv",
+        b"Ein Hund.\tA dog.\nZwei.\tTwo.\n",
+        "a.tsv line 1 looks like data, not like the names of columns (Ein Hund., A dog.); name columns by their "
+        "numbers, such as --column 1, or put their names into the first line",
+    ),
+    "half an xz": (
+        "a.txt.xz",
+        lzma.compress(b"one\ntwo\n")[:-9],
+        "a.txt.xz after line 2: broken xz (Compressed file end",
+    ),
+    "half a bzip2": (
+        "a.csv.bz2",
+        bz2.compress(b"de\nx\n")[:20],
+        "a.csv.bz2 after line 0: broken bzip2 (Compressed file",
+    ),
+    "no bzip2": ("a.csv.bz2", b"no bzip2 at all", "a.csv.bz2 after line 0: broken bzip2 (Invalid data stream)"),
+    "half a zstd": ("a.txt.zst", zstd(b"one\ntwo\n")[:-3], "a.txt.zst after line 0: broken zstd (Truncated compress"),
+    "no zstd": ("a.jsonl.zst", b"no zstd", "a.jsonl.zst after line 0: broken zstd (ZSTD decompress failed"),
+    "half a zip": ("a.zip", zipped({"a.txt": b"x\n"})[:-9], "a.zip: broken zip (File is not a zip file); download it"),
+    "an archive": ("a.tar.gz", b"", "a.tar.gz: an archive; unpack it and name a file in it"),
+    "subtitles": ("a.srt", b"", "a.srt: subtitles, whose times are no text; extract the texts, one per line"),
+    "subtitles within": ("a.txt", b"1\n00:00:01,000 --> 00:00:02,000\nHallo\n", "a.txt line 2 is that of subtitles"),
     "another case": ("a.csv", b"DE,en\nx,y\n", "a.csv line 2 has no column de; its columns are DE, en; did you mean"),
 }
 
@@ -144,13 +203,6 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, name: str, content: b
         list(read_texts(find_files(str(tmp_path / name)), DE))
     assert expected in str(refused.value).replace(f"{tmp_path}/", "")
     assert "\n" not in str(refused.value)
-
-
-def test_a_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.rows.readers, "LINE_BYTES", 1000)
-    stream = io.BytesIO(b"x" * 999 + b"\n" + b"y" * 1000)
-    with pytest.raises(InputError, match="standard input line 2: 1,000 bytes without a line feed; end lines with line"):
-        list(decode_lines(stream, "standard input"))
 
 
 def test_s3_that_fails_while_a_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
