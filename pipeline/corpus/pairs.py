@@ -30,23 +30,24 @@ class PairColumns:
             Column("corpus.source_column", config.source_column), Column("corpus.target_column", config.target_column)
         )
 
-    def pairs(self, row: Mapping[str, Any], location: Location) -> Iterator[Pair]:
-        """Yield a row's pair of sentences, or several if it has several versions of a side.
+    def pairs(self, row: Mapping[str, Any], location: Location) -> list[Pair]:
+        """Return a row's pair of sentences, or several if it has several versions of a side.
 
         A language that a unit lacks is an empty side. Raises InputError if a side is missing or not text.
         """
         sources, targets = self.source.texts(row, location), self.target.texts(row, location)
+        if len(sources) == len(targets) == 1:
+            return [_checked((sources[0], targets[0]), location)]
         if len(sources) > 1 and len(targets) > 1 and not isinstance(sources, Versions):
             raise InputError(
                 f"{self.source.given}: {location} has lists on both sides; join the words of a sentence to one text"
             )
-        for pair in itertools.product(sources or [""], targets or [""]):
-            yield _checked(pair, location)
+        return [_checked(pair, location) for pair in itertools.product(sources or [""], targets or [""])]
 
 
 def read_table(file: RowFile, columns: PairColumns, bad: BadLines | None = None) -> Iterator[Pair]:
     """Yield the pairs of a file with columns, in order. Raises InputError with the file and line or row."""
-    yield from pairs_of(read_rows(file, [columns.source, columns.target], whole=False, bad=bad), columns, bad)
+    return pairs_of(read_rows(file, [columns.source, columns.target], whole=False, bad=bad), columns, bad)
 
 
 def pairs_of(
@@ -55,7 +56,7 @@ def pairs_of(
     """Yield the pairs of rows, in order."""
     for location, row in rows:
         try:
-            pairs = list(columns.pairs(row, location))
+            pairs = columns.pairs(row, location)
         except InputError as error:
             (bad or BadLines()).refuse(error, location)
         else:
@@ -84,14 +85,14 @@ def read_aligned(source: RowFile, target: RowFile, bad: BadLines | None = None) 
 
 def _decoded(lines: tuple[bytes, bytes], source: RowFile, target: RowFile, number: int) -> Pair:
     pair = (
-        decode(lines[0], Location(source.given, "line", number)).rstrip("\r\n"),
-        decode(lines[1], Location(target.given, "line", number)).rstrip("\r\n"),
+        decode(lines[0], source.given, number).rstrip("\r\n"),
+        decode(lines[1], target.given, number).rstrip("\r\n"),
     )
     return _checked(pair, Location(f"{source.given} and {target.name}", "line", number))
 
 
 def _checked(pair: Pair, location: Location) -> Pair:
     """Return the pair; raise InputError for a NUL: files in other encodings than UTF-8 are full of them."""
-    if any("\0" in sentence for sentence in pair):
+    if "\0" in pair[0] or "\0" in pair[1]:
         raise InputError(f"{location} holds a NUL byte, which is not text; remove it, or convert the file to UTF-8")
     return pair

@@ -133,6 +133,8 @@ class Column:
         Raises InputError as `text` does.
         """
         value = self._found(row, location)
+        if isinstance(value, str):
+            return [self._checked(value, location)]
         texts = [self._checked(text, location) for text in (value if isinstance(value, list) else [value])]
         return Versions(texts) if isinstance(value, Versions) else texts
 

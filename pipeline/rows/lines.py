@@ -94,11 +94,10 @@ def read_lines(file: RowFile, bad: BadLines | None = None) -> Iterator[str]:
 def numbered_lines(file: RowFile, bad: BadLines | None = None) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text file in order with their numbers, each with its line feed."""
     for number, line in enumerate(byte_lines(file), 1):
-        location = Location(file.given, "line", number)
         try:
-            text = decode(line, location)
+            text = decode(line, file.given, number)
         except InputError as error:
-            (bad or BadLines()).refuse(error, location)
+            (bad or BadLines()).refuse(error, Location(file.given, "line", number))
         else:
             yield number, text
 
@@ -117,16 +116,16 @@ def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
     Raises InputError with the line number for bytes that are not UTF-8 and for a line that is too long to be text.
     """
     for number, line in enumerate(_split(stream, name), 1):
-        yield decode(line, Location(name, "line", number))
+        yield decode(line, name, number)
 
 
-def decode(line: bytes, location: Location) -> str:
+def decode(line: bytes, name: str, number: int) -> str:
     """Return a line as text. Raises InputError if it is not UTF-8."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{location}: byte 0x{error.object[error.start]:02X} is not UTF-8; "
+            f"{name} line {number}: byte 0x{error.object[error.start]:02X} is not UTF-8; "
             "convert the file to UTF-8 (iconv -f LATIN1 -t UTF-8)"
         ) from None
 

@@ -66,6 +66,10 @@ class _Units:
         except expat.ExpatError as error:
             what = expat.errors.messages[error.code]
             self._refuse(f"broken XML ({what}); correct the file", error.lineno)
+        except InputError:
+            raise
+        except (ValueError, LookupError) as error:
+            self._refuse(f"its encoding cannot be read ({error}); convert the file to UTF-8")
 
     def found(self) -> Iterator[tuple[int, ByLanguage]]:
         """Yield the units that are complete, each once."""

@@ -83,6 +83,7 @@ TEXT: Mapping[str, Callable[[], bytes]] = {
     "texts.txt": text_bytes,
     "texts.de": lambda: MARK + text_bytes(),
     "texts.txt.gz": lambda: gzip.compress(text_bytes(), mtime=0),
+    "texts.zip": lambda: zipped({"texts.txt": text_bytes()}),
     "texts.de.xz": lambda: lzma.compress(MARK + text_bytes()),
 }
 FLAT: Mapping[str, Callable[[], bytes]] = {

@@ -97,6 +97,10 @@ BROKEN = {
         '<!DOCTYPE tmx [<!ENTITY a SYSTEM "file:///etc/passwd">]><tmx><body/></tmx>',
         r"a.tmx line 1: it defines the entity a; remove the definition",
     ),
+    "other letters": (
+        '<?xml version="1.0" encoding="shift_jis"?><tmx/>',
+        r"a.tmx line 1: its encoding cannot be read \(multi-byte encodings are not supported\); convert the file",
+    ),
     "no such entity": (HEAD + unit(de="&foo;") + TAIL, r"a.tmx line 3: broken XML \(undefined entity\)"),
     "no language": (HEAD + "<tu><tuv><seg>x</seg></tuv></tu>" + TAIL, r"a.tmx line 3: a <tuv> without xml:lang; add"),
 }
