@@ -1,19 +1,20 @@
 """The flow `evaluate`: registered models, scored on any corpus and compared."""
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.evaluation_corpus import describe, evaluation_config
+from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_file
 from flows.presets import check_evaluation
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task, skipped_text
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split, find_split
 from pipeline.errors import InputError
-from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files, prepare_split
+from pipeline.evaluation.evaluation_set import EvaluationSet, Seen, count_seen, prepare_files, prepare_split
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
 from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
@@ -73,6 +74,12 @@ def scores_task(
     return scores, run
 
 
+def _seen(model: PulledVersion, pairs: EvaluationSet) -> Seen | None:
+    """Return how much of the pairs a model was trained on; None if its training data are not here."""
+    train = training_file(model, Store())
+    return None if train is None else count_seen(pairs, train)
+
+
 def evaluate_run_name() -> str:
     """Name a run by its models and the set."""
     parameters = runtime.flow_run.parameters
@@ -95,18 +102,22 @@ def evaluate(
     to score on; without one, the corpus that `model` was trained on. overrides: as of a training, such as
     {"corpus.path": "news.tsv"} for pairs of your own: of a single file all, else the `split`.
     `evaluation.bootstrap_samples` is the number of resampled sets. references: further columns of such a file, or
-    further text files if `corpus.target_path` is one.
+    further text files if `corpus.target_path` is one. The result says in `scored_on` and `trained_on` how many of the
+    pairs the models were trained on.
     """
     wanted, values = find_split(split), overrides or {}
     check_evaluation(preset, values, references or [])
-    models = [*([] if against is None else [model_task(against, "--against")]), model_task(model)]
+    models = [*([] if against is None else [model_task(against, "--against")]), model_task(model, "MODEL")]
     if len({found.uri for found in models}) < len(models):
         raise InputError(f"--against {against}: that is {models[0].uri} itself; name another version")
     config = evaluation_config(models[-1], preset, values)
     pairs = pairs_task(config, wanted, "corpus.path" in values, references or [])
     systems = [translation_task(found, pairs) for found in models]
     scores, run = scores_task(systems, models, pairs, config)
-    scored_on = describe(models[-1], preset, values, config, wanted, pairs)
+    seen = {found.uri: _seen(found, pairs) for found in models}
+    sentences = [describe(models[-1], preset, values, config, wanted, pairs)]
+    sentences += [describe_seen(uri, pairs, counts) for uri, counts in seen.items()]
+    scored_on = " ".join(filter(None, sentences))
     report = f"{scored_on}\n\n{scores.report}"
     create_markdown_artifact(
         report,
@@ -116,6 +127,7 @@ def evaluate(
     return {
         **scores.figures,
         "scored_on": scored_on,
+        "trained_on": {uri: None if counts is None else asdict(counts) for uri, counts in seen.items()},
         "markdown": report,
         "run_id": run,
         "tracking_uri": tracking_uri(),

@@ -1,16 +1,19 @@
 """Which corpus a version is scored on: the one that it was trained on, a preset's, or one that the user names."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flows.presets import load_config, preset_names
 from pipeline.config import RunConfig
-from pipeline.corpus.splits import Split
+from pipeline.corpus.corpus import prepare_corpus
+from pipeline.corpus.splits import Split, split_path
 from pipeline.errors import InputError
-from pipeline.evaluation.evaluation_set import EvaluationSet
+from pipeline.evaluation.evaluation_set import EvaluationSet, Seen
 from pipeline.overrides import build_config
 from pipeline.registry.pull import PulledVersion
+from pipeline.store.store import Store
 
 SOURCES = {"corpus.path", "corpus.dataset"}
 OF_A_SOURCE = {"path", "target_path", "dataset", "subset", "revision", "skip_bad_lines"}
@@ -71,3 +74,36 @@ def describe(
     if preset is None and not changes and recorded not in (None, pairs.fingerprint):
         test_set += ", which has changed since the training"
     return f"{test_set}."
+
+
+def training_file(version: PulledVersion, store: Store) -> Path | None:
+    """Return the file with the pairs that a version was trained on; None if it is neither here nor can be made again.
+
+    It is found by what it holds, so that a corpus that was moved or renamed is known. Nothing is downloaded.
+    """
+    metadata = version.metadata
+    recorded, corpus = metadata.get("sha256", {}).get("train"), metadata.get("corpus")
+    if recorded is None:
+        return None
+    for manifest in store.manifests("corpus"):
+        if manifest["figures"]["sha256"]["train"] == recorded:
+            return split_path(store.fetch(f"corpus/{manifest['fingerprint']}"), "train")
+    if corpus and corpus["path"] is not None:
+        with suppress(InputError, OSError):  # Its files have changed, or are not there any more.
+            made = prepare_corpus(build_config({"corpus": corpus}, {}).corpus, store)
+            return split_path(made.path, "train") if made.split_fingerprint("train") == recorded else None
+    return None
+
+
+def describe_seen(uri: str, pairs: EvaluationSet, seen: Seen | None) -> str:
+    """Return a sentence on how much of the pairs a version was trained on; nothing if it was on none of them."""
+    if seen is None:
+        return f"Whether {uri} was trained on these pairs is not known here: its corpus is not in the store."
+    if not seen.sources:
+        return ""
+    others = seen.sources - seen.pairs
+    more = f", and {others:,} more of the sources with another target" if others else ""
+    return (
+        f"{seen.pairs:,} of the {pairs.pairs:,} pairs were in the training of {uri}{more}: its scores on them "
+        "say nothing about new text."
+    )

@@ -72,13 +72,27 @@ def corpus_task(config: RunConfig, store: Store) -> Corpus:
     check_words(references, tokenizer, f"{corpus_name(config.corpus)} validation")
     pairs, languages = corpus.figures["pairs"], str(corpus.languages)
     counts = " + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS))
-    view.ended(f"{counts} pairs{languages and ', '}{languages}{skipped_text(corpus.skipped)}", corpus.reused)
+    view.ended(
+        f"{counts} pairs{languages and ', '}{languages}{skipped_text(corpus.skipped)}{_leaks(corpus.figures)}",
+        corpus.reused,
+    )
     return corpus
 
 
 def skipped_text(lines: int) -> str:
     """Return what a stage that skipped bad lines says of them."""
     return f", {lines:,} bad line{'s' * (lines > 1)} skipped" if lines else ""
+
+
+def _leaks(figures: Mapping[str, Any]) -> str:
+    """Say how much of validation and test is in train as well."""
+    counts = {
+        f"{side} of {split}": figures[f"leaked_{side}"][split]
+        for split in SCORED_SPLITS
+        for side in ("sources", "targets")
+    }
+    found = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return f"; in train as well: {', '.join(found)}" if found else ""
 
 
 @task(task_run_name="tokenizer {config.tokenizer.kind} {config.tokenizer.vocabulary_size}", cache_policy=NO_CACHE)

@@ -1,6 +1,5 @@
 """Stage `prepare_corpus`: sentence pairs from the Hub, from local files or the embedded captions, pinned and split."""
 
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pipeline.corpus import hub
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Parts, find_parts
 from pipeline.corpus.pairs import Pair, PairColumns
-from pipeline.corpus.splits import SPLITS, Split, split_path, write_splits
+from pipeline.corpus.splits import SPLITS, Split, read_pairs, split_path, write_splits
 from pipeline.errors import InputError
 from pipeline.rows.lines import BadLines
 from pipeline.store.artifact_folder import file_hash
@@ -38,11 +37,8 @@ class Corpus:
     languages: Languages = UNKNOWN
 
     def pairs(self, split: Split) -> Iterator[Pair]:
-        """Yield the split's (source, target) pairs in order, one at a time."""
-        with split_path(self.path, split).open(encoding="utf-8", newline="\n") as lines:
-            for line in lines:
-                row = json.loads(line)
-                yield row["source"], row["target"]
+        """Return the split's (source, target) pairs in order, read one at a time."""
+        return read_pairs(split_path(self.path, split))
 
     @property
     def skipped(self) -> int:
@@ -59,8 +55,9 @@ def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
 
     Reads `config.path` (and `target_path`) if set, else the embedded corpus if `config.dataset` is captions, else the
     Hub data set at the commit that `config.revision` means now. Writes train.jsonl, validation.jsonl and test.jsonl.
-    Splits that the source lacks are held out from train after removing duplicates. Pairs with an empty side are
-    dropped and counted; line breaks and tabs inside a sentence become spaces; everything else stays as it is.
+    Splits that the source lacks are held out from train after removing duplicates, all pairs of a source together.
+    Pairs with an empty side are dropped and counted; line breaks and tabs inside a sentence become spaces; everything
+    else stays as it is.
 
     The fingerprint covers the source's identity (the commit, the files' SHA-256, or the captions' seed and sizes) and
     the fields that matter to this kind of source. A commit that is in the store needs no network.

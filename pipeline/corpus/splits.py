@@ -1,21 +1,22 @@
-"""From raw pairs to the three files of a corpus: clean, hold out splits, count duplicates across splits."""
+"""From raw pairs to the three files of a corpus: clean, hold out splits, count what stands in several of them."""
 
-import hashlib
-import heapq
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.corpus.held_out import choose_sources, hash_pair, source_of
 from pipeline.corpus.pairs import Pair
 from pipeline.errors import InputError
 from pipeline.store.artifact_folder import file_hash
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SCORED: tuple[Split, ...] = ("test", "validation")
+"""In the order in which they are held out."""
 BREAKS = re.compile(r"\r\n|[\r\n\t]")
 
 
@@ -33,17 +34,15 @@ def write_splits(
     """Write train.jsonl, validation.jsonl and test.jsonl into `folder` and return the figures.
 
     `raw` holds the splits of the source, train among them; each is iterated up to twice. The others are held out from
-    train, `sizes[split]` pairs each. `name` stands for the source in messages.
+    train, about `sizes[split]` pairs each; see `choose_sources`. `name` stands for the source in messages.
 
     Figures: `pairs`, `blank` (dropped because a side was empty) and `sha256` by split; `held_out`, the splits cut from
-    train; `duplicates`, dropped from train if anything was held out; `leaked`, the pairs of validation and test that
-    are in train as well. Raises InputError for a split without pairs.
+    train; `duplicates`, dropped from train if anything was held out; and those of `count_leaks`. Raises InputError for
+    a split without pairs.
     """
     blank: Counter[str] = Counter()
     held_out: dict[Split, int] = {split: sizes[split] for split in SPLITS if split not in raw}
     counts: Counter[str] = Counter()
-    evaluation: dict[Split, Counter[Pair]] = {"validation": Counter(), "test": Counter()}
-    in_train: set[Pair] = set()
     with ExitStack() as stack:
         files = {
             split: stack.enter_context(split_path(folder, split).open("w", encoding="utf-8", newline="\n"))
@@ -52,19 +51,46 @@ def write_splits(
         for split, pair in _assign_splits(raw, held_out, seed, blank, counts, name):
             files[split].write(json.dumps({"source": pair[0], "target": pair[1]}, ensure_ascii=False) + "\n")
             counts[split] += 1
-            if split != "train":
-                evaluation[split][pair] += 1
-            elif any(pair in pairs for pairs in evaluation.values()):
-                in_train.add(pair)
     figures = {
         "pairs": {split: counts[split] for split in SPLITS},
         "blank": {split: blank[split] for split in SPLITS},
         "duplicates": counts["duplicates"],
         "held_out": list(held_out),
-        "leaked": {split: sum(pairs[pair] for pair in in_train) for split, pairs in evaluation.items()},
     }
     _refuse_empty_splits(figures, name)
-    return figures | {"sha256": {split: file_hash(split_path(folder, split)) for split in SPLITS}}
+    hashes = {split: file_hash(split_path(folder, split)) for split in SPLITS}
+    return figures | count_leaks(folder) | {"sha256": hashes}
+
+
+def count_leaks(folder: Path) -> dict[str, Any]:
+    """Return how many pairs of validation and test a model has seen in training, whole or in part.
+
+    By split: `leaked_sources`, the pairs whose source is in train; `leaked_targets`, those whose target is; `leaked`,
+    those of either kind. And `repeated`, the pairs of test whose source is in validation.
+    """
+    pairs = {split: list(read_pairs(split_path(folder, split))) for split in SCORED}
+    sources = {split: {source for source, _ in found} for split, found in pairs.items()}
+    targets = {target for found in pairs.values() for _, target in found}
+    seen_sources, seen_targets = set[str](), set[str]()
+    for source, target in read_pairs(split_path(folder, "train")):
+        if any(source in of_split for of_split in sources.values()):
+            seen_sources.add(source)
+        if target in targets:
+            seen_targets.add(target)
+    return {
+        "leaked": {split: sum(s in seen_sources or t in seen_targets for s, t in pairs[split]) for split in SCORED},
+        "leaked_sources": {split: sum(s in seen_sources for s, _ in pairs[split]) for split in SCORED},
+        "leaked_targets": {split: sum(t in seen_targets for _, t in pairs[split]) for split in SCORED},
+        "repeated": sum(s in sources["validation"] for s, _ in pairs["test"]),
+    }
+
+
+def read_pairs(file: Path) -> Iterator[Pair]:
+    """Yield the pairs of a file that `write_splits` has written, in order, one at a time."""
+    with file.open(encoding="utf8", newline="\n") as lines:
+        for line in lines:
+            row = json.loads(line)
+            yield row["source"], row["target"]
 
 
 def split_path(folder: Path, split: Split) -> Path:
@@ -99,47 +125,37 @@ def _assign_splits(
     counts: Counter[str],
     name: str,
 ) -> Iterator[tuple[Split, Pair]]:
-    """Yield every pair with its split. Train comes last, so that pairs leaked into it can be counted."""
-    for split in ("test", "validation"):
+    """Yield every pair with its split."""
+    for split in SCORED:
         for pair in cleaned(raw.get(split, ()), split, blank):
             yield split, pair
     if not held_out:
         for pair in cleaned(raw["train"], "train", blank):
             yield "train", pair
         return
-    unseen = {_hash_order(pair, seed) for pair in cleaned(raw["train"], "train", Counter())}
+    unseen = {hash_pair(pair, seed) for pair in cleaned(raw["train"], "train", Counter())}
     chosen = _choose_held_out(unseen, held_out, name)
     for pair in cleaned(raw["train"], "train", blank):
-        rank = _hash_order(pair, seed)
-        if rank in unseen:
-            unseen.remove(rank)
-            yield chosen.get(rank, "train"), pair
+        hashed = hash_pair(pair, seed)
+        if hashed in unseen:
+            unseen.remove(hashed)
+            yield chosen.get(source_of(hashed), "train"), pair
         else:
             counts["duplicates"] += 1
 
 
-def _hash_order(pair: Pair, seed: int) -> bytes:
-    """Return the pair's rank in a random order that depends on the seed and the pair alone.
-
-    So the same pairs are held out on every machine and in whatever order the source lists them, and one
-    pair more or less in the source changes at most one of them.
-    """
-    text = json.dumps([seed, *pair])
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def _choose_held_out(ranks: set[bytes], held_out: Mapping[Split, int], name: str) -> dict[bytes, Split]:
-    """Return the split of every pair held out. Test takes the first ones, so that it depends on no other size."""
-    wanted = sum(held_out.values())
-    if len(ranks) <= wanted:
+def _choose_held_out(hashes: Collection[bytes], held_out: Mapping[Split, int], name: str) -> dict[bytes, Split]:
+    """Return the split of every source held out. Test is chosen first, so that it depends on no other size."""
+    splits = [split for split in SCORED if split in held_out]
+    chosen = choose_sources(hashes, [held_out[split] for split in splits])
+    if chosen is None:
         sizes = " and ".join(f"corpus.{split}_size={size}" for split, size in held_out.items())
         raise InputError(
-            f"{sizes}: {name} has only {len(ranks)} distinct pairs, too few to hold out "
-            f"{wanted} and train on the rest; lower the sizes, or supply these splits"
+            f"{sizes}: {name} has only {len(hashes)} distinct pairs "
+            f"({len({source_of(hashed) for hashed in hashes})} distinct sources, each held out whole), too few to hold "
+            f"out {sum(held_out.values())} and train on the rest; lower the sizes, or supply these splits"
         )
-    first = heapq.nsmallest(wanted, ranks)
-    tests = held_out.get("test", 0)
-    return {rank: "test" if index < tests else "validation" for index, rank in enumerate(first)}
+    return {source: split for split, sources in zip(splits, chosen, strict=True) for source in sources}
 
 
 def _refuse_empty_splits(figures: Mapping[str, Any], name: str) -> None:

@@ -11,7 +11,7 @@ from pipeline.corpus.corpus import bad_lines, hash_parts, prepare_corpus, skippe
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Part, find_evaluation_parts
 from pipeline.corpus.pairs import Pair, PairColumns
-from pipeline.corpus.splits import Split, clean_sentence, cleaned, split_path
+from pipeline.corpus.splits import Split, clean_sentence, cleaned, read_pairs, split_path
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column
 from pipeline.store.artifact_folder import file_hash
@@ -38,11 +38,8 @@ class EvaluationSet:
     languages: Languages = UNKNOWN
 
     def read(self) -> Iterator[Pair]:
-        """Yield the pairs in order, one at a time."""
-        with self.file.open(encoding="utf8", newline="\n") as lines:
-            for line in lines:
-                row = json.loads(line)
-                yield row["source"], row["target"]
+        """Return the pairs in order, read one at a time."""
+        return read_pairs(self.file)
 
     def references(self) -> Iterator[list[str | None]]:
         """Yield the references of each pair in order: its target, then the further ones; None where one is missing."""
@@ -50,6 +47,31 @@ class EvaluationSet:
             for line in lines:
                 row = json.loads(line)
                 yield [row["target"], *(text or None for text in row.get("references", ()))]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How much of an evaluation set a model was trained on."""
+
+    pairs: int
+    """Pairs that are in its training data."""
+    sources: int
+    """Pairs whose source is there, with this target or another."""
+
+
+def count_seen(pairs: EvaluationSet, train: Path) -> Seen:
+    """Count the pairs that are in a file of training pairs, which `write_splits` has written."""
+    wanted: dict[str, set[str]] = {}
+    for source, target in pairs.read():
+        wanted.setdefault(source, set()).add(target)
+    seen: dict[str, set[str]] = {}
+    for source, target in read_pairs(train):
+        if source in wanted:
+            seen.setdefault(source, set()).update(wanted[source] & {target})
+    return Seen(
+        sum(target in seen.get(source, ()) for source, target in pairs.read()),
+        sum(source in seen for source, _ in pairs.read()),
+    )
 
 
 def prepare_split(config: CorpusConfig, split: Split, store: Store) -> EvaluationSet:

@@ -27,7 +27,7 @@ StageName = Literal[
     "scores",
 ]
 VERSIONS: Mapping[StageName, int] = {
-    "corpus": 1,
+    "corpus": 2,
     "tokenizer": 1,
     "encoded": 1,
     "training": 2,

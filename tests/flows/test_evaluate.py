@@ -80,6 +80,16 @@ def test_several_references(in_its_home: FinishedRun, tmp_path: Path) -> None:
     assert tags["nmt.scores.news.tsv with 3 references"].startswith("BLEU 100.00 ")
 
 
+def test_pairs_that_it_was_trained_on_are_counted(in_its_home: FinishedRun, tmp_path: Path) -> None:
+    trained = next(in_its_home.home.glob("store/corpus/*/train.jsonl")).read_text().splitlines()[:6]
+    rows = [json.loads(line) for line in trained] + [{"source": source, "target": target} for source, target in PAIRS]
+    (tmp_path / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"corpus.source_column": "source", "corpus.target_column": "target"}
+    found = evaluate("models:/captions/1", overrides={"corpus.path": str(tmp_path / "mixed.jsonl"), **columns})
+    assert found["trained_on"] == {"models:/captions/1": {"pairs": 6, "sources": 6}}
+    assert "6 of the 14 pairs were in the training of models:/captions/1" in str(found["markdown"]).splitlines()[0]
+
+
 def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, worse: str) -> None:
     found = evaluate("models:/captions/1", against=worse)
     verdict = str(found["verdict"])
@@ -114,7 +124,7 @@ def test_two_versions_are_compared_and_mlflow_says_so(in_its_home: FinishedRun, 
         ({"split": "dev"}, "--split dev: there is no such split; choose one of train, validation, test"),
         ({"overrides": {"corpus.pth": "x"}}, "corpus.pth"),
         ({"overrides": {"evaluation.beam": 1}}, "evaluation.beam=1: an evaluation does not use this field"),
-        ({"model": "captoins"}, "--model captoins: no model of that name"),
+        ({"model": "captoins"}, "MODEL captoins: no model of that name"),
         ({"against": "models:/captions/9"}, "--against models:/captions/9: captions has the versions up"),
         ({"against": "models:/captions/1"}, "that is models:/captions/1 itself; name another version"),
         ({"references": ["en2"]}, "--reference en2: a test set as a training has it has one reference; name pairs"),

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from mlflow.models import Model
 
-from flows.evaluation_corpus import describe, evaluation_config
+from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_file
 from flows.presets import load_config
 from pipeline.config import CorpusConfig, RunConfig
+from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import InputError
-from pipeline.evaluation.evaluation_set import EvaluationSet
+from pipeline.evaluation.evaluation_set import EvaluationSet, Seen
 from pipeline.registry.pull import PulledVersion
-from pipeline.store.store import Reuse
+from pipeline.store.store import Reuse, Store
 
 PINNED = CorpusConfig(dataset="bentrevett/multi30k", revision="a" * 40, source_column="en", target_column="de")
 MISSING = "on /no/such/folder, which is not there; name what to score on with --preset or --set corpus.path=FILE"
@@ -98,3 +99,29 @@ def test_what_was_scored_is_said(
     version: Version, metadata: dict[str, Any], preset: str | None, overrides: dict[str, Any], expected: str
 ) -> None:
     assert describe(version(**metadata), preset, overrides, RunConfig(name="mine"), "test", pairs()) == expected
+
+
+def test_what_a_version_was_trained_on_is_found_by_what_it_holds(version: Version, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("de\ten\n" + "".join(f"Satz {n}.\tSentence {n}.\n" for n in range(20)))
+    config = CorpusConfig(path=str(tmp_path / "pairs.tsv"), validation_size=3, test_size=4)
+    store = Store(tmp_path / "store")
+    corpus = prepare_corpus(config, store)
+    own = version(corpus=config.model_dump(), sha256=corpus.figures["sha256"])
+    assert training_file(own, Store(tmp_path / "empty")) is not None, "made again"
+    (tmp_path / "pairs.tsv").rename(tmp_path / "renamed.tsv")
+    found = training_file(own, store)
+    assert found is not None
+    assert found.read_bytes() == (corpus.path / "train.jsonl").read_bytes()
+    assert training_file(own, Store(tmp_path / "other")) is None
+    assert training_file(version(corpus=config.model_dump()), store) is None, "an older version does not say"
+
+
+def test_how_much_was_trained_on_is_said() -> None:
+    assert describe_seen("models:/tiny/1", pairs(), Seen(0, 0)) == ""
+    assert "2 of the 3 pairs were in the training of models:/tiny/1: its scores" in describe_seen(
+        "models:/tiny/1", pairs(), Seen(2, 2)
+    )
+    assert "0 of the 3 pairs were in the training of models:/tiny/1, and 1 more of the sources" in describe_seen(
+        "models:/tiny/1", pairs(), Seen(0, 1)
+    )
+    assert "not known here" in describe_seen("models:/tiny/1", pairs(), None)

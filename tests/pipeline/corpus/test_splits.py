@@ -45,13 +45,36 @@ def test_blank_pairs_are_dropped_and_leaks_counted(store: Store, tmp_path: Path)
     splits = {
         "train": [(" Ein\tHund\r\nbellt\n", "a\ndog "), ("\u00a0", "x"), ("x", ""), ("Hund", "dog")],
         "val": [("Hund", "dog"), ("Hund", "dog"), ("", "")],
-        "test": [("Hund", "hound")],
+        "test": [("Hund", "hound"), ("Ein Rüde", "a dog"), ("Katze", "cat")],
     }
     corpus = prepare(store, write_folder(tmp_path / "x", "jsonl", splits))
     assert list(corpus.pairs("train")) == [("Ein Hund bellt", "a dog"), ("Hund", "dog")]
     assert corpus.figures["blank"] == {"train": 2, "validation": 1, "test": 0}
-    assert corpus.figures["leaked"] == {"validation": 2, "test": 0}
     assert corpus.figures["duplicates"] == 0
+    assert corpus.figures["leaked"] == {"validation": 2, "test": 2}
+    assert corpus.figures["leaked_sources"] == {"validation": 2, "test": 1}
+    assert corpus.figures["leaked_targets"] == {"validation": 2, "test": 1}
+    assert corpus.figures["repeated"] == 1
+
+
+def test_the_translations_of_a_source_stay_together(store: Store, tmp_path: Path) -> None:
+    pairs = [(f"Satz {number % 30}", f"sentence {number}") for number in range(90)]
+    corpus = prepare(store, write_folder(tmp_path / "x", "jsonl", {"train": pairs}))
+    assert corpus.figures["pairs"] == {"train": 81, "validation": 3, "test": 6}
+    sources = {split: {source for source, _ in corpus.pairs(split)} for split in ("train", "validation", "test")}
+    assert {split: len(found) for split, found in sources.items()} == {"train": 27, "validation": 1, "test": 2}
+    assert set().union(*sources.values()) == {source for source, _ in pairs}
+    assert corpus.figures["leaked"] == {"validation": 0, "test": 0}
+
+
+def test_a_target_that_stands_in_train_does_not_hold_pairs_together_but_is_counted(
+    store: Store, tmp_path: Path
+) -> None:
+    pairs = [(f"Satz {number}", "Yes.") for number in range(20)]
+    corpus = prepare(store, write_folder(tmp_path / "x", "jsonl", {"train": pairs}))
+    assert corpus.figures["pairs"] == {"train": 13, "validation": 3, "test": 4}
+    assert corpus.figures["leaked"] == corpus.figures["leaked_targets"] == {"validation": 3, "test": 4}
+    assert corpus.figures["leaked_sources"] == {"validation": 0, "test": 0}
 
 
 @given(st.text())
@@ -72,6 +95,10 @@ def test_a_clean_sentence_is_one_line_and_stays_as_it_is(text: str) -> None:
         (
             {"train": PLAIN[:1] * 9},
             "corpus.validation_size=3 and corpus.test_size=4: mine has only 1 distinct pairs",
+        ),
+        (
+            {"train": [("Hund", f"dog {number}") for number in range(20)]},
+            r"mine has only 20 distinct pairs \(1 distinct sources, each held out whole\), too few to hold out 7 and",
         ),
         ({"train": [], "test": PLAIN}, "corpus.validation_size=3: mine has only 0 distinct pairs"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from pipeline.config import CorpusConfig, RunConfig
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import InputError
-from pipeline.evaluation.evaluation_set import prepare_files, prepare_split
+from pipeline.evaluation.evaluation_set import Seen, count_seen, prepare_files, prepare_split
 from pipeline.store.store import Reuse, Store
 
 PAIRS = [("Ein Hund.", "A dog."), ("Eine Frau.", "A woman."), ("Ein Hund.", "A dog.")]
@@ -76,6 +76,18 @@ def test_of_a_single_file_only_the_pairs_that_a_training_held_out(tmp_path: Path
     assert (found.name, found.pairs) == ("pairs.tsv test", 4)
     assert not set(found.read()) & set(prepare_split(config, "train", store).read())
     assert prepare_files(config, "test", store).pairs == 20
+
+
+def test_how_much_of_it_a_model_was_trained_on(tmp_path: Path, store: Store) -> None:
+    lines = "".join(f"Satz {n}.\tSentence {n}.\n" for n in range(20))
+    (tmp_path / "pairs.tsv").write_text(f"de\ten\n{lines}")
+    config = CorpusConfig(path=str(tmp_path / "pairs.tsv"), validation_size=3, test_size=4)
+    train = prepare_split(config, "train", store).file
+    assert count_seen(prepare_files(config, "test", store), train) == Seen(pairs=13, sources=13)
+    assert count_seen(prepare_split(config, "test", store), train) == Seen(pairs=0, sources=0)
+    (tmp_path / "other.tsv").write_text(f"de\ten\n{lines.replace('Sentence', 'Phrase')}{lines}")
+    other = CorpusConfig(path=str(tmp_path / "other.tsv"))
+    assert count_seen(prepare_files(other, "test", store), train) == Seen(pairs=13, sources=26)
 
 
 def test_what_cannot_be_scored(tmp_path: Path, store: Store) -> None:
