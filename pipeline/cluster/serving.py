@@ -19,7 +19,7 @@ from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.errors import InputError
 from pipeline.registry.pull import FOLDER, PulledVersion
 from pipeline.serving.model_process import ModelProcess
-from pipeline.serving.protocol import Invocation, Reply, read_invocation, refusal
+from pipeline.serving.protocol import MAX_BODY_BYTES, Invocation, Reply, read_invocation, refusal, too_large
 from pipeline.serving.request_batches import Batcher
 from pipeline.store.store import Store
 
@@ -70,7 +70,12 @@ class TranslationReplica:
             return refusal(404, f"{path or '/'}: there are /invocations, /ping, /health and /version", "NOT_FOUND")
         if method != "POST":
             return refusal(405, f"{method} /invocations: use POST", "METHOD_NOT_ALLOWED")
-        invocation = read_invocation(await request.body(), self._model.parameters)
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                return too_large(len(body))
+        invocation = read_invocation(bytes(body), self._model.parameters, request.headers.get("content-type"))
         return invocation if isinstance(invocation, Reply) else await self._batcher.answer(invocation)
 
     def _is_known(self, header: str) -> bool:

@@ -1,6 +1,6 @@
 """Requests and replies in MLflow's scoring protocol: plain functions, without a server.
 
-POST /invocations {"inputs": ["Ein Hund.", ...], "params": {"beam": 3}}
+POST /invocations {"inputs": ["Ein Hund.", ...], "params": {"beam": 3}}        see texts.py for other formats
 200 {"predictions": ["A dog.", ...]}                         in the order of the inputs
 400 {"error_code": "INVALID_PARAMETER_VALUE", "message": "beam=0 must be at least 1"}
 """
@@ -12,9 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pipeline.errors import InputError
+from pipeline.serving.texts import FORMATS, INPUTS, read_texts
+
 MAX_BODY_BYTES = 16 * 2**20
-INPUTS, PARAMS = "inputs", "params"
+PARAMS = "params"
+JSON = "application/json"
 BAD_VALUE, BAD_REQUEST, INTERNAL = "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INTERNAL_ERROR"
+TOO_LARGE = "REQUEST_LIMIT_EXCEEDED"
 logger = logging.getLogger(__name__)
 
 
@@ -59,32 +64,62 @@ def refusal(status: int, message: str, code: str = BAD_REQUEST) -> Reply:
     return Reply(status, {"error_code": code, "message": " ".join(message.split())})
 
 
-def read_invocation(body: bytes, known: Mapping[str, Any]) -> Invocation | Reply:
-    """Return what a request's body asks for, or the refusal of a body that does not follow the protocol."""
+def too_large(size: int) -> Reply:
+    """Return the refusal of a body of this many bytes, or more."""
+    return refusal(413, f"{size:,} bytes are more than {MAX_BODY_BYTES:,}; send fewer lines at once", TOO_LARGE)
+
+
+def read_invocation(body: bytes, known: Mapping[str, Any], content_type: str | None = None) -> Invocation | Reply:
+    """Return what a request asks for, or the refusal of one that does not follow the protocol.
+
+    `known` are the parameters of the model. Without a `content_type` the body is taken for JSON.
+    """
     if len(body) > MAX_BODY_BYTES:
-        return refusal(413, f"{len(body):,} bytes are more than {MAX_BODY_BYTES:,}; send fewer lines at once")
+        return too_large(len(body))
+    if content_type and not _is_json(content_type):
+        return refusal(415, f"Content-Type {content_type:.80}: send {JSON}, in UTF-8")
     try:
         content = json.loads(body)
+    except UnicodeDecodeError as error:
+        return refusal(400, f"the body is not UTF-8 ({error.reason} at byte {error.start})")
     except (ValueError, RecursionError) as error:
         return refusal(400, f"the body is not JSON ({error})")
-    if not isinstance(content, dict) or INPUTS not in content:
+    try:
+        return _read(content, known)
+    except InputError as error:
+        return refusal(400, str(error), BAD_VALUE)
+    except RecursionError:
+        return refusal(400, "the body is nested too deeply")
+
+
+def _read(content: Any, known: Mapping[str, Any]) -> Invocation | Reply:
+    if not isinstance(content, dict):
         return refusal(400, f'the body must be an object such as {{"{INPUTS}": ["Ein Hund."]}}')
-    others = [name for name in content if name not in (INPUTS, PARAMS)]
+    given = [name for name in FORMATS if name in content]
+    others = [name for name in content if name not in (*FORMATS, PARAMS)]
     if others:
-        return refusal(400, f"{others[0]:.40}: no such key; there are {INPUTS} and {PARAMS}")
-    lines, parameters = content[INPUTS], content.get(PARAMS) or {}
-    if not isinstance(lines, list):
-        return refusal(400, f"{INPUTS} must be a list of texts, not {type(lines).__name__}", BAD_VALUE)
-    for number, line in enumerate(lines, start=1):
-        if not isinstance(line, str):
-            return refusal(400, f"line {number} is {line!r:.40} ({type(line).__name__}), not text", BAD_VALUE)
-    if not isinstance(parameters, dict):
-        return refusal(400, f"{PARAMS} must be an object, not {type(parameters).__name__}", BAD_VALUE)
-    unknown = [name for name in parameters if name not in known]
+        return refusal(400, f"{others[0]:.40}: no such key; there are {', '.join(FORMATS)} and {PARAMS}")
+    if len(given) != 1:
+        return refusal(400, f"{' and '.join(given) or 'the body'}: send one of {', '.join(FORMATS)}")
+    return Invocation(read_texts(given[0], content[given[0]]), _read_parameters(content.get(PARAMS), known))
+
+
+def _is_json(content_type: str) -> bool:
+    kind, *options = (part.strip().lower() for part in content_type.split(";"))
+    charsets = [option.partition("=")[2].strip('"') for option in options if option.startswith("charset=")]
+    return kind == JSON and all(charset in {"utf-8", "utf8"} for charset in charsets)
+
+
+def _read_parameters(given: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InputError(f"{PARAMS} must be an object, not {type(given).__name__}")
+    unknown = [name for name in given if name not in known]
     if unknown:
         there = ", ".join(known) or "none"
-        return refusal(400, f"{PARAMS}.{unknown[0]:.40}: there is no such parameter; there are {there}", BAD_VALUE)
-    return Invocation(lines, parameters)
+        raise InputError(f"{PARAMS}.{unknown[0]:.40}: there is no such parameter; there are {there}")
+    return given
 
 
 def answer_together(model: Model, invocations: Sequence[Invocation]) -> list[Reply]:

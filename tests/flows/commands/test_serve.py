@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.corpus.captions import generate_pairs
+from pipeline.serving.protocol import MAX_BODY_BYTES
 from tests.conftest import free_port
 from tests.flows.conftest import FinishedRun
 
@@ -124,7 +125,6 @@ def test_parameters_and_objects(url: str, offline: list[str]) -> None:
         ({"inputs": ["x"], "params": {"beam": "many"}}, "beam"),
         ({"inputs": ["x"], "params": {"scores": 1.5}}, "scores"),
         ({"inputs": ["x" * 9000], "params": {"long_lines": "refuse"}}, "max_source_length"),
-        ({"inputs": "x"}, ""),
         ({"inputs": [1, None]}, ""),
         ({"inputs": [["x"]]}, ""),
         ({"inputs": ["\ud800"]}, "surrogate"),
@@ -163,16 +163,57 @@ def test_any_request_is_answered_or_refused(url: str, inputs: list[Any], paramet
     assert answer.status_code == 200 or 400 <= answer.status_code < 500, (inputs, parameters, answer.text)
 
 
+def is_mlflow(url: str) -> bool:
+    return httpx.get(f"{url}/version").status_code == 200  # It knows no accounts.
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"inputs": SENTENCES[0]},
+        {"instances": SENTENCES[:1]},
+        {"dataframe_records": [{"de": SENTENCES[0]}]},
+        {"dataframe_split": {"columns": ["de"], "data": [SENTENCES[:1]]}},
+    ],
+)
+def test_ours_takes_all_that_the_protocol_knows(url: str, offline: list[str], content: dict[str, Any]) -> None:
+    answer = ask(url, content)
+    if is_mlflow(url):
+        assert answer.status_code == 400, "it follows the model's signature"
+    else:
+        assert answer.json() == {"predictions": offline[:1]}
+
+
+def test_how_the_two_differ(url: str, offline: list[str]) -> None:
+    """As the README says."""
+    unknown = ask(url, {"inputs": SENTENCES[:1], "params": {"beem": 3}})
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    untyped = httpx.post(f"{url}/invocations", content=json.dumps({"inputs": SENTENCES[:1]}), headers=headers)
+    assert "content-type" not in untyped.request.headers
+    table = ask(url, b"de\nEin Hund.\n", headers={"Content-Type": "application/xml"})
+    assert table.status_code == 415
+    if is_mlflow(url):
+        assert unknown.json() == {"predictions": offline[:1]}
+        assert untyped.status_code == 500
+    else:
+        assert unknown.json()["message"].startswith("params.beem: there is no such parameter; there are beam,")
+        assert untyped.json() == {"predictions": offline[:1]}
+
+
+def test_a_body_that_is_too_large(url: str) -> None:
+    if not is_mlflow(url):
+        answer = ask(url, b" " * (MAX_BODY_BYTES + 1))
+        assert (answer.status_code, answer.json()["error_code"]) == (413, "REQUEST_LIMIT_EXCEEDED")
+
+
 def test_ours_asks_for_the_token(url: str) -> None:
-    if httpx.get(f"{url}/version").status_code == 200:
+    if is_mlflow(url):
         pytest.skip("MLflow's scoring server knows no accounts")
     for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN[:-1]}):
         answer = httpx.post(f"{url}/invocations", json={"inputs": ["x"]}, headers=header)
         assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
     assert httpx.get(f"{url}/other", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
     assert httpx.get(f"{url}/invocations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 405
-    unknown = ask(url, {"inputs": ["x"], "params": {"beem": 3}})
-    assert unknown.json()["message"].startswith("params.beem: there is no such parameter; there are beam,")
 
 
 @pytest.mark.parametrize(
