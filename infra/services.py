@@ -14,6 +14,7 @@ import httpx
 from infra.options import EVERYWHERE, StackOptions
 from infra.processes import free_port, own_names
 from pipeline.store.storage import artifacts_uri, home
+from pipeline.store.writable import obstacle
 
 PREFECT, MLFLOW, RAY, WORKER = "prefect", "mlflow", "ray", "worker"
 SCHEMAS = {PREFECT: "prefect", MLFLOW: "mlflow"}
@@ -21,6 +22,8 @@ SCHEMAS = {PREFECT: "prefect", MLFLOW: "mlflow"}
 MLFLOW_ACCOUNTS = "mlflow-auth.ini"
 HEARTBEAT_SECONDS = 30
 """The shortest that Prefect allows; a run that misses three counts as dead."""
+RAY_FOLDER, LONGEST_RAY_FOLDER = "RAY_TMPDIR", 39
+"""Where Ray keeps its sockets, and the most bytes that the system's limit on their paths leaves for it."""
 RAY_ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, else Ray replaces loopback by the machine's outer address and listens there, whatever its options."""
 NO_TELEMETRY = {
@@ -139,7 +142,7 @@ def _ray(options: StackOptions) -> Service:
     return Service(
         RAY,
         _python(*command),
-        _ray_environment(options),
+        _ray_environment(options) | _ray_folder(),
         ("--ray-port", "--dashboard-port"),
         url,
         lambda: answers(f"{url}/api/gcs_healthz", {"Authorization": f"Bearer {ray_token()}"}),
@@ -171,6 +174,13 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
 
 def _ray_environment(options: StackOptions) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token"} | ({} if options.is_public else {RAY_ON_LOOPBACK: "0"})
+
+
+def _ray_folder() -> dict[str, str]:
+    """Return what makes Ray keep its files in /tmp if the temporary folder will not do, as many a batch system's."""
+    usual = os.environ.get(RAY_FOLDER) or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - as Ray chooses
+    fits = len(os.fsencode(usual)) <= LONGEST_RAY_FOLDER and obstacle(Path(usual).absolute()) is None
+    return {} if fits else {RAY_FOLDER: "/tmp"}  # noqa: S108
 
 
 def ray_token() -> str:

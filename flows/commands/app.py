@@ -14,6 +14,7 @@ from rich.text import Text
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
+from flows.commands.streams import print_json
 from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
 from pipeline.errors import InputError
@@ -62,7 +63,7 @@ def train(
     with running_flow("flows.train") as flow:
         result = flow.train(preset=preset, overrides=values, fresh=first)
     if as_json:
-        print(json.dumps(result, ensure_ascii=False))  # noqa: T201
+        print_json(result)
     else:
         _print_result(result)
 
@@ -134,7 +135,7 @@ def ablate(
     with running_flow("flows.ablation") as flow:
         result = flow.ablation(preset=preset, overrides=values, fresh=first)
     if as_json:
-        print(json.dumps(result, ensure_ascii=False))  # noqa: T201
+        print_json(result)
         return
     # Raw, so that it can be pasted into an issue or a README.
     print(result["markdown"])  # noqa: T201
@@ -184,7 +185,9 @@ def ui(
     """Open experiments and registered models in MLflow, until Ctrl-C."""
     from infra.stack import use_running_stack
     from infra.ui import serve_ui
+    from pipeline.store.writable import check_home
 
+    check_home()
     use_running_stack()
     serve_ui(host, port)
 

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from flows.commands.streams import discard_output, fail
 from flows.commands.terminal_view import TerminalView
 from flows.progress import CURRENT_VIEW, LogView
 from pipeline.errors import ExternalError, InputError
@@ -25,22 +27,16 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (InputError, ExternalError) as error:
-        _fail(str(error))
+        fail(str(error))
     except BrokenPipeError:
-        # The reader of our output has left, as `head` does: no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # Its reader has left, as `head` does: no error.
         sys.exit(141)
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
-        _fail(f"{file}{error.strerror or error}; no partial output was kept; fix this and run the command again")
+        fail(f"{file}{error.strerror or error}; no partial output was kept; fix this and run the command again")
     except KeyboardInterrupt:
         print("nmt: stopped; run the same command again to continue", file=sys.stderr)  # noqa: T201
         sys.exit(130)
-
-
-def _fail(message: str) -> None:
-    print(f"nmt: {message}", file=sys.stderr)  # noqa: T201
-    sys.exit(2)
 
 
 @contextmanager
@@ -83,9 +79,12 @@ def running_flow(module: str) -> Iterator[Any]:
     quieten_libraries()
     from infra.stack import use_running_stack
     from pipeline.store.storage import check_storage
+    from pipeline.store.writable import check_home
 
     check_storage()
+    check_home()
     use_running_stack()
+    _use_writable_prefect_home()
     from flows.server import reachable_prefect, start_temporary_server
 
     with _display(), reachable_prefect():
@@ -93,3 +92,22 @@ def running_flow(module: str) -> Iterator[Any]:
         found = import_module(module)
         until_it_answers()
         yield found
+
+
+def _use_writable_prefect_home() -> None:
+    """Have Prefect keep its files in `$NMT_HOME` if its own folder cannot be written, as in many a container.
+
+    Prefect reads the variable when it is imported, and makes the folder only in one that exists.
+    """
+    from pipeline.store.storage import home
+    from pipeline.store.writable import obstacle
+
+    given = os.environ.get("PREFECT_HOME")
+    folder = Path(given or "~/.prefect").expanduser().absolute()
+    reason = obstacle(folder)
+    if given and reason:
+        raise InputError(f"PREFECT_HOME={given}: {reason}; name a folder that can be written")
+    if reason:
+        folder = home() / "prefect"
+        os.environ["PREFECT_HOME"] = str(folder)
+    folder.mkdir(parents=True, exist_ok=True)

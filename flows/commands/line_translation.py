@@ -26,9 +26,11 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
     A line ends at a line feed and nowhere else, so that one line comes out per line in. On a terminal each
     line is answered as it is typed.
 
-    Raises InputError for an unknown model, options that it does not take, bytes that are not UTF-8, and lines of a
-    format with structure, such as subtitles.
+    Both are UTF-8, whatever the encoding of the terminal. Raises InputError for an unknown model, options that it does
+    not take, bytes that are not UTF-8, lines of a format with structure, such as subtitles, or without a standard input.
     """
+    if source is None and sys.stdin is None:
+        raise InputError("standard input is closed; name a FILE to translate")
     answer = open_model(model, options)
     reading = nullcontext(sys.stdin.buffer) if source is None else source.open("rb")
     at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
@@ -38,7 +40,7 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
         translations = translate_lines(answer, lines, at_once)
         if output is None:
             for translation in translations:
-                sys.stdout.write(translation + "\n")
+                sys.stdout.buffer.write(f"{translation}\n".encode())
                 sys.stdout.flush()
         else:
             write_whole(output, translations)

@@ -1,6 +1,5 @@
 """The commands that use registered models: translate, evaluate, serve."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 import flows.commands.search_options as opt
 from flows.commands.console import one_line_errors, quieten_libraries, running_flow
 from flows.commands.serve import serve_until_stopped
+from flows.commands.streams import print_json
 from flows.presets import check_evaluation
 from pipeline.corpus.splits import find_split
 from pipeline.errors import InputError
@@ -67,7 +67,7 @@ def evaluate(
     with running_flow("flows.evaluate") as flow:
         result = flow.evaluate(model, against, preset, values, wanted, references)
     if as_json:
-        print(json.dumps(result, ensure_ascii=False))  # noqa: T201
+        print_json(result)
         return
     print(result["markdown"])  # noqa: T201
     print(f"translations {' '.join(result['translations'])}")  # noqa: T201
@@ -148,7 +148,9 @@ def translate(
     quieten_libraries()
     from flows.commands.line_translation import translate_lines_of
     from infra.stack import use_running_stack
+    from pipeline.store.writable import check_home
 
+    check_home()
     use_running_stack()
     translate_lines_of(model, Path(source) if source else None, Path(output) if output else None, options)
 

@@ -32,7 +32,9 @@ def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> Non
     from pipeline.cluster.serving import Serving, serving
     from pipeline.registry.pull import pull_model
     from pipeline.store.store import Store
+    from pipeline.store.writable import check_home
 
+    check_home()
     use_running_stack()
     stopped = threading.Event()
     pulled = pull_model(model, Store())

@@ -44,7 +44,9 @@ def up(
     """
     from infra.orchestrator import use_server
     from infra.stack import bring_up, folder
+    from pipeline.store.writable import check_home
 
+    check_home()
     options = StackOptions(host, prefect_port, mlflow_port, ray_port, dashboard_port, pool, database_url)
     stack = bring_up(options, _say)
     use_server(stack.options, folder())

@@ -2,15 +2,18 @@
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from secrets import token_hex
+from tempfile import mkdtemp
 from typing import Any
 
 import ray
@@ -20,17 +23,23 @@ from pipeline.cluster.ray_internals import (
     OWN_CLUSTER,
     STARTUP_TIMED_OUT,
     InstalledCodeOnly,
+    default_folder,
     prepare_autoscaling,
     read_token,
+    takes_sockets,
     use_loopback,
 )
 from pipeline.errors import ExternalError
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store, node_store
+from pipeline.store.writable import obstacle
 from pipeline.training.worker import WORKER_ENVIRONMENT
 
 OBJECT_STORE_BYTES = 128 * 2**20
 """Only small values pass through it."""
+
+SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made in them
+"""Where a cluster on this machine keeps its sockets if Ray's own folder will not do."""
 
 HOLD_SECONDS = 0.5
 """Before an early start: most mistakes in a corpus are found by then, and reported without waiting for Ray to end."""
@@ -89,7 +98,7 @@ class EarlyStart:
         else:
             started.set_result(None)
             self._ended.wait()
-            ray.shutdown()
+            _disconnect()
 
     @classmethod
     def wait(cls) -> None:
@@ -134,7 +143,16 @@ def ray_cluster() -> Iterator[None]:
                 signal.signal(number, handler)
         yield
     finally:
-        ray.shutdown()
+        _disconnect()
+
+
+_left = ExitStack()
+"""What a cluster on this machine leaves, to be removed after it."""
+
+
+def _disconnect() -> None:
+    ray.shutdown()
+    _left.close()
 
 
 def _connect(address: str | None) -> None:
@@ -155,19 +173,50 @@ def _connect(address: str | None) -> None:
         else:
             # In the environment of all its processes rather than of a job: then Ray can use the workers that it has
             # started beforehand, instead of starting one process more for each.
-            with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER):
+            with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER | _token_without_home()):
+                options["_temp_dir"] = _own_folder()
                 ray.init("local", object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **options)
             prepare_autoscaling()
     except OSError as error:
+        _left.close()
+        if not address:
+            raise ExternalError(f"Ray did not start on this machine ({error}); fix this and try again") from error
         raise ExternalError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); start it or unset the variable"
         ) from None
     except Exception as error:
+        _left.close()
         if STARTUP_TIMED_OUT in str(error):
             raise ExternalError("Ray did not start on this machine in time; try again when it is less busy") from error
         if address or not isinstance(error, RaySystemError):
             raise
         raise ExternalError(f"Ray did not start on this machine ({error}); run the same command again") from error
+
+
+def _own_folder() -> str | None:
+    """Return a folder for the sockets and logs of a cluster on this machine; None if Ray's own will do.
+
+    Paths of sockets have at most 107 bytes, which a batch system's temporary folder leaves no room for.
+    """
+    usual = default_folder()
+    if takes_sockets(usual) and obstacle(usual) is None:
+        return None
+    for parent in SHORT_FOLDERS:
+        try:
+            ours = Path(mkdtemp(prefix="nmt-ray-", dir=parent))
+        except OSError:
+            continue
+        _left.callback(shutil.rmtree, ours, ignore_errors=True)
+        return str(ours / "ray")  # Ray opens its folder to all users; the one around it is ours alone.
+    raise ExternalError(
+        f"TMPDIR: {obstacle(usual) or f'{usual} is too long a path for the sockets of Ray'}; set RAY_TMPDIR to a short "
+        "one that can be written"
+    )
+
+
+def _token_without_home() -> dict[str, str]:
+    """Return a token for the processes of a cluster on this machine, if Ray cannot write one to the user's ~/.ray."""
+    return {} if obstacle(Path("~/.ray").expanduser().absolute()) is None else {"RAY_AUTH_TOKEN": token_hex(32)}
 
 
 @contextmanager

@@ -6,11 +6,14 @@ One name is kept elsewhere, where Ray must not be imported yet: RAY_ENABLE_WINDO
 infra/services.py).
 """
 
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray._common.utils import get_default_ray_temp_dir
 from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.utils import validate_socket_filepath
 from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 from ray.job_config import JobConfig
 from ray.util.queue import Queue
@@ -44,6 +47,24 @@ class InstalledCodeOnly(JobConfig):
 
 STARTUP_TIMED_OUT = "timed out during startup"
 """In the message of the Exception that `ray.init` raises if its processes are too slow (ray/_private/node.py)."""
+
+
+LONGEST_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest path of a socket in a cluster's folder (ray/_private/node.py); it ends with a process's number."""
+
+
+def default_folder() -> Path:
+    """Return the folder in which Ray would keep its sockets and logs: in RAY_TMPDIR, on Linux TMPDIR, or /tmp."""
+    return Path(get_default_ray_temp_dir())  # type: ignore[no-untyped-call]
+
+
+def takes_sockets(folder: Path) -> bool:
+    """Return whether the paths of a cluster's sockets in this folder are as short as the system wants them."""
+    try:
+        validate_socket_filepath(str(folder / LONGEST_SOCKET))
+    except OSError:
+        return False
+    return True
 
 
 def put_without_waiting(queue: Queue, item: object) -> None:

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.errors import InputError
 from pipeline.registry.champion import CHAMPION
-from pipeline.registry.runs import reachable_server, tracking_uri
+from pipeline.registry.runs import has_registry, reachable_server, tracking_uri
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
 
@@ -70,9 +70,11 @@ class PulledVersion:
 def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersion:
     """Copy a version into the store: by its URI, or the champion of a registered model by the model's name.
 
-    Raises InputError if there is no such model, version or alias, naming those that exist; ExternalError if MLflow
-    fails.
+    Raises InputError if there is no such model, version or alias, naming those that exist, and makes nothing then;
+    ExternalError if MLflow fails.
     """
+    if not has_registry():
+        raise InputError(f"{option} {model}: {_no_models()}")
     mlflow.set_tracking_uri(tracking_uri())
     with reachable_server():
         found = _find(model, option)
@@ -160,8 +162,12 @@ def _available(client: MlflowClient, name: str) -> str:
         latest = max((int(version.version) for version in versions), default=0)
         return f"{name} has the versions up to {latest} and the aliases {aliases}"
     if not models:
-        remedy = "train one with `nmt train`, or set NMT_HOME to the folder that has it"
-        return f"no model is registered in {tracking_uri()}; {remedy}"
+        return _no_models()
     near = difflib.get_close_matches(name, models, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(models))}"
     return f"no model of that name is registered in {tracking_uri()}; {hint}"
+
+
+def _no_models() -> str:
+    remedy = "train one with `nmt train`, or set NMT_HOME to the folder that has it"
+    return f"no model is registered in {tracking_uri()}; {remedy}"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag
@@ -49,6 +50,12 @@ EPOCH_METRICS = {
 def tracking_uri() -> str:
     """Return `MLFLOW_TRACKING_URI`, by default a SQLite file in `$NMT_HOME`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def has_registry() -> bool:
+    """Return whether there can be models: False if the SQLite file is not there, which MLflow would make on a look."""
+    scheme, _, path = tracking_uri().partition(":///")
+    return not scheme.startswith("sqlite") or Path(path.partition("?")[0]).exists()
 
 
 @contextmanager

@@ -41,8 +41,18 @@ REASONS = {
 
 
 def home() -> Path:
-    """Return `$NMT_HOME` as an absolute path; default: .nmt in the working directory."""
-    return Path(os.environ.get("NMT_HOME") or ".nmt").expanduser().resolve()
+    """Return `$NMT_HOME` as an absolute path; default: .nmt in the working directory.
+
+    Raises InputError for a path that the addresses of SQLite's files cannot hold: they end at a question mark.
+    """
+    given = os.environ.get("NMT_HOME") or ".nmt"
+    try:
+        path = Path(given).expanduser().resolve()
+    except RuntimeError as error:  # A user who does not exist; a link to itself.
+        raise InputError(f"NMT_HOME={given}: {error}; name a folder") from None
+    if "?" in str(path):
+        raise InputError(f"NMT_HOME={given}: {path} has a question mark, where SQLite's addresses end; name another")
+    return path
 
 
 def storage_uri() -> str | None:

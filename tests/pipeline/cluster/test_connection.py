@@ -1,13 +1,16 @@
 """A cluster of our own: the environment of its processes, and its start in the background."""
 
 import os
+import stat
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from pipeline.cluster.connection import EarlyStart, _environment, ray_cluster
-from pipeline.cluster.ray_internals import OWN_CLUSTER
+from pipeline.cluster import connection
+from pipeline.cluster.connection import EarlyStart, _environment, _left, _own_folder, ray_cluster
+from pipeline.cluster.ray_internals import OWN_CLUSTER, takes_sockets
 from pipeline.errors import ExternalError, InputError
 
 NAME = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
@@ -108,3 +111,51 @@ def test_a_cluster_that_is_named_is_not_started(cluster: Cluster, monkeypatch: p
     with EarlyStart() as early:
         early.begin()
     assert not cluster.events
+
+
+def test_the_usual_folder_is_left_to_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # noqa: S108
+    assert _own_folder() is None
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "too-long" / ("x" * 60)))
+    ours = Path(_own_folder() or "")
+    assert takes_sockets(ours)
+    assert stat.S_IMODE(ours.parent.stat().st_mode) == 0o700, "nobody else's"
+    _left.close()
+    assert not ours.parent.exists()
+
+
+def test_a_temporary_folder_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "file"))
+    monkeypatch.setattr(connection, "SHORT_FOLDERS", (str(tmp_path / "file"),))
+    with pytest.raises(ExternalError, match=r"^TMPDIR: .*file is a file; set RAY_TMPDIR to a short one that can be"):
+        _own_folder()
+
+
+def test_a_cluster_starts_whatever_the_temporary_folder_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 20)))
+    monkeypatch.setattr(connection, "SHORT_FOLDERS", ("/tmp",))  # noqa: S108
+    before = set(Path("/tmp").glob("nmt-ray-*"))  # noqa: S108
+    with ray_cluster():
+        (ours,) = set(Path("/tmp").glob("nmt-ray-*")) - before  # noqa: S108
+        assert (ours / "ray" / "session_latest" / "sockets").is_dir()
+    assert not ours.exists()
+    assert not (tmp_path / ("long" * 20)).exists()
+
+
+def test_a_cluster_of_our_own_that_does_not_start_is_not_said_to_be_at_an_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no room for a socket")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.init", fails)
+    with (
+        pytest.raises(ExternalError, match=r"^Ray did not start on this machine \(no room for a socket\)"),
+        ray_cluster(),
+    ):
+        pass

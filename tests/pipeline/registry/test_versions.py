@@ -16,6 +16,7 @@ from pipeline.inference.predictions import PARAMETERS, defaults
 from pipeline.inference.translator import LinePolicy
 from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.registry.runs import TrainingRun, tracking_uri
+from pipeline.store.storage import home
 from pipeline.store.store import Reuse, Store
 from tests.pipeline.registry.conftest import Register
 
@@ -95,6 +96,7 @@ def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home:
 def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) -> None:
     with pytest.raises(InputError, match=r"no model is registered in sqlite:.*; train one with `nmt train`"):
         pull_model("tiny", Store())
+    assert not home().exists(), "a look makes nothing"
     register(1, 30.0)
     first = pull_model("tiny", Store())
     assert (first.uri, first.reused) == ("models:/tiny/1", Reuse.NO)
