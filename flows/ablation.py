@@ -26,6 +26,7 @@ from pipeline.ablation.comparison import Outcome
 from pipeline.ablation.report import AblationReport, report_ablation
 from pipeline.ablation.systems import AblationPlan, plan_ablation
 from pipeline.batches.encoding import EncodedCorpus
+from pipeline.batches.tokenizer import check_own_models
 from pipeline.cluster.connection import ray_cluster
 from pipeline.cluster.training import train_stage
 from pipeline.corpus.corpus import Corpus
@@ -70,6 +71,7 @@ def ablation(
     """
     config = load_config(preset, overrides or {})
     plan = plan_ablation(config)
+    check_own_models(config.tokenizer)
     store = Store(fresh=fresh_stages(fresh, ABLATION_STAGES))
     corpus = corpus_task(config, store)
     tokenizer = tokenizer_task(config, corpus, store)

@@ -10,6 +10,7 @@ from prefect.tasks import Task
 
 from flows.progress import CURRENT_VIEW, LogView, View
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
+from pipeline.batches.survival import survival_warnings
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
 from pipeline.cluster.training import train_model, train_stage
 from pipeline.config import RunConfig, SelectBy, corpus_name
@@ -95,14 +96,27 @@ def _leaks(figures: Mapping[str, Any]) -> str:
     return f"; in train as well: {', '.join(found)}" if found else ""
 
 
-@task(task_run_name="tokenizer {config.tokenizer.kind} {config.tokenizer.vocabulary_size}", cache_policy=NO_CACHE)
+def _name_of_tokenizer() -> str:
+    config = runtime.task_run.parameters["config"].tokenizer
+    return f"tokenizer {config.model or f'{config.kind} {config.vocabulary_size}'}"
+
+
+@task(task_run_name=_name_of_tokenizer, cache_policy=NO_CACHE)
 def tokenizer_task(config: RunConfig, corpus: Corpus, store: Store) -> Tokenizer:
     """Train the tokenizer."""
     view = current_view()
     view.began("tokenizer")
     tokenizer = train_tokenizer(corpus, config.tokenizer, store)
-    kind = f"{config.tokenizer.kind}, {'joint' if config.tokenizer.joint else 'one of each language'}"
-    view.ended(f"{tokenizer.figures['target_pieces']:,} pieces, {kind}", tokenizer.reused)
+    kind = config.tokenizer.model or config.tokenizer.kind
+    joint = "joint" if config.tokenizer.joint else "one of each language"
+    references = tokenizer.figures["references"]
+    lost = f", {references['changed']:,} of {references['sentences']:,} references changed"
+    view.ended(
+        f"{tokenizer.figures['target_pieces']:,} pieces, {kind}, {joint}{lost if references['changed'] else ''}",
+        tokenizer.reused,
+    )
+    for warning in survival_warnings(tokenizer.figures, config.tokenizer):
+        view.warned(warning)
     return tokenizer
 
 
@@ -186,10 +200,17 @@ def evaluation_task(
     view = current_view()
     view.began("evaluation", sum(corpus.figures["pairs"][split] for split in SCORED_SPLITS), system=system)
     evaluation = evaluate_model(trained, corpus, config.evaluation, store, view.advanced)
-    view.ended(
-        ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SCORED_SPLITS), evaluation.reused
+    figures = evaluation.figures["test"]
+    symbols = (
+        f", {figures['user_symbols_lost']:,} of {figures['user_symbols']:,} user symbols of the test set lost"
+        if "user_symbols" in figures
+        else ""
     )
-    bleu = evaluation.figures["test"]["bleu"]
+    view.ended(
+        ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SCORED_SPLITS) + symbols,
+        evaluation.reused,
+    )
+    bleu = figures["bleu"]
     if bleu < NEAR_ZERO and not system:  # In an ablation it is a finding.
         view.warned(
             f"test BLEU {bleu:.2f} is near 0: this model translates next to nothing; train it longer "

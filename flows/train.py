@@ -20,7 +20,7 @@ from flows.tasks import (
     training_task,
 )
 from pipeline.batches.encoding import EncodedCorpus
-from pipeline.batches.tokenizer import Tokenizer
+from pipeline.batches.tokenizer import Tokenizer, check_own_models
 from pipeline.cluster.connection import EarlyStart
 from pipeline.corpus.corpus import Corpus
 from pipeline.evaluation.evaluation import Evaluation
@@ -43,6 +43,7 @@ def train(
     continues from its last checkpoint.
     """
     config, again = load_config(preset, overrides or {}), fresh_stages(fresh)
+    check_own_models(config.tokenizer)
     with EarlyStart() as cluster:
         store = Store(building=cluster.begin, fresh=again)  # A stage that is built needs a training.
         corpus = corpus_task(config, store)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from model.config import ModelConfig
 from pipeline.language_tags import checked_tag
@@ -101,6 +101,48 @@ class TokenizerConfig(Section):
     character_coverage: float = Field(
         1.0, ge=0.98, le=1.0, description="share of the corpus's characters covered by pieces"
     )
+    normalization: Literal["faithful", "identity", "nfc", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"] = Field(
+        "faithful",
+        description="faithful: targets as they are, in sources what looks alike is one; or a rule for both sides",
+    )
+    user_symbols: tuple[str, ...] = Field(
+        (), description="placeholders and tags: pieces that stay whole; those that translations lose are counted"
+    )
+    model: str | None = Field(
+        None, min_length=1, description="SentencePiece model to use instead of training one; the source's if not joint"
+    )
+    target_model: str | None = Field(None, min_length=1, description="the target's model, if joint is false")
+
+    @field_validator("user_symbols", mode="before")
+    @classmethod
+    def _symbols_are_pieces(cls, symbols: object) -> object:
+        if not isinstance(symbols, (list, tuple)) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise ValueError('must be a list of texts in quotes, such as ["<br>", "{name}"]')
+        for symbol in symbols:
+            if not symbol.isprintable() or re.search(r"^$|[\s\u2581\u2585]", symbol):
+                raise ValueError(f"{symbol!r} must be one or more characters that are seen, without blanks")
+            if re.fullmatch(r"<(pad|unk|/?s|0x[0-9A-F]{2})>", symbol):
+                raise ValueError(f"{symbol!r} is a piece of SentencePiece's own; choose another symbol")
+            if symbols.count(symbol) > 1:
+                raise ValueError(f"{symbol!r} is there twice; leave one out")
+        return symbols
+
+    @model_validator(mode="after")
+    def _model_replaces_its_training(self) -> Self:
+        if self.model is None:
+            if self.target_model is not None:
+                raise ValueError(f"target_model={self.target_model} needs the source's; set tokenizer.model as well")
+            return self
+        if self.joint and self.target_model is not None:
+            raise ValueError(
+                f"target_model={self.target_model} is for two vocabularies; set tokenizer.joint=false, or leave it out"
+            )
+        if not self.joint and self.target_model is None:
+            raise ValueError("joint=false needs a model of the target as well; set tokenizer.target_model")
+        for name in ("kind", "vocabulary_size", "byte_fallback", "character_coverage", "normalization"):
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}={value} is for training a model, and model={self.model} is one; leave it out")
+        return self
 
 
 class BatchingConfig(Section):

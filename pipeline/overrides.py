@@ -100,7 +100,10 @@ def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Run
     >>> build_config({"training": {"epochs": 3}}, {"training.epochs": 5}).training.epochs
     5
     """
-    flat = dict(flatten(preset)) | dict(overrides)
+    flat = dict(flatten(preset))
+    if overrides.get("tokenizer.model") is not None:  # Takes the place of all that a preset says of training one.
+        flat = {name: value for name, value in flat.items() if not name.startswith("tokenizer.")}
+    flat |= overrides
     nested: dict[str, Any] = {}
     for name, value in flat.items():
         refuse_unknown(name, value)

@@ -27,7 +27,7 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
     line is answered as it is typed.
 
     Both are UTF-8, whatever the encoding of the terminal. Raises InputError for an unknown model, options that it does
-    not take, bytes that are not UTF-8, lines of a format with structure, such as subtitles, or without a standard input.
+    not take, bytes that are not UTF-8, subtitles and other formats with structure, or without a standard input.
     """
     if source is None and sys.stdin is None:
         raise InputError("standard input is closed; name a FILE to translate")

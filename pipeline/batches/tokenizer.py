@@ -1,14 +1,23 @@
-"""Stage `train_tokenizer`: trains SentencePiece on the training pairs."""
+"""Stage `train_tokenizer`: trains SentencePiece on the training pairs, or takes models of the user's."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.batches.survival import survival
 from pipeline.config import TokenizerConfig
 from pipeline.corpus.corpus import Corpus
-from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
+from pipeline.errors import InputError
+from pipeline.inference.model_files import adopt_model, user_defined, with_rule
+from pipeline.inference.normalization import rules_of, unified
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, USER_SYMBOLS, Subwords, learn_pieces
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Figures, Reuse, Store
+
+OWN_MODELS = ("model", "target_model")
+"""The fields that name files of the user's. Their content counts, not where they are."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,14 @@ class Tokenizer:
 
 
 def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> Tokenizer:
-    """Train the tokenizer on the training split of a corpus.
+    """Train the tokenizer on the training split of a corpus, or take the models that `config` names.
 
-    Writes source.model and target.model (SentencePiece), the same file twice if `config.joint` is true. Special tokens:
-    padding 0, unknown 1, start 2, end 3.
+    Writes source.model and target.model (SentencePiece), with the same pieces if `config.joint` is true, and
+    user_symbols.json if there are any. Special tokens: padding 0, unknown 1, start 2, end 3. The figures have the sizes
+    of both, and those of `survival`.
 
-    Raises InputError, with the largest size that fits, if the corpus has too few pieces for the vocabulary.
+    Raises InputError, with the largest size that fits, if the corpus has too few pieces for the vocabulary; and for a
+    file that is no SentencePiece model or lacks a user symbol.
 
     >>> from tempfile import TemporaryDirectory
     >>> from pipeline.config import CorpusConfig
@@ -40,29 +51,88 @@ def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> To
     ...     store = Store(Path(folder))
     ...     corpus = prepare_corpus(CorpusConfig(captions_pairs=200, validation_size=1, test_size=1), store)
     ...     tokenizer = train_tokenizer(corpus, TokenizerConfig(vocabulary_size=200), store)
-    ...     tokenizer.figures, tokenizer.load().encode_source([""])
-    ({'source_pieces': 200, 'target_pieces': 200}, [[3]])
+    ...     tokenizer.figures["target_pieces"], tokenizer.load().encode_source([""])
+    (200, [[3]])
     """
-    stage = Stage("tokenizer", Settings.of(config), {"corpus": corpus.fingerprint})
-
-    def learn(sentences: Iterator[str]) -> bytes:
-        return learn_pieces(
-            sentences, config.vocabulary_size, config.kind, config.byte_fallback, config.character_coverage
-        )
+    given = own_models(config)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in given.items()}
+    stage = Stage("tokenizer", Settings.of(config, exclude={*OWN_MODELS}), {"corpus": corpus.fingerprint, **digests})
 
     def build(folder: Path) -> Figures:
-        pairs = corpus.pairs("train")
-        if config.joint:
-            source = target = learn(sentence for pair in pairs for sentence in pair)
-        else:
-            source = learn(source for source, _ in pairs)
-            target = learn(target for _, target in corpus.pairs("train"))
+        source, target = _adopted(given, config) if given else _learned(corpus, config)
         (folder / SOURCE_MODEL).write_bytes(source)
         (folder / TARGET_MODEL).write_bytes(target)
+        if config.user_symbols:
+            (folder / USER_SYMBOLS).write_text(json.dumps(config.user_symbols), "utf8")
         subwords = Subwords(folder)
-        return {"source_pieces": subwords.source_size, "target_pieces": subwords.target_size}
+        sizes = {"source_pieces": subwords.source_size, "target_pieces": subwords.target_size}
+        return {**sizes, **survival(corpus, subwords)}
 
     return _tokenizer(store.produce(stage, build))
+
+
+def own_models(config: TokenizerConfig) -> Mapping[str, bytes]:
+    """Return the content of the files that `config.model` and `config.target_model` name, by field.
+
+    Raises InputError for a file that is not there.
+    """
+    contents: dict[str, bytes] = {}
+    for name in OWN_MODELS:
+        value = getattr(config, name)
+        if value is not None:
+            path = Path(value).expanduser().absolute()
+            if not path.is_file():
+                raise InputError(f"tokenizer.{name}={value}: there is no such file ({path}); correct the path")
+            contents[name] = path.read_bytes()
+    return contents
+
+
+def check_own_models(config: TokenizerConfig) -> None:
+    """Raise InputError for what is wrong with models of the user's, before there is a corpus."""
+    if given := own_models(config):
+        _adopted(given, config)
+
+
+def _adopted(given: Mapping[str, bytes], config: TokenizerConfig) -> tuple[bytes, bytes]:
+    """Return the models of the source and of the target from files of the user's."""
+    models = []
+    for name, content in given.items():
+        option = f"tokenizer.{name}={getattr(config, name)}"
+        models.append(adopt_model(content, option))
+        missing = [symbol for symbol in config.user_symbols if symbol not in user_defined(content)]
+        if missing:
+            raise InputError(
+                f"tokenizer.user_symbols: {missing[0]!r} is no user-defined symbol of {option}; train that model with "
+                "--user_defined_symbols, or leave the symbol out"
+            )
+    return models[0], models[-1]
+
+
+def _learned(corpus: Corpus, config: TokenizerConfig) -> tuple[bytes, bytes]:
+    """Return models of the source and of the target, trained on the training pairs."""
+
+    def learn(sentences: Iterator[str], rule: str) -> bytes:
+        return learn_pieces(
+            sentences,
+            config.vocabulary_size,
+            config.kind,
+            config.byte_fallback,
+            config.character_coverage,
+            rule,
+            config.user_symbols,
+        )
+
+    source_rule, target_rule = rules_of(config.normalization)
+    if not config.joint:
+        source = learn((source for source, _ in corpus.pairs("train")), source_rule)
+        return source, learn((target for _, target in corpus.pairs("train")), target_rule)
+    if source_rule == target_rule:
+        model = learn((sentence for pair in corpus.pairs("train") for sentence in pair), target_rule)
+        return model, model
+    # A model has one rule: the sources come to it as their own rule leaves them.
+    both = ((unified(source, source_rule), target) for source, target in corpus.pairs("train"))
+    model = learn((sentence for pair in both for sentence in pair), target_rule)
+    return with_rule(model, source_rule), model
 
 
 def _tokenizer(artifact: Artifact) -> Tokenizer:

@@ -14,6 +14,7 @@ from pipeline.config import EvaluationConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.splits import Split
 from pipeline.evaluation.search_settings import line_policy, search_config
+from pipeline.evaluation.symbols import symbol_figures
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.faults import fault_figures
@@ -35,8 +36,9 @@ class Evaluation:
     path: Path
     fingerprint: str
     figures: Figures
-    """By split: `sentences`, `perplexity`, each headline metric by key, and the translations that are `repeating` or
-    `truncated`, with their `_percent`; `signatures` by the metrics' keys."""
+    """By split: `sentences`, `perplexity`, each headline metric by key, the translations that are `repeating` or
+    `truncated`, with their `_percent`, and with user symbols those of `symbol_figures`; `signatures` by the metrics'
+    keys."""
     reused: Reuse
 
     def scores(self, split: Split) -> dict[str, float]:
@@ -96,6 +98,7 @@ def evaluate_model(
                 **headline_scores(translations, references, tokenizer),
                 "perplexity": round(_perplexity(model, subwords, sources, references), 4),
                 **fault_figures(sources, [[text] for text in references], translations, truncated),
+                **symbol_figures(subwords.user_symbols, sources, translations),
             }
         return figures | {"signatures": {metric.key: metric.signature for metric in headline_metrics(tokenizer)}}
 

@@ -1,9 +1,10 @@
 """Text to pieces and back, with the two SentencePiece models of every trained model."""
 
 import io
+import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -12,19 +13,23 @@ import sentencepiece
 
 from model.seq2seq import SPECIAL_TOKENS
 from pipeline.errors import InputError
+from pipeline.inference.normalization import IDENTITY, QUIET, compiled
 
 LONGEST_WORD = 10_000
 LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD}}}(?=\S)")
-SOURCE_MODEL, TARGET_MODEL = "source.model", "target.model"
+SOURCE_MODEL, TARGET_MODEL, USER_SYMBOLS = "source.model", "target.model", "user_symbols.json"
 
 
 class Subwords:
-    """Tokenizes the source and detokenizes the target. With a joint vocabulary, both models are the same."""
+    """Tokenizes the source and detokenizes the target. With a joint vocabulary, both models have the same pieces."""
 
     def __init__(self, folder: Path) -> None:
-        """Load source.model and target.model from `folder`."""
+        """Load source.model, target.model and, where there is one, user_symbols.json from `folder`."""
         self._source = sentencepiece.SentencePieceProcessor(model_proto=(folder / SOURCE_MODEL).read_bytes())
         self._target = sentencepiece.SentencePieceProcessor(model_proto=(folder / TARGET_MODEL).read_bytes())
+        symbols = folder / USER_SYMBOLS
+        self.user_symbols: list[str] = json.loads(symbols.read_text("utf8")) if symbols.exists() else []
+        self._longest_first = sorted(self.user_symbols, key=len, reverse=True)
 
     @property
     def source_size(self) -> int:
@@ -84,6 +89,12 @@ class Subwords:
         tokens = [self._target.piece_to_id(piece) for piece in sorted(pieces)]
         return [token for token in tokens if self._target.is_byte(token)]
 
+    def without_symbols(self, sentence: str) -> str:
+        """Return the sentence with a blank in place of each user symbol."""
+        for symbol in self._longest_first:
+            sentence = sentence.replace(symbol, " ")
+        return sentence
+
     def knows_letters(self, sentence: str) -> bool:
         """Return whether a source token that is neither unknown nor a byte spells a letter of the sentence."""
         tokens, offsets = self._source.encode(sentence), self.source_offsets(sentence)
@@ -95,7 +106,15 @@ class Subwords:
 
     def source_words(self, sentence: str) -> list[str]:
         """Return the word that each source token (except `end`) belongs to, spelled as in the sentence."""
-        return [_word_at(sentence, begin, end) for begin, end in self.source_offsets(sentence)]
+        return [
+            self._symbol_at(sentence, begin, end) or _word_at(sentence, begin, end)
+            for begin, end in self.source_offsets(sentence)
+        ]
+
+    def _symbol_at(self, sentence: str, begin: int, end: int) -> str | None:
+        """Return the user symbol that a piece is, or that comes after a piece of white space."""
+        start = end if sentence[begin:end].isspace() else begin
+        return next((symbol for symbol in self._longest_first if sentence.startswith(symbol, start)), None)
 
     def source_offsets(self, sentence: str) -> list[tuple[int, int]]:
         """Return the character offsets where each source token (except `end`) begins and ends."""
@@ -127,8 +146,12 @@ def learn_pieces(
     kind: Literal["unigram", "bpe"],
     byte_fallback: bool,
     character_coverage: float,
+    rule: str = IDENTITY,
+    user_symbols: Sequence[str] = (),
 ) -> bytes:
     """Train a SentencePiece model (Kudo and Richardson 2018) and return its bytes, the same on every run.
+
+    `rule` is one that `compiled` takes; `user_symbols` are pieces that are never cut, joined or unified.
 
     Raises InputError if the corpus has fewer than `size` pieces, or if its characters alone need more.
     """
@@ -141,13 +164,15 @@ def learn_pieces(
             vocab_size=size,
             byte_fallback=byte_fallback,
             character_coverage=character_coverage,
+            normalizer=compiled(rule),
+            user_defined_symbols=list(user_symbols),
             pad_id=SPECIAL_TOKENS.padding,
             unk_id=SPECIAL_TOKENS.unknown,
             bos_id=SPECIAL_TOKENS.start,
             eos_id=SPECIAL_TOKENS.end,
             max_sentence_length=1_000_000,  # By default, lines over 4192 bytes are skipped silently.
             num_threads=1,  # With more threads, unigram probabilities differ in their last digits between runs.
-            minloglevel=2,
+            minloglevel=QUIET,
         )
     except RuntimeError as error:
         raise _explain(str(error), size) from None

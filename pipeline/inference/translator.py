@@ -182,11 +182,15 @@ class Translator:
         return parts, copied
 
     def _can_translate(self, line: str, row: Sequence[int]) -> bool:
-        """Return whether a line has a letter, in a piece that the model knows: what else is there is not language."""
-        if not has_letter(line):
+        """Return whether a line has a letter, in a piece that the model knows: what else is there is not language.
+
+        Nor are user symbols.
+        """
+        words = self._subwords.without_symbols(line)
+        if not has_letter(words):
             return False
         strange = SPECIAL_TOKENS.unknown in row or self._subwords.has_bytes
-        return not strange or self._subwords.knows_letters(line)
+        return not strange or self._subwords.knows_letters(words)
 
     def _copy(self, line: str, attention: bool) -> Translation:
         """Return a line as its own translation, each piece attending to itself."""

@@ -10,7 +10,7 @@ import pipeline.errors
 import pipeline.inference
 from pipeline.config import EvaluationConfig
 from pipeline.evaluation.search_settings import line_policy, search_config
-from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, USER_SYMBOLS
 from pipeline.inference.weights import WEIGHTS
 from pipeline.training.trained import TrainedModel
 
@@ -24,8 +24,9 @@ MODULES = (pipeline, pipeline.errors)
 def write_bundle(trained: TrainedModel, config: EvaluationConfig, folder: Path) -> None:
     """Fill `folder` with what pyfunc.py loads: translator.json, the weights, the tokenizer and code/."""
     shutil.copy2(trained.weights, folder / WEIGHTS)
-    for name in (SOURCE_MODEL, TARGET_MODEL):
-        shutil.copy2(trained.tokenizer.path / name, folder / name)
+    for name in (SOURCE_MODEL, TARGET_MODEL, USER_SYMBOLS):
+        if (trained.tokenizer.path / name).exists():  # Few tokenizers have symbols of the user's.
+            shutil.copy2(trained.tokenizer.path / name, folder / name)
     code = folder / "code"
     for package in PACKAGES:
         copy = code / package.__name__.replace(".", "/")

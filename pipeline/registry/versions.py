@@ -109,6 +109,7 @@ def _create_version(
             {
                 "config": config.model_dump(mode="json"),
                 "corpus": dict(corpus.figures),
+                "tokenizer": dict(trained.tokenizer.figures),
                 "training": dict(trained.figures),
                 "evaluation": dict(evaluation.figures),
                 "versions": versions(),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from pipeline.errors import InputError
 
@@ -28,7 +29,7 @@ StageName = Literal[
 ]
 VERSIONS: Mapping[StageName, int] = {
     "corpus": 2,
-    "tokenizer": 1,
+    "tokenizer": 2,
     "encoded": 1,
     "training": 2,
     "evaluation": 3,
@@ -64,9 +65,10 @@ class Settings:
     @classmethod
     def of(cls, section: BaseModel, include: set[str] | None = None, exclude: set[str] | None = None) -> Self:
         """Return the fields of a section: those in `include`, or all except those in `exclude`."""
-        values = section.model_dump(include=include, exclude=exclude)
+        values = section.model_dump(mode="json", include=include, exclude=exclude)
         fields = type(section).model_fields
-        return cls(values, {name: fields[name].get_default() for name in values if not fields[name].is_required()})
+        defaults = {name: fields[name].get_default() for name in values if not fields[name].is_required()}
+        return cls(values, to_jsonable_python(defaults))
 
     @classmethod
     def joined(cls, **parts: "Settings") -> Self:

@@ -9,6 +9,8 @@ from model.config import ModelConfig
 from model.search.config import SearchConfig
 from model.seq2seq import Seq2Seq
 from pipeline.corpus.captions import generate_pairs
+from pipeline.inference.model_files import with_rule
+from pipeline.inference.normalization import FAITHFUL
 from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
 from pipeline.inference.translator import Translator
 
@@ -17,8 +19,9 @@ from pipeline.inference.translator import Translator
 def subwords(tmp_path_factory: pytest.TempPathFactory) -> Subwords:
     folder = tmp_path_factory.mktemp("subwords")
     sentences = [sentence for pair in generate_pairs(300, seed=3) for sentence in pair]
-    for name in (SOURCE_MODEL, TARGET_MODEL):
-        (folder / name).write_bytes(learn_pieces(sentences, 250, "unigram", False, 1.0))
+    pieces = learn_pieces(sentences, 250, "unigram", False, 1.0)
+    (folder / SOURCE_MODEL).write_bytes(with_rule(pieces, FAITHFUL))
+    (folder / TARGET_MODEL).write_bytes(pieces)
     return Subwords(folder)
 
 

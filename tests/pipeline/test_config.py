@@ -1,7 +1,7 @@
 import pytest
 from annotated_types import Le
 
-from pipeline.config import EvaluationConfig, RunConfig
+from pipeline.config import EvaluationConfig, RunConfig, TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.predictions import LARGEST, MOST
 from pipeline.overrides import build_config, dump_fields, field_help, field_names, parse_overrides
@@ -38,6 +38,16 @@ def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
     assert config.model == RunConfig().model
 
 
+def test_a_model_of_ones_own_replaces_what_the_preset_says_of_training_one() -> None:
+    preset = {"tokenizer.vocabulary_size": 1600, "tokenizer.kind": "bpe", "training.epochs": 9}
+    config = build_config(preset, parse_overrides(["tokenizer.model=own.model", 'tokenizer.user_symbols=["<br>"]']))
+    assert config.tokenizer == TokenizerConfig(model="own.model", user_symbols=("<br>",))
+    assert config.training.epochs == 9
+    assert build_config(preset, {"tokenizer.model": None}).tokenizer.vocabulary_size == 1600
+    with pytest.raises(InputError, match="vocabulary_size=1600 is for training a model"):
+        build_config(preset | {"tokenizer.model": "own.model", "tokenizer.kind": "unigram"}, {})
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -72,6 +82,32 @@ def test_an_override_wins_over_the_preset_and_leaves_the_rest() -> None:
         ({"corpus.target_path": "x"}, "target_path=x needs the source side; set corpus.path"),
         ({"corpus.source_column": "en"}, "both 'en'; name two columns"),
         ({"training.epochs": 0, "training.patience": 0}, "(and 1 more)"),
+        (
+            {"tokenizer.user_symbols": "<br>"},
+            'tokenizer.user_symbols=<br>: must be a list of texts in quotes, such as ["',
+        ),
+        ({"tokenizer.user_symbols": [{"name": None}]}, "must be a list of texts in quotes"),
+        ({"tokenizer.user_symbols": ["a b"]}, "'a b' must be one or more characters that are seen, without blanks"),
+        ({"tokenizer.user_symbols": [""]}, "'' must be one or more characters"),
+        ({"tokenizer.user_symbols": ["a", "\u00ad"]}, "'\\xad' must be one or more characters"),
+        ({"tokenizer.user_symbols": ["<s>"]}, "'<s>' is a piece of SentencePiece's own; choose another"),
+        ({"tokenizer.user_symbols": ["{n}", "<0x0A>"]}, "'<0x0A>' is a piece of SentencePiece's own"),
+        ({"tokenizer.user_symbols": ["{n}", "{n}"]}, "'{n}' is there twice"),
+        (
+            {"tokenizer.normalization": "nfd"},
+            "tokenizer.normalization=nfd: Input should be 'faithful', 'identity', 'nfc'",
+        ),
+        ({"tokenizer.model": ""}, "tokenizer.model=: String should have at least 1 character"),
+        (
+            {"tokenizer.model": "a", "tokenizer.kind": "bpe"},
+            "kind=bpe is for training a model, and model=a is one; leave",
+        ),
+        (
+            {"tokenizer.model": "a", "tokenizer.target_model": "b"},
+            "target_model=b is for two vocabularies; set tokenizer",
+        ),
+        ({"tokenizer.model": "a", "tokenizer.joint": False}, "joint=false needs a model of the target as well; set"),
+        ({"tokenizer.target_model": "b"}, "target_model=b needs the source's; set tokenizer.model as well"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(overrides: dict[str, object], message: str) -> None:

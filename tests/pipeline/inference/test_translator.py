@@ -1,5 +1,6 @@
 """Text in, the best translations out, with their pieces, their attention, and source words for unknown ones."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pipeline.config import EvaluationConfig
 from pipeline.corpus.captions import generate_pairs
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference.segments import one_line
-from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, USER_SYMBOLS, Subwords, learn_pieces
 from pipeline.inference.translator import LinePolicy, Translator
 from tests.pipeline.conftest import Make
 
@@ -210,3 +211,30 @@ def test_a_translation_tells_whether_its_limit_cut_it_off(make: Make, search: di
         assert translation.truncated is not ended
     (long,) = make(beam=1, max_length=4).configured({"max_source_length": 12}).hypotheses([LONG], attention=False)
     assert long[0].truncated, "one of its parts was"
+
+
+@pytest.fixture
+def with_symbols(tmp_path: Path) -> Translator:
+    symbols = ["{name}", "__URL__"]
+    sentences = [sentence for pair in generate_pairs(300, seed=3) for sentence in pair]
+    for name in (SOURCE_MODEL, TARGET_MODEL):
+        (tmp_path / name).write_bytes(learn_pieces(sentences, 250, "unigram", False, 1.0, user_symbols=symbols))
+    (tmp_path / USER_SYMBOLS).write_text(json.dumps(symbols))
+    subwords = Subwords(tmp_path)
+    config = ModelConfig(embedding_size=16, encoder_size=8, decoder_size=16)
+    return Translator(Seq2Seq(config, subwords.source_size, subwords.target_size).eval(), subwords, SearchConfig())
+
+
+@pytest.mark.parametrize("line", ["{name}", "__URL__ – {name}: 5 €", "{name}__URL__"])
+def test_user_symbols_are_no_language(with_symbols: Translator, line: str) -> None:
+    assert with_symbols.translate([line]) == [line]
+    ((translation,),) = with_symbols.hypotheses([f"Ein Hund {line}"])
+    assert not translation.copied
+    assert "{name}" in translation.source_pieces or "__URL__" in translation.source_pieces
+
+
+def test_a_user_symbol_is_a_word_of_its_own(with_symbols: Translator) -> None:
+    """It replaces an unknown token whole, braces included."""
+    words = with_symbols._subwords.source_words("Ein Hund, {name}, bellt.")
+    assert "{name}" in words
+    assert "name" not in words

@@ -1,0 +1,44 @@
+"""What the task of the tokenizer says of its figures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.progress import CURRENT_VIEW, LogView
+from flows.tasks import tokenizer_task
+from pipeline.config import RunConfig
+from pipeline.corpus.corpus import prepare_corpus
+from pipeline.overrides import build_config
+from pipeline.store.store import Store
+
+
+def said(tmp_path: Path, config: RunConfig) -> list[str]:
+    """Run the task on a corpus of two pairs, and return its lines."""
+    rows = [{"de": f"Ein Hund läuft {number} m weit", "en": f"A dog runs {number} m² …"} for number in range(2)]
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", "utf8")
+    store, lines = Store(tmp_path / "store"), list[str]()
+    corpus = prepare_corpus(config.corpus.model_copy(update={"path": str(tmp_path)}), store)
+    token = CURRENT_VIEW.set(LogView(lines.append))
+    try:
+        tokenizer_task.fn(config, corpus, store)
+    finally:
+        CURRENT_VIEW.reset(token)
+    return [line.removeprefix("tokenizer    ").rpartition(" (")[0] or line for line in lines]
+
+
+def test_references_that_do_not_survive_are_said(tmp_path: Path) -> None:
+    changing = {"tokenizer.vocabulary_size": 30, "tokenizer.normalization": "nmt_nfkc"}
+    summary, warning = said(tmp_path, build_config({}, changing))
+    assert summary == "30 pieces, unigram, joint, 4 of 4 references changed"
+    assert "WARNING: 4 of 4 references" in warning
+
+
+def test_nothing_is_said_of_those_that_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said(tmp_path, build_config({}, {"tokenizer.vocabulary_size": 30})) == ["30 pieces, unigram, joint"]
+    monkeypatch.chdir(tmp_path)
+    (model,) = tmp_path.glob("store/tokenizer/*/target.model")
+    (tmp_path / "own.model").write_bytes(model.read_bytes())
+    own = build_config({"tokenizer": {"vocabulary_size": 9}}, {"tokenizer.model": "own.model"})
+    assert said(tmp_path, own) == ["30 pieces, own.model, joint"]
