@@ -13,8 +13,9 @@ from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.survival import survival_warnings
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
 from pipeline.cluster.training import train_model, train_stage
-from pipeline.config import RunConfig, SelectBy, corpus_name
+from pipeline.config import RunConfig, SelectBy
 from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.data_config import corpus_name
 from pipeline.errors import ExternalError
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_model
 from pipeline.metrics.metrics import BLEU, metric_titled

@@ -2,7 +2,7 @@
 
 The rooms, from the ground up; each imports only rooms above it in this list:
 
-    config, overrides, errors, language_tags, gc_tuning    what every room may use
+    *.py          the configuration, errors: what every room may use
     store         artifacts by the fingerprint of what they are made from
     rows          rows of files: text, JSON lines, CSV, TSV, TMX, Parquet
     corpus        sentence pairs: load, pin, clean, split

@@ -1,18 +1,19 @@
-"""The configuration of a run: one frozen value with a section per stage, every field described and bounded."""
+"""The configuration of a run: one frozen value with a section per stage, every field described and bounded.
+
+The sections of the data are in data_config.py.
+"""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from model.config import ModelConfig
-from pipeline.language_tags import checked_tag
+from pipeline.data_config import BatchingConfig, CorpusConfig, Section, TokenizerConfig
 
 Precision = Literal["fp32", "bf16"]
 BleuTokenizer = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
 SelectBy = Literal["bleu", "chrf", "chrf++", "loss"]
-LanguageTag = Annotated[str, AfterValidator(checked_tag)]
 
 
 LARGEST = 2**31
@@ -30,134 +31,6 @@ def _check_name(name: str) -> str:
 
 ModelName = Annotated[str, Field(min_length=1), AfterValidator(_check_name)]
 """What MLflow registers, and finds again."""
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, refuses unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CorpusConfig(Section):
-    """Where the sentence pairs come from."""
-
-    dataset: str = Field(
-        "captions", min_length=1, description="data set on the Hugging Face Hub, or captions for the embedded corpus"
-    )
-    subset: str | None = Field(None, description="configuration of the Hub data set, if it has several")
-    revision: str = Field("main", min_length=1, description="branch, tag or 40-digit commit of the Hub data set")
-    path: str | None = Field(
-        None, description="local file or folder to use instead: JSON lines, CSV, TSV, TMX, Parquet or line-aligned text"
-    )
-    target_path: str | None = Field(
-        None, description="text file of the target side, if path is that of the source side"
-    )
-    source_column: str = Field(
-        "de",
-        min_length=1,
-        description="column of the source sentences: its name, or its number if the file has no names; "
-        "or the language of TMX, or the suffix of the text file",
-    )
-    target_column: str = Field(
-        "en",
-        min_length=1,
-        description="column of the target sentences: its name, or its number if the file has no names; "
-        "or the language of TMX, or the suffix of the text file",
-    )
-    skip_bad_lines: int = Field(
-        0, ge=0, description="bad lines or rows, such as broken JSON, that may be skipped; more are an error"
-    )
-    source_language: LanguageTag | None = Field(
-        None, description="BCP 47 tag, such as de or pt-BR; null: by text, column or data set"
-    )
-    target_language: LanguageTag | None = Field(
-        None, description="likewise, of the target; it chooses BLEU's tokenizer"
-    )
-    validation_size: int = Field(
-        1000, ge=1, description="pairs held out for validation if the corpus has no validation split"
-    )
-    test_size: int = Field(1000, ge=1, description="pairs held out for testing if the corpus has no test split")
-    captions_pairs: int = Field(
-        20_000, ge=1, le=1_000_000, description="training pairs to generate for the embedded corpus"
-    )
-    seed: int = Field(1, ge=0, description="seed of the embedded corpus and of the choice of held-out pairs")
-
-    @model_validator(mode="after")
-    def _pair_is_whole(self) -> Self:
-        if self.target_path is not None and self.path is None:
-            raise ValueError(f"target_path={self.target_path} needs the source side; set corpus.path as well")
-        if self.source_column == self.target_column:
-            raise ValueError(f"source_column and target_column are both {self.source_column!r}; name two columns")
-        return self
-
-
-class TokenizerConfig(Section):
-    """The SentencePiece model."""
-
-    kind: Literal["unigram", "bpe"] = Field("unigram", description="unigram language model or byte-pair encoding")
-    vocabulary_size: int = Field(8000, ge=5, description="number of pieces; per language if joint is false")
-    joint: bool = Field(True, description="one vocabulary for both languages")
-    byte_fallback: bool = Field(False, description="encode unknown characters as bytes instead of <unk>")
-    character_coverage: float = Field(
-        1.0, ge=0.98, le=1.0, description="share of the corpus's characters covered by pieces"
-    )
-    normalization: Literal["faithful", "identity", "nfc", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"] = Field(
-        "faithful",
-        description="faithful: targets as they are, in sources what looks alike is one; or a rule for both sides",
-    )
-    user_symbols: tuple[str, ...] = Field(
-        (), description="placeholders and tags: pieces that stay whole; those that translations lose are counted"
-    )
-    model: str | None = Field(
-        None, min_length=1, description="SentencePiece model to use instead of training one; the source's if not joint"
-    )
-    target_model: str | None = Field(None, min_length=1, description="the target's model, if joint is false")
-
-    @field_validator("user_symbols", mode="before")
-    @classmethod
-    def _symbols_are_pieces(cls, symbols: object) -> object:
-        if not isinstance(symbols, (list, tuple)) or not all(isinstance(symbol, str) for symbol in symbols):
-            raise ValueError('must be a list of texts in quotes, such as ["<br>", "{name}"]')
-        for symbol in symbols:
-            if not symbol.isprintable() or re.search(r"^$|[\s\u2581\u2585]", symbol):
-                raise ValueError(f"{symbol!r} must be one or more characters that are seen, without blanks")
-            if re.fullmatch(r"<(pad|unk|/?s|0x[0-9A-F]{2})>", symbol):
-                raise ValueError(f"{symbol!r} is a piece of SentencePiece's own; choose another symbol")
-            if symbols.count(symbol) > 1:
-                raise ValueError(f"{symbol!r} is there twice; leave one out")
-        return symbols
-
-    @model_validator(mode="after")
-    def _model_replaces_its_training(self) -> Self:
-        if self.model is None:
-            if self.target_model is not None:
-                raise ValueError(f"target_model={self.target_model} needs the source's; set tokenizer.model as well")
-            return self
-        if self.joint and self.target_model is not None:
-            raise ValueError(
-                f"target_model={self.target_model} is for two vocabularies; set tokenizer.joint=false, or leave it out"
-            )
-        if not self.joint and self.target_model is None:
-            raise ValueError("joint=false needs a model of the target as well; set tokenizer.target_model")
-        for name in ("kind", "vocabulary_size", "byte_fallback", "character_coverage", "normalization"):
-            if (value := getattr(self, name)) != type(self).model_fields[name].default:
-                raise ValueError(f"{name}={value} is for training a model, and model={self.model} is one; leave it out")
-        return self
-
-
-class BatchingConfig(Section):
-    """Global batches: the sentence pairs that all workers together process in one step."""
-
-    tokens: int = Field(4096, ge=16, description="maximum source and target tokens of a global step, padding included")
-    max_padding: float = Field(
-        0.02, ge=0.0, lt=1.0, description="shorten a batch, by at most half, to keep its share of padding below this"
-    )
-    max_length: int = Field(
-        100, ge=2, description="maximum tokens of a training sentence; longer pairs are left out and counted"
-    )
-    worker_tokens: int | None = Field(
-        None, ge=16, description="maximum tokens of a worker at once; gradients of a larger share are accumulated"
-    )
 
 
 class TrainingConfig(Section):
@@ -336,8 +209,3 @@ class RunConfig(Section):
                 "vocabulary; set model.tied_embeddings=decoder or tokenizer.joint=true"
             )
         return self
-
-
-def corpus_name(config: CorpusConfig) -> str:
-    """Return the name of the corpus in messages: that of the file or folder, or of the data set."""
-    return Path(config.path).resolve().name if config.path else config.dataset

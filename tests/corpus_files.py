@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.data_config import CorpusConfig
 from pipeline.store.store import Store
 
 Pair = tuple[str, str]

@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.corpus import prepare_corpus
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.store import Store
 

@@ -13,6 +13,7 @@ ORDER = (
     "pipeline.errors",
     "pipeline.gc_tuning",
     "pipeline.language_tags",
+    "pipeline.data_config",
     "pipeline.config",
     "pipeline.overrides",
     "pipeline.store",

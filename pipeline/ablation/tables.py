@@ -5,8 +5,9 @@ from datetime import timedelta
 
 from pipeline.ablation.comparison import Measured, Outcome, Spread, other_metrics
 from pipeline.ablation.systems import AblationPlan, Table
-from pipeline.config import RunConfig, corpus_name
+from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
+from pipeline.data_config import corpus_name
 from pipeline.evaluation.tables import NOTHING, SIGNIFICANT, markdown_table
 from pipeline.metrics.bootstrap import bootstrap_signature
 from pipeline.metrics.metrics import BLEU, Metric, metric_titled

@@ -12,8 +12,8 @@ from model.seq2seq import SPECIAL_TOKENS
 from pipeline.batches.collate import Ragged
 from pipeline.batches.plan import Lengths, padding_share, plan_epoch
 from pipeline.batches.tokenizer import Tokenizer
-from pipeline.config import BatchingConfig
 from pipeline.corpus.corpus import Corpus
+from pipeline.data_config import BatchingConfig
 from pipeline.errors import InputError
 from pipeline.inference.subwords import Subwords
 from pipeline.store.stages import Settings, Stage

@@ -5,9 +5,9 @@ from collections import Counter
 from itertools import islice
 
 from model.seq2seq import SPECIAL_TOKENS
-from pipeline.config import TokenizerConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.splits import Split
+from pipeline.data_config import TokenizerConfig
 from pipeline.inference.subwords import Subwords
 from pipeline.store.store import Figures
 

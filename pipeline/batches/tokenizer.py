@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.batches.survival import survival
-from pipeline.config import TokenizerConfig
 from pipeline.corpus.corpus import Corpus
+from pipeline.data_config import TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.model_files import adopt_model, user_defined, with_rule
 from pipeline.inference.normalization import rules_of, unified

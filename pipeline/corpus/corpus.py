@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus import hub
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Parts, find_parts
 from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import SPLITS, Split, read_pairs, split_path, write_splits
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.lines import BadLines
 from pipeline.store.artifact_folder import file_hash

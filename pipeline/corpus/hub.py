@@ -22,7 +22,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined] # Loaded lazily, but named in its __all__.
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from pipeline.config import CorpusConfig
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.artifact_folder import file_hash
 

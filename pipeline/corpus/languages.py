@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.pairs import Pair
+from pipeline.data_config import CorpusConfig
 from pipeline.language_tags import is_language_code
 
 SAMPLED_PAIRS = 1000

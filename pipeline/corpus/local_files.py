@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.splits import SPLITS, Split
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.files import RowFile, checked
 from pipeline.rows.formats import (

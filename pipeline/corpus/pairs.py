@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config import CorpusConfig
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column, Location, Versions
 from pipeline.rows.files import RowFile

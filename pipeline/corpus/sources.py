@@ -18,12 +18,12 @@ from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
 from datasets.utils import logging as datasets_logging
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus import hub
 from pipeline.corpus.captions import generate_pairs
 from pipeline.corpus.local_files import Part, Parts
 from pipeline.corpus.pairs import Pair, PairColumns, pairs_of, read_aligned, read_table
 from pipeline.corpus.splits import SPLITS, Split
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.rows.columns import Column, Location, roots
 from pipeline.rows.lines import BadLines

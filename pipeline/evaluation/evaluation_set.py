@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import CorpusConfig, corpus_name
 from pipeline.corpus.corpus import bad_lines, hash_parts, prepare_corpus, skipped_lines
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Part, find_evaluation_parts
 from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import Split, clean_sentence, cleaned, read_pairs, split_path
+from pipeline.data_config import CorpusConfig, corpus_name
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column
 from pipeline.store.artifact_folder import file_hash

@@ -16,8 +16,9 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 
-from pipeline.config import CorpusConfig, RunConfig, corpus_name
+from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
+from pipeline.data_config import CorpusConfig, corpus_name
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference import predictions

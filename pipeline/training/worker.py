@@ -14,7 +14,8 @@ from model.search.config import SearchConfig
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Indices, Lengths, plan_epoch, share_rows, split_share
-from pipeline.config import BatchingConfig, RunConfig
+from pipeline.config import RunConfig
+from pipeline.data_config import BatchingConfig
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric

@@ -9,8 +9,9 @@ from mlflow.models import Model
 
 from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_file
 from flows.presets import load_config
-from pipeline.config import CorpusConfig, RunConfig
+from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, Seen
 from pipeline.registry.pull import PulledVersion

@@ -1,7 +1,8 @@
 import pytest
 from annotated_types import Le
 
-from pipeline.config import EvaluationConfig, RunConfig, TokenizerConfig
+from pipeline.config import EvaluationConfig, RunConfig
+from pipeline.data_config import TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.predictions import LARGEST, MOST
 from pipeline.overrides import build_config, dump_fields, field_help, field_names, parse_overrides

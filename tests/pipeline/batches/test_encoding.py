@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
-from pipeline.config import BatchingConfig, RunConfig
+from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.data_config import BatchingConfig
 from pipeline.errors import InputError
 from pipeline.store.store import Store
 

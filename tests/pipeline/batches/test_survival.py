@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.batches.survival import survival, survival_warnings
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
-from pipeline.config import CorpusConfig, TokenizerConfig
 from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.data_config import CorpusConfig, TokenizerConfig
 from pipeline.store.store import Store
 
 LETTERS = [

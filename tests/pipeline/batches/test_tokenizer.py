@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.batches.tokenizer import check_own_models, train_tokenizer
-from pipeline.config import TokenizerConfig
 from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.data_config import TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL
 from pipeline.overrides import build_config

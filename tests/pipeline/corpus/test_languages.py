@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.languages import Languages, find_languages, language_of_column, language_of_text
+from pipeline.data_config import CorpusConfig
 
 LATIN = [("Ein Hund.", "A dog.")]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.local_files import find_evaluation_parts, find_parts
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from tests.corpus_files import SPLITS, write_folder
 from tests.pipeline.rows.contents import zipped

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.pairs import PairColumns, read_aligned, read_table
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.files import RowFile
 from pipeline.rows.lines import BadLines

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.local_files import Part
 from pipeline.corpus.pairs import PairColumns
 from pipeline.corpus.sources import local_splits
 from pipeline.corpus.splits import clean_sentence
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.store.store import Store
 from tests.corpus_files import SPLITS, Pair, jsonl, one_side, prepare, write_folder

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import CorpusConfig, RunConfig
+from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import Seen, count_seen, prepare_files, prepare_split
 from pipeline.store.store import Reuse, Store

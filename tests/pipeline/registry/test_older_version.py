@@ -14,8 +14,9 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.config import CorpusConfig, EvaluationConfig
+from pipeline.config import EvaluationConfig
 from pipeline.corpus.corpus import Corpus
+from pipeline.data_config import CorpusConfig
 from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files
 from pipeline.evaluation.scoring import score_translations, translate_set
 from pipeline.metrics.metrics import BLEU

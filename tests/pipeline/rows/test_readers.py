@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import CorpusConfig
 from pipeline.corpus.local_files import find_evaluation_parts
 from pipeline.corpus.pairs import PairColumns
 from pipeline.corpus.sources import local_splits
+from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.evaluation.evaluation_set import prepare_files
 from pipeline.rows.columns import Column
