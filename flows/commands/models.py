@@ -159,10 +159,10 @@ def _check_files(source: str | None, output: str | None, column: str | None) -> 
     """Refuse, before anything starts, files that cannot be read or written and a column of plain text."""
     from pipeline.rows.columns import Column
     from pipeline.rows.files import find_files, refuse_column_of_text
-    from pipeline.rows.structured import refuse_unreadable
+    from pipeline.rows.structured import refuse_unwritable
 
     if output is not None:
-        refuse_unreadable(output, f"--output {output}")
+        refuse_unwritable(output, f"--output {output}")
     if source is None:
         if column is not None:
             raise InputError(f"--column {column}: standard input is plain text, which has no columns; name a FILE")

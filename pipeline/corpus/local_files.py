@@ -21,7 +21,7 @@ from pipeline.rows.formats import (
     suffix_of,
     without_packing,
 )
-from pipeline.rows.packing import members_of, refuse_members, side_of, table_of
+from pipeline.rows.packing import lacking, members_of, side_of, table_of
 from pipeline.rows.structured import refuse_unreadable
 from pipeline.store.storage import local_folder
 
@@ -122,7 +122,7 @@ def _zipped(path: Path, config: CorpusConfig) -> Part:
     table = table_of(members)
     if table is None:
         wanted = " and ".join(f".{language}" for language in languages)
-        raise refuse_members(members, str(path), f"text files {wanted}, and no single file with columns")
+        raise lacking(members, str(path), f"text files {wanted}, and no single file with columns")
     checked(RowFile.local(path, table))
     return Part(format_of(table), path, None, (table, None))
 
@@ -148,7 +148,7 @@ def _side(path: Path, language: str, field: str) -> str | None:
     members = members_of(local_folder(path.parent), path.name, str(path))
     member = members[0] if len(members) == 1 else side_of(members, language, str(path))
     if member is None:
-        raise refuse_members(members, str(path), f"text file .{language}")
+        raise lacking(members, str(path), f"text file .{language}")
     return member
 
 

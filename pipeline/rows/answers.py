@@ -34,7 +34,7 @@ from pipeline.rows.parquet import (
     write_parquet,
 )
 from pipeline.rows.readers import read_rows
-from pipeline.rows.structured import refuse_unreadable
+from pipeline.rows.structured import refuse_unwritable
 
 TRANSLATION, HYPOTHESES, SOURCE = "translation", "hypotheses", "source"
 WRITTEN = ("text", "jsonl", "csv", "tsv", "parquet")
@@ -49,7 +49,7 @@ def check_output(
     if any((source.folder.uri, source.name) == (target.folder.uri, target.name) for source in sources):
         raise InputError(f"--output {target.given}: that is the file to translate; name another")
     checked(target)
-    refuse_unreadable(target.name, f"--output {target.given}")
+    refuse_unwritable(target.name, f"--output {target.given}")
     if target.format not in WRITTEN or is_zip(target.name):
         kind = "zip" if is_zip(target.name) else target.format
         raise InputError(f"--output {target.given}: {kind} is not an output format; name a .jsonl file")

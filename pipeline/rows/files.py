@@ -9,7 +9,7 @@ from typing import BinaryIO
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column
 from pipeline.rows.formats import Format, Packing, format_of, is_zip, packing_of
-from pipeline.rows.packing import decompressed, members_of, open_member, refuse_members, side_of, table_of
+from pipeline.rows.packing import decompressed, lacking, members_of, open_member, side_of, table_of
 from pipeline.rows.structured import refuse_unreadable
 from pipeline.store.storage import Folder, folder_and_name, local_folder
 
@@ -93,7 +93,8 @@ def _readable(file: RowFile, column: Column | None) -> RowFile:
     if member is None and column is not None:
         member = side_of(members, column.name, file.given)
     if member is None:
-        raise refuse_members(members, file.given, "file with columns, nor one text")
+        wanted = "file with columns" if column is None else f"file with columns, nor a text .{column.name}"
+        raise lacking(members, file.given, wanted, "set --column to the suffix of a text, or unpack it and name a file")
     found = replace(file, given=f"{file.given}/{member}", member=member)
     refuse_unreadable(member, found.given)
     return checked(found)

@@ -17,13 +17,14 @@ LINE_BYTES = 16 * 2**20
 """A longer line is not text: the file most likely has another format."""
 CHUNK_BYTES = 2**20
 MAGIC = {
-    rb"\x1f\x8b": "compressed with gzip; end its name in .gz",
-    rb"\xfd7zXZ\0": "compressed with xz; end its name in .xz",
-    rb"BZh[1-9]1AY&SY": "compressed with bzip2; end its name in .bz2",
-    rb"\x28\xb5\x2f\xfd": "compressed with zstd; end its name in .zst",
+    rb"\x1f\x8b": "compressed with gzip; decompress it, or end its name in .gz",
+    rb"\xfd7zXZ\0": "compressed with xz; decompress it, or end its name in .xz",
+    rb"BZh[1-9]1AY&SY": "compressed with bzip2; decompress it, or end its name in .bz2",
+    rb"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it, or end its name in .zst",
     rb"PK\x03\x04": "a zip archive (Word and Excel write them, too); unpack it, or end its name in .zip",
     rb"PAR1\x15": "Parquet; end its name in .parquet",
     rb"ARROW1\0": "Arrow; write it as Parquet",
+    rb"(?s).{257}ustar": "a tar archive; unpack it and name a file in it",
     rb"%PDF-\d": "a PDF; save its text as a plain .txt",
 }
 """How files that are no text begin, and what to do with them."""

@@ -77,6 +77,8 @@ def table_of(members: Sequence[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def refuse_members(members: Sequence[str], given: str, wanted: str) -> InputError:
+def lacking(
+    members: Sequence[str], given: str, wanted: str, remedy: str = "unpack it and name the files"
+) -> InputError:
     """Return what to raise for an archive without the files that are needed."""
-    return InputError(f"{given}: the zip has no {wanted}; it holds {listed(members)}; unpack it and name the files")
+    return InputError(f"{given}: the zip has no {wanted}; it holds {listed(members)}; {remedy}")

@@ -28,11 +28,19 @@ _MARKUP = re.compile(r"\s*<(\?xml\b|!doctype\b|html\b|tmx\b|xliff\b|tt\b)", re.I
 
 def refuse_unreadable(name: str, given: str) -> None:
     """Raise InputError, with a remedy, for a file whose name says that it is neither text nor a table."""
-    suffix = Path(name).suffix.lower()
-    # Before a packing, too: .tar.gz, .srt.gz.
-    kind = UNREADABLE.get(suffix) or UNREADABLE.get(suffix_of(name))
-    if kind is not None:
+    if kind := _kind(name):
         raise InputError(f"{given}: {kind}")
+
+
+def refuse_unwritable(name: str, given: str) -> None:
+    """Raise InputError for an output whose name says that it is neither text nor a table."""
+    if _kind(name):
+        raise InputError(f"{given}: such a file is not written; name a .txt, .jsonl, .csv, .tsv or .parquet file")
+
+
+def _kind(name: str) -> str | None:
+    # Before a packing, too: .tar.gz, .srt.gz.
+    return UNREADABLE.get(Path(name).suffix.lower()) or UNREADABLE.get(suffix_of(name))
 
 
 def plain(lines: Iterator[str], name: str) -> Iterator[str]:

@@ -143,7 +143,7 @@ def test_what_is_wrong_is_one_line() -> None:
             ["renamed.txt"],
             "renamed.txt line 2 is that of subtitles, whose times are no text; extract the texts, one per",
         ),
-        (["plain.txt", "--output", "x.docx"], "--output x.docx: a document; save its text as a plain .txt"),
+        (["plain.txt", "--output", "x.docx"], "--output x.docx: such a file is not written; name a .txt, .jsonl,"),
         (
             ["plain.txt", "--column", "de"],
             "--column de: plain.txt is plain text, which has no columns; leave the option",

@@ -183,7 +183,7 @@ def test_outputs_that_cannot_be(tmp_path: Path) -> None:
         ("flat.csv", "x.jsonl.xz", False, False, "--output .*x.jsonl.xz: xz is not written; end the name in .gz"),
         ("flat.csv", "x.tmx", False, False, "--output .*x.tmx: tmx is not an output format; name a .jsonl file"),
         ("flat.csv", "x.zip", False, False, "--output .*x.zip: zip is not an output format; name a .jsonl file"),
-        ("flat.csv", "x.tar.gz", False, False, "--output .*x.tar.gz: an archive"),
+        ("flat.csv", "x.tar.gz", False, False, "--output .*x.tar.gz: such a file is not written; name"),
         ("deep.parquet", "x.txt", True, False, "text has one translation per line; name a .jsonl file"),
         ("flat.csv", "x.csv", True, False, "csv has one translation per line; name a .jsonl file"),
         ("deep.parquet", "x.parquet", True, True, "Parquet output has no attention weights"),

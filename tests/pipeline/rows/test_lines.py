@@ -1,6 +1,7 @@
 """Lines of text files: where they end, what is no text, and how many bad ones may be skipped."""
 
 import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,14 @@ from pipeline.rows.lines import BadLines, decode_lines, read_lines
 from tests.pipeline.rows.contents import MARK, PACKERS, parquet_bytes, zipped
 
 OPTION = "corpus.skip_bad_lines"
+
+
+def tarred(name: str, content: bytes) -> bytes:
+    buffer, info = io.BytesIO(), tarfile.TarInfo(name)
+    info.size = len(content)
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def lines_of(content: bytes) -> list[str]:
@@ -51,7 +60,9 @@ def test_a_long_file_of_old_macs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_what_is_packed_says_so_whatever_its_name(suffix: str) -> None:
-    with pytest.raises(InputError, match=rf"standard input is compressed with \w+; end its name in {suffix}"):
+    with pytest.raises(
+        InputError, match=rf"standard input is compressed with \w+; decompress it, or end its name in {suffix}"
+    ):
         lines_of(PACKERS[suffix](b"Ein Hund.\n" * 5))
 
 
@@ -59,6 +70,7 @@ def test_other_files_that_are_no_text() -> None:
     for content, what in (
         (zipped({"a.txt": b"x"}), r"a zip archive \(Word and Excel write them, too\); unpack it"),
         (parquet_bytes([{"de": "x"}]), "Parquet; end its name in .parquet"),
+        (tarred("a.txt", b"x"), "a tar archive; unpack it and name a file in it"),
         (b"%PDF-1.7\n", "a PDF; save its text as a plain .txt"),
     ):
         with pytest.raises(InputError, match=f"standard input is {what}"):
