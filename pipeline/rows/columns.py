@@ -199,10 +199,11 @@ def roots(columns: Sequence[Column], names: Sequence[str], nested_names: Sequenc
 
 def _value(row: Mapping[str, Any], column: str) -> Any:
     """Return a row's value. Raises KeyError if it has none, LookupError with the codes of several regions."""
+    if isinstance(row, ByLanguage):
+        return row.versions(column)
     if column in row:
-        return row[column] if not isinstance(row, ByLanguage) else row.versions(column)
-    unit = row if isinstance(row, ByLanguage) else ByLanguage.from_lists(row)
-    if unit is not None:
+        return row[column]
+    if (unit := ByLanguage.from_lists(row)) is not None:
         return unit.versions(column)
     head, _, rest = column.partition(".")
     if not isinstance(row.get(head), Mapping):

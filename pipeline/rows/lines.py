@@ -37,13 +37,10 @@ class BadLines:
     most: int = 0
     option: str | None = None
     """The field that allows it, for messages."""
-    skipped: dict[str, int] = field(default_factory=dict)
-    """Lines by location; a corpus may be read twice."""
-
-    @property
-    def count(self) -> int:
-        """How many lines were skipped."""
-        return sum(self.skipped.values())
+    count: int = 0
+    """How many lines were skipped."""
+    skipped: dict[str, None] = field(default_factory=dict)
+    """Where, in order; a corpus may be read twice."""
 
     def figures(self) -> dict[str, Any]:
         """Return how many lines were skipped, and where the first of them are."""
@@ -55,7 +52,8 @@ class BadLines:
             return
         if self.count + lines > self.most:
             raise InputError(f"{error}{self._hint(error, lines)}") from None
-        self.skipped[str(location)] = lines
+        self.skipped[str(location)] = None
+        self.count += lines
 
     def _hint(self, error: InputError, lines: int) -> str:
         if self.option is None or (isinstance(error, ColumnError) and not self.skipped):

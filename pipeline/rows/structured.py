@@ -10,7 +10,7 @@ from pipeline.rows.formats import suffix_of
 
 _KINDS = {
     "an archive; unpack it and name a file in it": ".tar .tgz .tbz .tbz2 .txz .tzst .7z .rar",
-    "compressed in a way that is not read; decompress it, or use .gz, .xz, .bz2 or .zst": ".lzma .lz .lz4 .lzo .z .br",
+    "compressed in a way that is not read; decompress it, or use .gz, .xz, .bz2 or .zst": ".lzma .lz .lz4 .lzo .z",
     "subtitles, whose times are no text; extract the texts, one per line": ".srt .vtt .ass .ssa .sbv .ttml",
     "markup, whose tags are no text; extract the texts, one per line": (
         ".xml .xlf .xliff .sdlxliff .mqxliff .html .htm .xhtml .sgm .sgml .po .pot .resx .yaml .yml .rtf"

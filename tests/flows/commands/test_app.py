@@ -85,6 +85,15 @@ def test_what_a_flow_finds_is_one_line_too(
     assert_one_line(run.exit_code, run.stdout, run.stderr, message)
 
 
+def test_bad_lines_that_were_skipped_are_shown(tmp_path: Path, train: Callable[..., Result]) -> None:
+    pairs = "".join(f"Satz {number}.\tSentence {number}.\n" for number in range(40))
+    (tmp_path / "pairs.tsv").write_text(f"de\ten\n{pairs}one\ttoo\tmany\nonly one\n")
+    fields = ("corpus.path=pairs.tsv", "corpus.skip_bad_lines=2", "tokenizer.vocabulary_size=90000")
+    run = train(*SIZES, *[text for field in fields for text in ("--set", field)])
+    assert_one_line(run.exit_code, run.stdout, run.stderr, "tokenizer.vocabulary_size=90000 is too large")
+    assert "30 train + 5 validation + 5 test pairs, 2 bad lines skipped (" in run.stderr
+
+
 def test_the_hub_is_away(tmp_path: Path, prefect_server: str) -> None:
     nmt = command_line(
         tmp_path, PREFECT_API_URL=prefect_server, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "hf")

@@ -186,6 +186,18 @@ def test_nested_columns_and_large_files(hub: HubServer, prepare: Child, tmp_path
     assert made["figures"]["held_out"] == ["validation", "test"]
 
 
+def test_bad_rows_may_be_skipped(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    rows = [{"de": f"Satz {n}", "en": None if n == 3 else f"sentence {n}"} for n in range(9)]
+    hub.publish("lab/nulls", {"train.parquet": parquet(rows)})
+    config = {"dataset": "lab/nulls", "validation_size": 2, "test_size": 3}
+    refused = prepare(tmp_path, **config)
+    assert refused["message"].startswith("corpus.target_column=en: lab/nulls train row 4 holds null, not text; correct")
+    assert refused["message"].endswith(", or set corpus.skip_bad_lines=1 to skip it")
+    made = prepare(tmp_path, **config, skip_bad_lines=1)
+    assert made["figures"]["pairs"] == {"train": 3, "validation": 2, "test": 3}
+    assert made["figures"]["skipped"] == {"lines": 1, "first": ["lab/nulls train row 4"]}
+
+
 SUBSETS = b"""---
 configs:
 - config_name: de-en
