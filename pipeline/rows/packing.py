@@ -18,8 +18,16 @@ from pipeline.rows.formats import TABLES, Packing, format_of, suffix_of, without
 from pipeline.store.storage import Folder
 
 BUFFER_BYTES = 2**20
-BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
-"""What the standard library raises for content that cannot be decompressed; bz2 and Arrow raise OSError."""
+BROKEN = (
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    NotImplementedError,  # Zip archives with other methods of compression.
+    pyarrow.ArrowInvalid,  # Where a zip archive points to a place before the beginning of the file.
+)
+"""What is raised for content that cannot be decompressed; beside OSError, by bz2 and Arrow."""
 _READERS: Mapping[Packing, Callable[[Any], Any]] = {
     "gzip": lambda stream: gzip.GzipFile(fileobj=stream),
     "xz": lzma.LZMAFile,
@@ -53,6 +61,8 @@ def members_of(folder: Folder, name: str, given: str) -> list[str]:
             found = [info for info in archive.infolist() if not info.is_dir()]
     except BROKEN as error:
         raise InputError(f"{given}: broken zip ({error}); download it or zip the files again") from None
+    except OSError as error:
+        raise folder.explained(error) from error
     if any(info.flag_bits & 1 for info in found):
         raise InputError(f"{given}: the zip is encrypted; unpack it and name a file in it")
     return sorted(info.filename for info in found if not info.filename.startswith("__MACOSX/"))

@@ -150,7 +150,7 @@ def test_what_is_wrong_is_one_line() -> None:
         ),
         (["--column", "de"], "--column de: standard input is plain text, which has no columns; name a FILE"),
         ([], "standard input line 1 is that of JSON; name a .jsonl file with one object per line, and the column with"),
-        (["rows.zip"], "rows.zip: broken zip (File is not a zip file); download it or zip the files again"),
+        (["rows.zip"], "rows.zip: broken zip (Invalid position); download it or zip the files again"),
     ],
 )
 def test_what_would_be_translated_wrongly_is_refused(

@@ -51,6 +51,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None
     assert peak(12) < 1.5 * peak(4)
 
 
+@pytest.mark.parametrize("content", [b"", b"Hallo\n", b"PK\x03\x04", b"x" * 1000])
+def test_what_is_no_zip(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"a.zip: broken zip \(.*\); download it or zip the files again"):
+        find_files(str(tmp_path / "a.zip"))
+
+
 def test_an_encrypted_zip(tmp_path: Path) -> None:
     content = bytearray(zipped({"a.de": CONTENT}))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
