@@ -43,15 +43,16 @@ REASONS = {
 def home() -> Path:
     """Return `$NMT_HOME` as an absolute path; default: .nmt in the working directory.
 
-    Raises InputError for a path that the addresses of SQLite's files cannot hold: they end at a question mark.
+    Raises InputError for a path that is read as another: SQLite's addresses end at a question mark, and MLflow takes
+    %41 for an A.
     """
     given = os.environ.get("NMT_HOME") or ".nmt"
     try:
         path = Path(given).expanduser().resolve()
     except RuntimeError as error:  # A user who does not exist; a link to itself.
         raise InputError(f"NMT_HOME={given}: {error}; name a folder") from None
-    if "?" in str(path):
-        raise InputError(f"NMT_HOME={given}: {path} has a question mark, where SQLite's addresses end; name another")
+    if "?" in str(path) or unquote(str(path)) != str(path):
+        raise InputError(f"NMT_HOME={given}: SQLite or MLflow would misread {path}; name one without ? and % in it")
     return path
 
 

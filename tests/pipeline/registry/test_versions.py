@@ -96,7 +96,7 @@ def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home:
 def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) -> None:
     with pytest.raises(InputError, match=r"no model is registered in sqlite:.*; train one with `nmt train`"):
         pull_model("tiny", Store())
-    assert not home().exists(), "a look makes nothing"
+    assert not (home() / "mlflow.db").exists(), "a look makes nothing"
     register(1, 30.0)
     first = pull_model("tiny", Store())
     assert (first.uri, first.reused) == ("models:/tiny/1", Reuse.NO)

@@ -37,7 +37,8 @@ def test_a_folder_that_cannot_be_written(nmt_home: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("what?", r"NMT_HOME=what\?: .*what\? has a question mark, where SQLite's addresses end; name another"),
+        ("what?", r"NMT_HOME=what\?: SQLite or MLflow would misread /.*what\?; name one without \? and % in it"),
+        ("100%25", "NMT_HOME=100%25: SQLite or MLflow would misread /.*100%25;"),
         ("~no-such-user/nmt", "NMT_HOME=~no-such-user/nmt: .* name a folder"),
     ],
 )
@@ -45,3 +46,10 @@ def test_a_home_that_no_file_can_be_in(given: str, message: str, monkeypatch: py
     monkeypatch.setenv("NMT_HOME", given)
     with pytest.raises(InputError, match=message):
         home()
+
+
+@pytest.mark.parametrize("given", ["a b", "#1", "100%", "Müller & Söhne", "a;b+c=d:e@f", "it's"])
+def test_homes_with_other_characters(given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NMT_HOME", given)
+    assert home() == tmp_path / given
