@@ -108,7 +108,8 @@ def tokenizer_task(config: RunConfig, corpus: Corpus, store: Store) -> Tokenizer
     view = current_view()
     view.began("tokenizer")
     tokenizer = train_tokenizer(corpus, config.tokenizer, store)
-    kind = config.tokenizer.model or config.tokenizer.kind
+    own = [name for name in (config.tokenizer.model, config.tokenizer.target_model) if name is not None]
+    kind = " and ".join(own) or config.tokenizer.kind
     joint = "joint" if config.tokenizer.joint else "one of each language"
     references = tokenizer.figures["references"]
     lost = f", {references['changed']:,} of {references['sentences']:,} references changed"

@@ -1,14 +1,17 @@
-"""What the task of the tokenizer says of its figures."""
+"""The tokenizer in a flow: what is said of its figures, and models that are refused."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from flows.ablation import ablation
 from flows.progress import CURRENT_VIEW, LogView
 from flows.tasks import tokenizer_task
+from flows.train import train
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
+from pipeline.errors import InputError
 from pipeline.overrides import build_config
 from pipeline.store.store import Store
 
@@ -42,3 +45,10 @@ def test_nothing_is_said_of_those_that_do(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "own.model").write_bytes(model.read_bytes())
     own = build_config({"tokenizer": {"vocabulary_size": 9}}, {"tokenizer.model": "own.model"})
     assert said(tmp_path, own) == ["30 pieces, own.model, joint"]
+
+
+def test_a_model_that_is_not_there_is_refused_before_there_is_a_corpus(nmt_home: Path) -> None:
+    for flow in (train, ablation):
+        with pytest.raises(InputError, match=r"tokenizer.model=gone.model: there is no such file"):
+            flow.fn("captions", {"tokenizer.model": "gone.model"})
+    assert not nmt_home.exists()
