@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.corpus.captions import generate_pairs
 from pipeline.errors import InputError
-from pipeline.inference.subwords import Subwords, learn_pieces
+from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, Subwords, learn_pieces
 
 SENTENCES = [sentence for pair in generate_pairs(300, seed=3) for sentence in pair]
 
@@ -74,3 +74,14 @@ def test_a_word_that_is_an_encoded_picture_is_learnt_from_in_parts(kind: Literal
     assert learn_pieces([*SENTENCES, picture], 150, kind, False, 1.0) == learn_pieces(
         [*SENTENCES, parts], 150, kind, False, 1.0
     )
+
+
+def test_with_bytes_every_character_is_written_but_sentencepieces_own_blank(tmp_path: Path) -> None:
+    pieces = learn_pieces(SENTENCES, 500, "unigram", True, 1.0)
+    for name in (SOURCE_MODEL, TARGET_MODEL):
+        (tmp_path / name).write_bytes(pieces)
+    bytewise = Subwords(tmp_path)
+    characters = [chr(code) for code in (*range(1, 0x3100), *range(0x3100, 0x30000, 17)) if not 0xD800 <= code < 0xE000]
+    texts = [f"a dog{character}runs" for character in characters]
+    decoded = bytewise.decode_target([row[:-1] for row in bytewise.encode_target(texts)])
+    assert [text for text, found in zip(texts, decoded, strict=True) if found != text] == ["a dog▁runs"]
