@@ -1,6 +1,7 @@
 """The command line `nmt`: one clear line and exit code 2 for what is wrong, 130 for Ctrl-C."""
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
     help="Train attention seq2seq translation models, register and use them.",
 )
+CHANGES = ("training.epochs=8", "model.dropout=0.2", "training.seed=2")
+"""What a user may try next."""
 Preset = Annotated[
     str, typer.Option("--preset", "-p", metavar="PRESET", help="Use this one of `nmt presets`, or a .yaml file.")
 ]
@@ -65,7 +68,7 @@ def train(
     if as_json:
         print_json(result)
     else:
-        _print_result(result)
+        _print_result(result, preset, overrides or [])
 
 
 def _first_fresh(everything: bool, first: str | None, stages: Mapping[str, StageName]) -> str | None:
@@ -74,7 +77,7 @@ def _first_fresh(everything: bool, first: str | None, stages: Mapping[str, Stage
     return "all" if everything else first
 
 
-def _print_result(result: dict[str, Any]) -> None:
+def _print_result(result: dict[str, Any], preset: str, overrides: Sequence[str]) -> None:
     # Imported where they are needed: both take seconds, and a mistake on the command line is reported at once.
     from pipeline.evaluation.tables import score_table
     from pipeline.metrics.metrics import headline_metrics
@@ -91,20 +94,24 @@ def _print_result(result: dict[str, Any]) -> None:
         console.print(f"{metric.title}: {result['scores']['signatures'][metric.key]}", markup=False, soft_wrap=True)
     console.print()
     with Path(result["translations"]).open(encoding="utf8", newline="\n") as lines:
-        for _, line in zip(range(3), lines, strict=False):
-            row = json.loads(line)
-            for key in ("source", "translation", "reference"):
-                console.print(f"{key:<12} {row[key]}", markup=False, soft_wrap=True)
-            console.print()
+        samples = [json.loads(line) for _, line in zip(range(3), lines, strict=False)]
+    for row in samples:
+        for key in ("source", "translation", "reference"):
+            console.print(f"{key:<12} {row[key]}", markup=False, soft_wrap=True)
+        console.print()
     console.print(f"model {result['model_uri']} ({result['decision']})", markup=False, soft_wrap=True)
     console.print(f"in {result['tracking_uri']}", markup=False, soft_wrap=True)
     nmt = "nmt" if shutil.which("nmt") else sys.argv[0]  # As `make run` calls it, it is not on the path.
     model = result["model_uri"].split("/")[1]
+    kept = [argument for override in overrides for argument in ("--set", override)]
+    changed = {override.partition("=")[0] for override in overrides}
+    another = next((change for change in CHANGES if change.partition("=")[0] not in changed), CHANGES[-1])
+    again = shlex.join(["--preset", preset, *kept, "--set", another])
     console.print("\nnext:")
     for command in (
-        f"echo 'Ein Hund läuft durch den Park.' | {nmt} translate --model {model}",
+        f"echo {shlex.quote(samples[0]['source'])} | {nmt} translate --model {shlex.quote(model)}",
         f"{nmt} ui",
-        f"{nmt} train --preset {result['preset']} --set training.epochs=8",
+        f"{nmt} train {again}",
         f"{nmt} presets --fields",
     ):
         console.print(f"  {command}", markup=False, soft_wrap=True)

@@ -65,12 +65,14 @@ def test_a_training_is_scored_by_it(
             "model_uri": version.uri,
             "decision": version.decision,
             "tracking_uri": tracking_uri(),
-            "preset": config.name,
-        }
+        },
+        "mine.yaml",
+        ["training.epochs=2", "corpus.path=my pairs.tsv"],
     )
     shown = capsys.readouterr().out
     assert "chrF+" in shown.splitlines()[1], "a column of the table"
     assert f"chrF+: {chrfp.signature}" in shown
+    assert "train --preset mine.yaml --set training.epochs=2 --set 'corpus.path=my pairs.tsv' --set model.dr" in shown
 
 
 def test_registered_models_are_scored_and_compared_by_it(chrfp: Metric, register: Register, tiny: RunConfig) -> None:
