@@ -48,10 +48,10 @@ def repeats(source: str, references: Iterable[str | None], translation: str) -> 
 
 
 def fault_cells(figures: Mapping[str, float]) -> list[str]:
-    """Return the faults for a table: `3 (0.3 %)`, `0`, or a dash for one that nobody knows.
+    """Return the faults for a table: `3 (0.3%)`, `0`, or a dash for one that nobody knows.
 
     >>> fault_cells({"repeating": 3, "repeating_percent": 0.3})
-    ['3 (0.3 %)', '—']
+    ['3 (0.3%)', '—']
     """
     return [_cell(figures, name) for name in FAULTS]
 
@@ -59,7 +59,9 @@ def fault_cells(figures: Mapping[str, float]) -> list[str]:
 def _cell(figures: Mapping[str, float], name: str) -> str:
     if name not in figures:
         return "—"
-    return f"{figures[name]:,} ({figures[f'{name}_percent']:.1f} %)" if figures[name] else "0"
+    percent = figures[f"{name}_percent"]
+    # As short as it can be: a terminal of 80 columns holds the table.
+    return f"{figures[name]:,} ({percent:.{0 if percent >= 10 else 1}f}%)" if figures[name] else "0"
 
 
 def _top_count(text: str) -> int:

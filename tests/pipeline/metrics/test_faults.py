@@ -49,6 +49,6 @@ def test_figures_are_counts_and_shares() -> None:
     sources, references = ["a", "b", "c"], [["x"], ["y"], ["z"]]
     figures = fault_figures(sources, references, ["x", "y " * 9, "z"], truncated=2)
     assert figures == {"repeating": 1, "repeating_percent": 33.3333, "truncated": 2, "truncated_percent": 66.6667}
-    assert fault_cells(figures) == ["1 (33.3 %)", "2 (66.7 %)"]
+    assert fault_cells(figures) == ["1 (33%)", "2 (67%)"]
     assert fault_cells(fault_figures(sources, references, ["x", "y", "z"], truncated=0)) == ["0", "0"]
     assert fault_cells(fault_figures(sources, references, ["x", "y", "z"], truncated=None)) == ["0", "—"]

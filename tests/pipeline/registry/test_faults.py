@@ -8,6 +8,7 @@ from pipeline.evaluation.evaluation import evaluate_model
 from pipeline.evaluation.evaluation_set import prepare_split
 from pipeline.evaluation.scoring import score_translations, translate_set
 from pipeline.evaluation.tables import run_report
+from pipeline.metrics.faults import fault_cells
 from pipeline.registry.pull import pull_model
 from pipeline.registry.runs import TrainingRun, tracking_uri
 from pipeline.registry.scored_runs import record_scores
@@ -27,7 +28,7 @@ def test_faults_of_a_training_and_of_its_version(corpus: Corpus, train: Train, t
     assert figures["truncated_percent"] == round(100 * figures["truncated"] / 30, 4)
     version = register_model(TrainingRun(config, {"training": "abc"}), trained, evaluation, corpus, config)
     logged = MlflowClient(tracking_uri()).get_run(version.run_id).data.metrics
-    cell = f"{figures['truncated']} ({figures['truncated_percent']:.1f} %)"
+    cell = fault_cells(figures)[1]
     for fault in ("truncated", "repeating"):
         assert logged[f"final/test_{fault}"] == figures[fault]
         assert logged[f"final/test_{fault}_percent"] == figures[f"{fault}_percent"]
