@@ -1,5 +1,6 @@
 """All that this project uses of Ray Train without its documentation's promise, and why; see ray_internals.py."""
 
+import json
 from typing import Any
 
 import ray
@@ -22,6 +23,14 @@ CHECKPOINT_PREFIX = "checkpoint_"
 
 STARTUP_ERRORS = (WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
 """The `controller_failure` of a training whose workers could not be started."""
+
+
+def named_checkpoints(snapshot: bytes) -> set[str]:
+    """Return the folders of the checkpoints that a snapshot names; without one of them, Ray refuses to resume.
+
+    Raises ValueError for a snapshot that a crash has cut short.
+    """
+    return {str(result["checkpoint_dir_name"]) for result in json.loads(snapshot).get("checkpoint_results", ())}
 
 
 class RayTrainer(TorchTrainer):

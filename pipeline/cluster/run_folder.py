@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from pipeline.cluster.ray_train_internals import CHECKPOINT_PREFIX, SNAPSHOT
+from pipeline.cluster.ray_train_internals import CHECKPOINT_PREFIX, SNAPSHOT, named_checkpoints
 from pipeline.errors import ExternalError
 from pipeline.inference.weights import WEIGHTS
 from pipeline.metrics.metrics import METRICS
@@ -57,19 +57,25 @@ def is_whole(checkpoint: Folder) -> bool:
 
 
 def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
-    """Move a run aside if its snapshot cannot be read; return the last whole checkpoint of all runs set aside.
+    """Move a run aside if Ray cannot resume it; return the last whole checkpoint of all runs set aside.
 
-    Ray does not write snapshots atomically, and one cut short by a crash blocks every later start under that name.
+    Ray does not write snapshots atomically, and one cut short by a crash blocks every later start under that name. So
+    does one that names a checkpoint which somebody has deleted.
     """
     run = storage / name
-    try:
-        if run.has(SNAPSHOT):
-            json.loads(run.read(SNAPSHOT))
-    except ValueError:
+    if run.has(SNAPSHOT) and not _is_complete(run):
         storage.rename(name, f"{name}.damaged-{uuid.uuid4().hex[:8]}")
     # By time, which Ray names checkpoints by.
     aside = sorted(_checkpoints(storage, f"{name}.damaged-"), key=lambda folder: folder.name, reverse=True)
     return next(filter(is_whole, aside), None)
+
+
+def _is_complete(run: Folder) -> bool:
+    """Whether a run's snapshot can be read, and the checkpoints that it names are there."""
+    try:
+        return named_checkpoints(run.read(SNAPSHOT)) <= {folder.name for folder in run.folders()}
+    except ValueError:
+        return False
 
 
 def keep_weights(checkpoint: Folder, figures: Record, folder: Path) -> dict[str, Any]:

@@ -1,9 +1,15 @@
 import json
 import logging
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import (
+    _CheckpointManagerState,
+    _TrainingResultState,
+)
 from safetensors.torch import save_file
 
 from pipeline.cluster.ray_train_internals import SNAPSHOT
@@ -66,6 +72,26 @@ def test_a_run_whose_snapshot_a_crash_cut_short_is_set_aside(tmp_path: Path) -> 
     assert not run.exists()
     assert set_damaged_aside(storage, "run") == resumed, "also after another crash before the next checkpoint"
     assert epochs(storage) == [1, 2]
+
+
+def test_a_run_that_has_lost_a_checkpoint_is_set_aside(tmp_path: Path) -> None:
+    """Ray itself would refuse its snapshot at every start."""
+    storage, run = local_folder(tmp_path), tmp_path / "run"
+    for epoch in (1, 2):
+        write_checkpoint(run / f"checkpoint_{epoch}", epoch, 9.0)
+    results = [_TrainingResultState(checkpoint_dir_name=f"checkpoint_{epoch}", metrics={}) for epoch in (1, 2)]
+    lists: dict[str, list[Any]] = {name: [] for name in _CheckpointManagerState.model_fields}
+    fields = lists | {"ray_version": "2", "current_report_index": 2, "latest_checkpoint_result": results[1]}
+    snapshot = _CheckpointManagerState(**fields | {"checkpoint_results": results})
+    (run / SNAPSHOT).write_text(snapshot.model_dump_json())
+    assert set_damaged_aside(storage, "run") is None
+    shutil.rmtree(run / "checkpoint_1")
+    resumed = set_damaged_aside(storage, "run")
+    assert resumed is not None
+    assert resumed.name == "checkpoint_2"
+    assert not run.exists()
+    shutil.rmtree(tmp_path / resumed.path)
+    assert set_damaged_aside(storage, "run") is None, "from the start, then"
 
 
 def test_what_served_to_resume_is_cleared_and_nothing_else(tmp_path: Path) -> None:
