@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster import connection
-from pipeline.cluster.connection import EarlyStart, _environment, _left, _own_folder, ray_cluster
+from pipeline.cluster.connection import EarlyStart, _environment, _left, _own_folder, _token_without_home, ray_cluster
 from pipeline.cluster.ray_internals import OWN_CLUSTER, takes_sockets
 from pipeline.errors import ExternalError, InputError
 
@@ -130,6 +130,18 @@ def test_a_temporary_folder_that_is_a_file(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(connection, "SHORT_FOLDERS", (str(tmp_path / "file"),))
     with pytest.raises(ExternalError, match=r"^TMPDIR: .*file is a file; set RAY_TMPDIR to a short one that can be"):
         _own_folder()
+
+
+def test_without_a_home_the_token_of_a_cluster_is_in_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _token_without_home() == {}
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    first, second = _token_without_home(), _token_without_home()
+    assert first != second
+    assert len(first["RAY_AUTH_TOKEN"]) == 64
 
 
 def test_a_cluster_starts_whatever_the_temporary_folder_and_leaves_nothing(
