@@ -91,7 +91,7 @@ def test_bad_lines_that_were_skipped_are_shown(tmp_path: Path, train: Callable[.
     fields = ("corpus.path=pairs.tsv", "corpus.skip_bad_lines=2", "tokenizer.vocabulary_size=90000")
     run = train(*SIZES, *[text for field in fields for text in ("--set", field)])
     assert_one_line(run.exit_code, run.stdout, run.stderr, "tokenizer.vocabulary_size=90000 is too large")
-    assert "30 train + 5 validation + 5 test pairs, 2 bad lines skipped (" in run.stderr
+    assert "30 train + 5 validation + 5 test pairs, de → en, 2 bad lines skipped (" in run.stderr
 
 
 def test_the_hub_is_away(tmp_path: Path, prefect_server: str) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpus.held_out import choose_sources, hash_pair, source_of
@@ -47,10 +47,9 @@ def test_pairs_of_different_sources_are_held_out_by_their_own_hashes(sources: se
 @given(CORPORA, st.integers(1, 8), st.integers(1, 8))
 def test_the_first_split_depends_on_no_other_size(pairs: set[Pair], size: int, other: int) -> None:
     alone, both = held_out(pairs, [size]), held_out(pairs, [size, other])
-    assume(both)
-    assert alone
-    assert both
-    assert alone[0] == both[0]
+    if both:  # Else there are too few pairs for two splits.
+        assert alone
+        assert alone[0] == both[0]
 
 
 def test_a_group_larger_than_the_split_stays_in_train_unless_the_others_do_not_suffice() -> None:
