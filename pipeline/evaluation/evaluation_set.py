@@ -1,8 +1,9 @@
 """The pairs that a registered model is scored on: a split of a corpus, or files of their own."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +120,9 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store, references: 
         pairs, bad = 0, bad_lines(config)
         readings = [local_splits({split: side.parts}, side.columns, bad)[split] for side in sides]
         with (folder / FILE).open("w", encoding="utf8", newline="\n") as file:
-            for first, *others in zip(*readings, strict=True):
-                for source, target in cleaned([first], split, blank):
-                    row: dict[str, Any] = {"source": source, "target": target}
-                    if others:
-                        row["references"] = [clean_sentence(text) for _, text in others]
+            for pair, others in _side_by_side(readings, config):
+                for source, target in cleaned([pair], split, blank):
+                    row = {"source": source, "target": target} | ({"references": others} if others else {})
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
                     pairs += 1
         if not pairs:
@@ -167,6 +166,17 @@ class _Side:
 
     parts: tuple[Part, ...]
     columns: PairColumns
+
+
+def _side_by_side(readings: Sequence[Iterable[Pair]], config: CorpusConfig) -> Iterator[tuple[Pair, list[str]]]:
+    """Yield each pair with its further references. Raises InputError where the readings are not of the same source."""
+    for number, (first, *others) in enumerate(zip_longest(*readings), start=1):
+        if any(other is None or first is None or other[0] != first[0] for other in others):
+            raise InputError(
+                f"--reference: from pair {number} on, the references in {config.path} are not of the same sources, as "
+                "where a row has several texts of a language; give every reference a column or file of its own"
+            )
+        yield first, [clean_sentence(text) for _, text in others]
 
 
 def _distinct(config: CorpusConfig, references: Sequence[str]) -> Sequence[str]:

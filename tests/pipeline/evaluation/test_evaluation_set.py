@@ -134,6 +134,23 @@ def test_several_references(kind: str, tmp_path: Path, store: Store) -> None:
     assert prepare_files(config, "test", store, names).reused
 
 
+@pytest.mark.parametrize("units", [["de en en fr", "de en fr fr"], ["de en en fr"]], ids=["as many", "fewer"])
+def test_references_that_would_be_of_other_sources_are_refused(units: list[str], tmp_path: Path, store: Store) -> None:
+    """Several texts of a language are several pairs: side by side with one of another, all after it would be wrong."""
+    rows = []
+    for number, languages in enumerate(units):
+        tags = languages.split()
+        texts = [f"{number} {place} {tag}" for place, tag in enumerate(tags)]
+        rows.append({"translation": {"language": tags, "translation": texts}})
+    path = tmp_path / "several.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = CorpusConfig(path=str(path), source_column="translation.de", target_column="translation.en")
+    with pytest.raises(
+        InputError, match=r"--reference: from pair 2 on, the references in .* are not of the same sources"
+    ):
+        prepare_files(config, "test", store, ["translation.fr"])
+
+
 def test_references_that_cannot_be_used(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "set.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in SEVERAL) + '{"de": "x", "en": "y", "en2": null}\n')
