@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from secrets import token_hex
 
 from prefect.settings import (
     PREFECT_API_URL,
@@ -17,8 +18,9 @@ from prefect.settings import (
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
 )
 
-from flows.prefect_internals import UNREACHABLE, reload_settings
-from infra.services import answers, got_no_answer
+from infra.prefect_internals import UNREACHABLE, reload_settings
+from infra.probes import answers, got_no_answer
+from infra.secrets import PREFECT_AUTH, PREFECT_SERVER_AUTH
 from pipeline.errors import ExternalError
 
 RESTARTS = 3
@@ -38,6 +40,7 @@ def start_temporary_server() -> Callable[[], None]:
     server = _Server()
     atexit.register(server.stop)
     os.environ["PREFECT_API_URL"] = f"{server.address}/api"
+    os.environ[PREFECT_AUTH] = server.secret
     reload_settings()
     return server.wait
 
@@ -52,7 +55,10 @@ class _Server:
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._environment = dict(os.environ)  # A copy, before PREFECT_API_URL names this server in it.
+        self.secret = f"nmt:{token_hex(32)}"
+        # A copy, before PREFECT_API_URL names this server in it.
+        own = {PREFECT_SERVER_AUTH: self.secret, "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.address}
+        self._environment = dict(os.environ) | own
         self._ending = False
         self._lock = threading.Lock()
         self._process = self._start()

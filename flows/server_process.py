@@ -19,9 +19,11 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import uvicorn
 
-    from flows.prefect_internals import make_server
+    from infra.prefect_internals import make_server
 
-    config = uvicorn.Config(make_server, factory=True, log_level="error", lifespan="on")
+    config = uvicorn.Config(
+        lambda: make_server(["127.0.0.1"], temporary=True), factory=True, log_level="error", lifespan="on"
+    )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 

@@ -2,22 +2,29 @@
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from infra.processes import own_names
+from infra.secrets import PREFECT_SERVER_AUTH, check_prefect_auth
 from pipeline.errors import InputError
 from pipeline.store.storage import check_storage
 
+MLFLOW_SECRETS = MLFLOW_USER, MLFLOW_PASSWORD = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 SECRETS = {
-    "PREFECT_SERVER_API_AUTH_STRING": "user:password of Prefect's server",
-    "MLFLOW_TRACKING_USERNAME": "the administrator of MLflow's server",
-    "MLFLOW_TRACKING_PASSWORD": "the administrator's password, of at least 12 characters",
+    PREFECT_SERVER_AUTH: "user:password of Prefect's server",
+    MLFLOW_USER: "the administrator of MLflow's server",
+    MLFLOW_PASSWORD: "the administrator's password, of at least 12 characters",
     "RAY_AUTH_TOKEN": "the token of the Ray cluster, of at least 16 characters",
 }
-MINIMUM_LENGTH = {"MLFLOW_TRACKING_PASSWORD": 12, "RAY_AUTH_TOKEN": 16}
+MINIMUM_LENGTH = {MLFLOW_PASSWORD: 12, "RAY_AUTH_TOKEN": 16}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HOSTS_VARIABLE = "NMT_ALLOWED_HOSTS"
+"""Other names of this machine, separated by commas, as of a proxy before the servers."""
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+NOTIFY_VARIABLE = "NMT_NOTIFY_URL"
 DATABASE_VARIABLE = "NMT_DATABASE_URL"
 
 
@@ -44,6 +51,10 @@ class StackOptions:
         """Where this machine reaches the servers."""
         return "127.0.0.1" if self.host in EVERYWHERE else self.host
 
+    def url(self, port: int) -> str:
+        """Return where this machine reaches the server on a port."""
+        return f"http://{bracketed(self.address)}:{port}"
+
     @property
     def ports(self) -> dict[str, int]:
         """The ports by the option that sets them."""
@@ -67,8 +78,7 @@ class StackOptions:
         if self.database is not None:
             _check_database(self.database)
         check_storage()
-        if self.is_public:
-            _check_secrets(self.host, os.environ)
+        check_secrets(self.host)
 
 
 def is_loopback(host: str) -> bool:
@@ -77,6 +87,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def own_hosts(host: str) -> list[str]:
+    """Return the names that a server at `host` answers to: a request to another is a foreign web page's."""
+    others = [name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()]
+    own = LOOPBACK if is_loopback(host) else sorted(own_names() | {*LOOPBACK, host})
+    return list(dict.fromkeys([*own, *others]))
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it is written in a URL.
+
+    >>> bracketed("::1"), bracketed("localhost")
+    ('[::1]', 'localhost')
+    """
+    return f"[{host}]" if ":" in host else host
 
 
 def without_password(url: str | None) -> str | None:
@@ -98,15 +124,18 @@ def _check_database(url: str) -> None:
         )
 
 
-def _check_secrets(host: str, environment: Mapping[str, str]) -> None:
-    """Raise InputError unless every server that others can reach has its secret."""
-    missing = {name: meaning for name, meaning in SECRETS.items() if not environment.get(name)}
-    if missing:
-        names = "; ".join(f"{name} ({meaning})" for name, meaning in missing.items())
-        raise InputError(f"--host {host}: others can reach it, so every server needs a secret; set {names}")
-    for name, length in MINIMUM_LENGTH.items():
-        if len(environment[name]) < length:
-            raise InputError(f"{name}: it has fewer than {length} characters; choose a longer one")
-    user, colon, password = environment["PREFECT_SERVER_API_AUTH_STRING"].partition(":")
-    if not (user and colon and password):
-        raise InputError("PREFECT_SERVER_API_AUTH_STRING: it is not of the form user:password; give both")
+def check_secrets(host: str, names: Collection[str] = tuple(SECRETS)) -> None:
+    """Raise InputError unless every server that others can reach has its secret, and those given are of use."""
+    given = {name: os.environ[name] for name in names if os.environ.get(name)}
+    missing = [name for name in names if name not in given]
+    if missing and not is_loopback(host):
+        wanted = "; ".join(f"{name} ({SECRETS[name]})" for name in missing)
+        raise InputError(f"--host {host}: others can reach it, so every server needs a secret; set {wanted}")
+    for name, value in given.items():
+        if len(value) < MINIMUM_LENGTH.get(name, 0):
+            raise InputError(f"{name}: it has fewer than {MINIMUM_LENGTH[name]} characters; choose a longer one")
+    if PREFECT_SERVER_AUTH in given:
+        check_prefect_auth(given[PREFECT_SERVER_AUTH])
+    for one, other in (MLFLOW_SECRETS, MLFLOW_SECRETS[::-1]):
+        if one in given and other in missing:
+            raise InputError(f"{one}: {other} is missing; set both, or neither")

@@ -17,17 +17,17 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
-from prefect.settings.profiles import Profile, load_profiles, save_profiles
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_PROFILES_PATH
+from prefect.settings.profiles import Profile, ProfilesCollection, load_profiles, save_profiles
 from prefect.types import SecretDict
 from prefect.workers.process import ProcessWorker
 from pydantic import SecretStr
 
-from infra.options import StackOptions
-from infra.services import client_environment
+from infra.options import NOTIFY_VARIABLE, StackOptions
+from infra.secrets import is_kept, prefect_auth
+from infra.services import api_url
 from pipeline.errors import InputError
 
-NOTIFY_VARIABLE = "NMT_NOTIFY_URL"
 NOTIFICATION = "nmt-notification"
 ENDS = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
 PROFILE = "nmt"
@@ -65,14 +65,22 @@ def _keep_pool(client: SyncPrefectClient, name: str, limit: int) -> None:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
         client.create_work_pool(
-            WorkPoolCreate(name=name, type="process", concurrency_limit=limit, base_job_template=template)
+            WorkPoolCreate(name=name, type="process", concurrency_limit=limit, base_job_template=_job_template())
         )
         return
     if pool.type != "process":
         raise InputError(f"--pool {name}: that work pool is of type {pool.type}, not process; choose another name")
-    client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
+    client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit, base_job_template=_job_template()))
+
+
+def _job_template() -> dict[str, Any]:
+    """Return Prefect's template of a process, less what would let a run say what is executed, where and with what."""
+    template = ProcessWorker.get_default_base_job_template()
+    for name in ("command", "env", "working_dir"):
+        del template["job_configuration"][name], template["variables"]["properties"][name]
+    template["variables"]["additionalProperties"] = False
+    return template
 
 
 def _end_of_the_dead() -> AutomationCore:
@@ -158,25 +166,36 @@ def _keep_block(url: str) -> UUID:
 
 
 def use_server(options: StackOptions, folder: Path) -> None:
-    """Activate a profile of the stack's server; secrets stay in the environment."""
+    """Activate a profile of the stack's server; a secret that the environment gave stays there."""
     profiles = load_profiles()
     if profiles.active_name not in {None, PROFILE}:
         (folder / BEFORE).write_text(str(profiles.active_name), "utf8")
-    url = client_environment(options)["PREFECT_API_URL"]
+    settings = {PREFECT_API_URL: api_url(options)}
+    if is_kept(folder):
+        settings[PREFECT_API_AUTH_STRING] = prefect_auth(folder)
     if PROFILE in profiles.names:
         profiles.remove_profile(PROFILE)
-    profiles.add_profile(Profile(name=PROFILE, settings={PREFECT_API_URL: url}))
+    profiles.add_profile(Profile(name=PROFILE, settings=settings))
     profiles.set_active(PROFILE)
+    _save(profiles)
+
+
+def _save(profiles: ProfilesCollection) -> None:
+    """Save profiles in a file that only its owner can read: it has a secret in it."""
+    path = PREFECT_PROFILES_PATH.value()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
     save_profiles(profiles)
 
 
-def leave_server(folder: Path) -> None:
-    """Activate the profile that was active before, if ours still is."""
+def leave_server(options: StackOptions, folder: Path) -> None:
+    """Activate the profile that was active before the stack's, if that still is: not another stack's."""
     profiles = load_profiles()
-    if profiles.active_name != PROFILE:
+    if profiles.active_name != PROFILE or profiles[PROFILE].settings.get(PREFECT_API_URL) != api_url(options):
         return
     before = (folder / BEFORE).read_text("utf8") if (folder / BEFORE).exists() else "ephemeral"
     profiles.set_active(before if before in profiles.names else None, check=False)
     profiles.remove_profile(PROFILE)
-    save_profiles(profiles)
+    _save(profiles)
     (folder / BEFORE).unlink(missing_ok=True)

@@ -10,33 +10,32 @@ from pathlib import Path
 
 import psutil
 
-MARK = "NMT_STACK"
-"""The variable that holds a stack's id, in all of its processes, even those whose parent has died."""
+MARK, SERVER = "NMT_STACK", "NMT_STACK_SERVER"
+"""The variables that hold a stack's id and a server's name, in all its processes, even if their parent has died."""
 
 
 @dataclass(frozen=True)
 class Handle:
-    """A process, told apart from later ones with the same number."""
+    """A server's process, told apart from any other that gets its number, by its environment.
+
+    By the time of its start it could not be: that is counted from the clock's, which may be set.
+    """
 
     pid: int
-    created: float
-
-    @classmethod
-    def of(cls, process: psutil.Process) -> "Handle":
-        """Return the handle of a running process."""
-        return cls(process.pid, process.create_time())
+    mark: str
+    server: str
 
     def process(self) -> psutil.Process | None:
         """Return the process, or None if it has ended."""
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(self.pid)
-            if process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE:
+            if _belongs(process, self.mark, self.server):
                 return process
         return None
 
 
-def start(command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path) -> Handle:
-    """Start a process that outlives this one and its terminal; what it prints is added to `log`."""
+def start(command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path) -> int:
+    """Start a process that outlives this one and its terminal; what it prints is added to `log`. Return its number."""
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
             command,
@@ -47,15 +46,22 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path, fol
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Handle.of(psutil.Process(process.pid))
+    return process.pid
 
 
-def members(mark: str) -> Iterator[psutil.Process]:
-    """Yield the running processes of the stack that bears this mark."""
+def members(mark: str, server: str | None = None) -> Iterator[psutil.Process]:
+    """Yield the running processes of the stack that bears this mark, or of one of its servers."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
+            if _belongs(process, mark, server):
                 yield process
+
+
+def _belongs(process: psutil.Process, mark: str, server: str | None) -> bool:
+    if process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    environment = process.environ()
+    return environment.get(MARK) == mark and server in {None, environment.get(SERVER)}
 
 
 def stop(handle: Handle, seconds: float) -> None:
@@ -67,9 +73,9 @@ def stop(handle: Handle, seconds: float) -> None:
             psutil.wait_procs([process], timeout=seconds)
 
 
-def stop_members(mark: str, seconds: float = 5.0) -> int:
-    """End what is left of a stack, by force if asking does not help; return the number of processes."""
-    left = [process for process in members(mark) if process.pid != os.getpid()]
+def stop_members(mark: str, server: str | None = None, seconds: float = 5.0) -> int:
+    """End what is left of a stack, or of one of its servers, by force if asking does not help; return how many."""
+    left = [process for process in members(mark, server) if process.pid != os.getpid()]
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()

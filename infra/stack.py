@@ -1,10 +1,5 @@
-"""The local stack: real servers as ordinary processes, started once, found again, stopped together.
+"""The local stack: real servers as ordinary processes, started once, found again, stopped together."""
 
-$NMT_HOME/stack/stack.json   what runs: options (no secrets), processes, logs
-$NMT_HOME/stack/logs/        a log per server
-"""
-
-import json
 import os
 import subprocess
 import sys
@@ -12,96 +7,30 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from infra.options import StackOptions
+from infra.options import DATABASE_VARIABLE, NOTIFY_VARIABLE, SECRETS, StackOptions
 from infra.postgres import prepare_database
-from infra.processes import MARK, Handle, busy, last_lines, start, stop, stop_members
-from infra.services import NO_TELEMETRY, RAY_ON_LOOPBACK, WORKER, Service, client_environment, services, write_files
+from infra.processes import MARK, SERVER, busy, last_lines, start, stop, stop_members
+from infra.running_stack import Running, Stack, find_stack, folder, record
+from infra.secrets import PREFECT_AUTH, PREFECT_SERVER_AUTH, make_prefect_auth, prefect_auth
+from infra.services import NO_TELEMETRY, PREFECT, WORKER, Service, client_environment, services
 from pipeline.errors import ExternalError, InputError
-from pipeline.store.storage import home
 
 READY_SECONDS = 240
 """Prefect's first start migrates its database, which takes over a minute on a slow machine."""
 STOP_SECONDS = {WORKER: 30}
 """The worker stops its runs, which report that; servers need less time."""
 
+NOT_INHERITED = {*SECRETS, PREFECT_AUTH, DATABASE_VARIABLE, NOTIFY_VARIABLE}
+"""Of the variables that hold secrets each server gets its own only, from services.py."""
+
 Say = Callable[[str, str], None]
 """Receives the name of a server and what happens to it."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server that was started."""
-
-    name: str
-    handle: Handle
-    address: str
-    log: Path
-
-
-@dataclass(frozen=True)
-class Stack:
-    """What was started, as recorded in stack.json."""
-
-    mark: str
-    options: StackOptions
-    running: Mapping[str, Running] = field(default_factory=dict)
-
-    @property
-    def alive(self) -> set[str]:
-        """The names of the servers whose processes are there."""
-        return {name for name, server in self.running.items() if server.handle.process() is not None}
-
-    def write(self) -> None:
-        """Record it, whole or not at all."""
-        text = json.dumps(
-            {
-                "mark": self.mark,
-                "options": self.options.public(),
-                "running": {name: asdict(server) | {"log": str(server.log)} for name, server in self.running.items()},
-            },
-            indent=2,
-        )
-        temporary = _file().with_suffix(".new")
-        temporary.write_text(text + "\n", "utf8")
-        temporary.replace(_file())
-
-
-def folder() -> Path:
-    """Return the folder of the stack's own files."""
-    return home() / "stack"
-
-
-def _file() -> Path:
-    return folder() / "stack.json"
-
-
-def find_stack() -> Stack | None:
-    """Return the stack of this `$NMT_HOME`, if any was started and not ended; its servers may have died."""
-    try:
-        content: dict[str, Any] = json.loads(_file().read_text("utf8"))
-    except FileNotFoundError:
-        return None
-    running = {
-        name: Running(name, Handle(**server["handle"]), server["address"], Path(server["log"]))
-        for name, server in content["running"].items()
-    }
-    return Stack(content["mark"], StackOptions(**content["options"]), running)
-
-
-def use_running_stack() -> None:
-    """Point this process at the stack of this `$NMT_HOME`, if it runs, where the user has not named other servers."""
-    stack = find_stack()
-    if stack is not None and stack.alive == set(stack.running):
-        if stack.options.is_public:
-            os.environ.pop(RAY_ON_LOOPBACK, None)
-        for name, value in client_environment(stack.options).items():
-            os.environ.setdefault(name, value)
 
 
 def bring_up(options: StackOptions, say: Say) -> Stack:
@@ -118,9 +47,11 @@ def bring_up(options: StackOptions, say: Say) -> Stack:
         if stack.alive and stack.options.public() != options.public():
             raise InputError(_difference(stack.options, options))
         stack = replace(stack, options=options)
+        _prepare_secret(stack)
         wanted = {name: service for name, service in services(options, folder()).items() if name not in stack.alive}
+        for name in wanted:
+            stop_members(stack.mark, name)  # What a server has left that was killed, and that keeps its port.
         _refuse_busy_ports(options, wanted)
-        write_files(folder())
         if options.database is not None and wanted:
             prepare_database(options.database)
         for name in stack.alive:
@@ -136,26 +67,36 @@ def bring_up(options: StackOptions, say: Say) -> Stack:
                 _wait(stack, {name: wanted[name] for name in names}, say)
         except BaseException:
             _stop(stack, started, say)
+            if not stack.alive:
+                record().unlink(missing_ok=True)
             raise
     return stack
 
 
-def take_down(say: Say) -> bool:
-    """Stop the servers, the worker first, and all that they started; return whether there were any."""
+def _prepare_secret(stack: Stack) -> None:
+    """Make the secret of a Prefect server that is to be started. Raises InputError if one runs with another."""
+    if PREFECT not in stack.alive:
+        make_prefect_auth(folder())
+    elif os.environ.get(PREFECT_SERVER_AUTH, kept := prefect_auth(folder())) != kept:
+        raise InputError(f"{PREFECT_SERVER_AUTH}: Prefect's server runs with another; unset it, or `nmt down` first")
+
+
+def take_down(say: Say) -> Stack | None:
+    """Stop the servers, the worker first, and all that they started; return what was stopped."""
     with _locked():
         stack = find_stack()
-        if stack is None:
-            return False
-        _stop(stack, sorted(stack.running, key=lambda name: name != WORKER), say)
-        _file().unlink()
-    return True
+        if stack is not None:
+            _stop(stack, sorted(stack.running, key=lambda name: name != WORKER), say)
+            record().unlink()
+    return stack
 
 
 def _start(stack: Stack, service: Service) -> Stack:
     logs = folder() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{service.name}.log"
-    environment = {**os.environ, **NO_TELEMETRY, **service.environment, MARK: stack.mark}
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    environment = {**inherited, **NO_TELEMETRY, **service.environment, MARK: stack.mark, SERVER: service.name}
     server = Running(service.name, start(service.command, environment, log, folder()), service.address, log)
     stack = replace(stack, running={**stack.running, service.name: server})
     stack.write()
@@ -169,7 +110,7 @@ def _wait(stack: Stack, wanted: Mapping[str, Service], say: Say) -> None:
     while waiting:
         for name, service in list(waiting.items()):
             server = stack.running[name]
-            if server.handle.process() is None:
+            if stack.handle(name).process() is None:
                 raise ExternalError(f"{name} has ended: {last_lines(server.log)}\nits log is {server.log}")
             if service.ready():
                 say(name, f"ready at {service.address}")
@@ -181,7 +122,7 @@ def _wait(stack: Stack, wanted: Mapping[str, Service], say: Say) -> None:
 
 def _stop(stack: Stack, names: list[str], say: Say) -> None:
     for name in names:
-        stop(stack.running[name].handle, STOP_SECONDS.get(name, 15))
+        stop(stack.handle(name), STOP_SECONDS.get(name, 15))
         say(name, "stopped")
     if set(names) >= stack.alive:
         stop_members(stack.mark)
@@ -190,7 +131,7 @@ def _stop(stack: Stack, names: list[str], say: Say) -> None:
 def _prepare_pool(options: StackOptions) -> None:
     """Create the work pool and the automations, with the command that does so for a server elsewhere."""
     command = [str(Path(sys.executable).with_name("nmt")), "pool", "--pool", options.pool]
-    environment = os.environ | NO_TELEMETRY | client_environment(options)
+    environment = os.environ | NO_TELEMETRY | client_environment(options, folder())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise ExternalError(f"the work pool could not be created: {done.stderr.strip().removeprefix('nmt: ')}")
@@ -256,6 +197,5 @@ def report(stack: Stack) -> list[State]:
         return "ready" if known[server.name].ready() else "does not answer"
 
     return [
-        State(server.name, state(server), server.address, server.handle.pid, server.log)
-        for server in stack.running.values()
+        State(server.name, state(server), server.address, server.pid, server.log) for server in stack.running.values()
     ]

@@ -190,7 +190,7 @@ def ui(
     port: Annotated[int, typer.Option(metavar="PORT", min=1, max=65535, help="Listen on this port.")] = 5000,
 ) -> None:
     """Open experiments and registered models in MLflow, until Ctrl-C."""
-    from infra.stack import use_running_stack
+    from infra.running_stack import use_running_stack
     from infra.ui import serve_ui
     from pipeline.store.writable import check_home
 

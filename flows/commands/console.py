@@ -77,7 +77,7 @@ def running_flow(module: str) -> Iterator[Any]:
     Prefect is imported in here, so that mistakes found before a flow runs are reported at once.
     """
     quieten_libraries()
-    from infra.stack import use_running_stack
+    from infra.running_stack import use_running_stack
     from pipeline.store.storage import check_storage
     from pipeline.store.writable import check_home
 

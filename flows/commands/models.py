@@ -147,7 +147,7 @@ def translate(
         raise InputError(f"--output {output}: there is no folder {Path(output).absolute().parent}")
     quieten_libraries()
     from flows.commands.line_translation import translate_lines_of
-    from infra.stack import use_running_stack
+    from infra.running_stack import use_running_stack
     from pipeline.store.writable import check_home
 
     check_home()

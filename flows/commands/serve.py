@@ -27,15 +27,17 @@ def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> Non
     reason = busy(host, port)
     if reason:
         raise InputError(f"--port {port}: {reason}; choose another")
-    # After the checks above: these imports take seconds.
-    from infra.stack import use_running_stack
-    from pipeline.cluster.serving import Serving, serving
-    from pipeline.registry.pull import pull_model
-    from pipeline.store.store import Store
+    from infra.running_stack import use_running_stack
     from pipeline.store.writable import check_home
 
     check_home()
     use_running_stack()
+    # After the checks above, since these imports take seconds; and after the stack, since Ray reads as it is imported
+    # whether to send a token.
+    from pipeline.cluster.serving import Serving, serving
+    from pipeline.registry.pull import pull_model
+    from pipeline.store.store import Store
+
     stopped = threading.Event()
     pulled = pull_model(model, Store())
     _say(f"starting {pulled.uri}")

@@ -43,7 +43,8 @@ def up(
     Servers that already run are left alone. `prefect` commands use this server until `nmt down`.
     """
     from infra.orchestrator import use_server
-    from infra.stack import bring_up, folder
+    from infra.running_stack import folder
+    from infra.stack import bring_up
     from pipeline.store.writable import check_home
 
     check_home()
@@ -69,11 +70,13 @@ def down() -> None:
     Runs in progress are stopped too, and can be continued later.
     """
     from infra.orchestrator import leave_server
-    from infra.stack import folder, take_down
+    from infra.running_stack import folder
+    from infra.stack import take_down
 
-    found = take_down(_say)
-    leave_server(folder())
-    if not found:
+    stopped = take_down(_say)
+    if stopped is not None:
+        leave_server(stopped.options, folder())
+    else:
         print("nmt: no servers run here", file=sys.stderr)  # noqa: T201
 
 
@@ -88,14 +91,15 @@ def status(
 
     The exit code is 1 unless all of them answer.
     """
+    from infra.running_stack import find_stack, folder
     from infra.services import client_environment
-    from infra.stack import find_stack, report
+    from infra.stack import report
 
     stack = find_stack()
     if shell:
         if stack is None:
             raise InputError("no servers run here; start them with `nmt up`")
-        for name, value in client_environment(stack.options).items():
+        for name, value in client_environment(stack.options, folder()).items():
             print(f"export {name}={shlex.quote(value)}")  # noqa: T201
         return
     rows = report(stack) if stack else []

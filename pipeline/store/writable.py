@@ -1,6 +1,7 @@
-"""Whether files can be made in a folder: asked before a run begins, and without making anything."""
+"""Whether files can be made in a folder, and whose it is: asked before a run begins, and without making anything."""
 
 import os
+import pwd
 from pathlib import Path
 
 from pipeline.errors import InputError
@@ -8,12 +9,32 @@ from pipeline.store.storage import home
 
 
 def check_home() -> None:
-    """Raise InputError if `$NMT_HOME` is no folder, or cannot be written."""
+    """Raise InputError if `$NMT_HOME` is no folder or cannot be written, or a default one is another user's.
+
+    What is in a home says which models, which are code, run, and where servers are: another user's `.nmt` in a shared
+    folder is used only by who names it.
+    """
+    if not os.environ.get("NMT_HOME") and (user := foreign_owner(home())):
+        raise InputError(f"{home()}: it belongs to {user}; set NMT_HOME to a folder of your own, or to this one")
     reason = obstacle(home())
     if reason is not None:
         raise InputError(
             f"NMT_HOME={os.environ.get('NMT_HOME') or home()}: {reason}; name a folder that can be written"
         )
+
+
+def foreign_owner(path: Path) -> str | None:
+    """Return the name of the user that a file or folder belongs to; None if it is this one, or does not exist."""
+    try:
+        owner = path.stat().st_uid
+    except FileNotFoundError:
+        return None
+    if owner == os.geteuid():
+        return None
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return f"user {owner}"
 
 
 def obstacle(folder: Path) -> str | None:

@@ -8,10 +8,10 @@ import prefect.context
 import prefect.server.api.server
 import pytest
 
-from flows.prefect_internals import UNREACHABLE, VERSION
+from infra.prefect_internals import UNREACHABLE, VERSION
 
 CHECK = (
-    f"Prefect is {version('prefect')}: compare every part in flows/prefect_internals.py with its source, run the slow "
+    f"Prefect is {version('prefect')}: compare every part in infra/prefect_internals.py with its source, run the slow "
     "tests, and set VERSION"
 )
 

@@ -1,0 +1,58 @@
+"""MLflow's server, for the stack and for `nmt ui`: whom it lets in, and what it keeps where."""
+
+import os
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+from secrets import token_hex
+
+from infra.options import MLFLOW_PASSWORD, MLFLOW_USER, bracketed, is_loopback, own_hosts
+
+ACCOUNTS = "mlflow-auth.ini"
+
+
+def mlflow_server(store: str, host: str, port: int, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the command and the environment of a server of the database `store`; `folder` is for its own files.
+
+    With a user and a password in this environment it asks for them. It has one worker, which is enough for a machine
+    and starts four times as fast as the usual four.
+    """
+    command = ["mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    environment = {
+        # Not on the command line, which all users of the machine can read.
+        "MLFLOW_BACKEND_STORE_URI": store,
+        # MLflow refuses requests to other names, against DNS rebinding. By default it would take 192.168.evil.example.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS") or _allowed(host, port),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    if os.environ.get(MLFLOW_PASSWORD):
+        command += ["--app-name", "basic-auth"]
+        environment |= {
+            "MLFLOW_AUTH_CONFIG_PATH": str(_write_accounts(folder)),
+            "MLFLOW_AUTH_ADMIN_USERNAME": os.environ[MLFLOW_USER],
+            "MLFLOW_AUTH_ADMIN_PASSWORD": os.environ[MLFLOW_PASSWORD],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": token_hex(),
+        }
+    return (sys.executable, "-m", *command), environment
+
+
+def _allowed(host: str, port: int) -> str:
+    """Return what MLflow compares with the header Host: through a tunnel, loopback has any port."""
+    names = own_hosts(host)
+    loopback = [f"{name}:*" for name in names if is_loopback(name) and ":" not in name]
+    return ",".join([*(f"{bracketed(name)}:{port}" for name in names), *loopback])
+
+
+def _write_accounts(folder: Path) -> Path:
+    """Write where the server keeps its accounts."""
+    parser = ConfigParser(interpolation=None)
+    parser["mlflow"] = {
+        "default_permission": "READ",
+        "database_uri": f"sqlite:///{folder / 'mlflow-accounts.db'}",
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ACCOUNTS
+    with path.open("w", encoding="utf8") as file:
+        parser.write(file)
+    return path
