@@ -53,7 +53,11 @@ class _Server:
     """
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # Holds the port, also when no server is there any more: nobody else gets what is sent to it.
+        self._port = socket.socket()
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._port.bind(("127.0.0.1", 0))
+        self._socket = socket.create_server(self._port.getsockname(), reuse_port=True)
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.secret = f"nmt:{token_hex(32)}"
         # A copy, before PREFECT_API_URL names this server in it.

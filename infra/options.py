@@ -75,6 +75,10 @@ class StackOptions:
         for option, port in self.ports.items():
             if ports.count(port) > 1:
                 raise InputError(f"{option} {port}: another server has that port; choose another")
+        if not is_own(self.host):
+            raise InputError(
+                f"--host {self.host}: no address of this machine; choose one of {', '.join(sorted(own_names()))}"
+            )
         if self.database is not None:
             _check_database(self.database)
         check_storage()
@@ -87,6 +91,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_own(host: str) -> bool:
+    """Return whether an address to listen at is this machine's."""
+    return is_loopback(host) or host in {*EVERYWHERE, *own_names()}
 
 
 def own_hosts(host: str) -> list[str]:

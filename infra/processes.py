@@ -107,9 +107,10 @@ def free_port(host: str) -> int:
 
 def own_names() -> set[str]:
     """Return the names and addresses of this machine."""
-    name = socket.gethostname()
-    addresses = {address.address for found in psutil.net_if_addrs().values() for address in found}
-    return {"localhost", name, socket.getfqdn(name)} | {address for address in addresses if "." in address}
+    name, families = socket.gethostname(), {socket.AF_INET, socket.AF_INET6}
+    found = (address for addresses in psutil.net_if_addrs().values() for address in addresses)
+    addresses = {address.address.partition("%")[0] for address in found if address.family in families}
+    return {"localhost", name, socket.getfqdn(name)} | addresses
 
 
 def last_lines(log: Path, number: int = 5) -> str:

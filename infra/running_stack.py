@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.options import StackOptions, own_hosts
+from infra.options import StackOptions, is_own
 from infra.processes import Handle
 from infra.services import NAMES, RAY_ON_LOOPBACK, client_environment
 from pipeline.errors import ExternalError, InputError
@@ -93,8 +93,8 @@ def find_stack() -> Stack | None:
         stack = Stack(content["mark"], options, running)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise InputError(f"{record()}: it is no record of servers that `nmt up` started; remove it") from None
-    if options.address not in own_hosts(options.host):
-        raise InputError(f"{record()}: the servers are at {options.address}, not on this machine; remove the file")
+    if not is_own(options.host):
+        raise InputError(f"{record()}: the servers are at {options.host}, not on this machine; remove the file")
     return stack if running else None
 
 

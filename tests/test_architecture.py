@@ -46,7 +46,7 @@ ROOM_OF_SYSTEM = {
     "matplotlib": {"pipeline.ablation"},
     "mlflow": {"pipeline.registry"},
     "ray": {"pipeline.cluster"},
-    "starlette": {"pipeline.cluster"},
+    "starlette": {"pipeline.cluster", "infra"},
     "psycopg": {"infra"},
     "psutil": {"infra"},
     "httpx": {"infra"},
@@ -54,7 +54,7 @@ ROOM_OF_SYSTEM = {
     "typer": {"flows.commands"},
     "rich": {"flows.commands"},
 }
-FILES_WITH_PREFECT = {"infra/orchestrator.py"}
+FILES_WITH_PREFECT = {"infra/orchestrator.py", "infra/prefect_internals.py"}
 """Beside `flows/`."""
 CAPTIONS = "pipeline.corpus.captions"
 MOST_LINES, MOST_FILES = 300, 12

@@ -49,6 +49,8 @@ STARTUP_TIMED_OUT = "timed out during startup"
 """In the message of the Exception that `ray.init` raises if its processes are too slow (ray/_private/node.py)."""
 
 
+NO_PORT = 0
+
 LONGEST_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket in a cluster's folder (ray/_private/node.py); it ends with a process's number."""
 
@@ -96,6 +98,17 @@ def dead_process() -> str | None:
     needed = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
     dead: list[str] = [name for name, _ in node.dead_processes() if name in needed] if node else []
     return dead[0] if dead else None
+
+
+def close_replica_port() -> None:
+    """Keep a replica of Ray Serve, in whose process this is called, from listening for other deployments.
+
+    It does so on all addresses, without Ray's token, and unpickles what it is sent (ray/serve/_private/replica.py):
+    anybody in the network could run code. Only handles that ask for gRPC use that server; Serve's proxy does not.
+    """
+    from ray.serve._private import replica  # Takes most of a second, and only a replica needs it, which has it already.
+
+    replica.add_port_to_grpc_server = lambda *_: NO_PORT
 
 
 def use_loopback() -> None:

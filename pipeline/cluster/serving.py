@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.cluster.connection import DriverStore, ray_cluster
+from pipeline.cluster.ray_internals import close_replica_port
 from pipeline.errors import InputError
 from pipeline.registry.pull import FOLDER, PulledVersion
 from pipeline.serving.model_process import ModelProcess
@@ -48,6 +49,7 @@ class TranslationReplica:
 
     def __init__(self, job: ServingJob) -> None:
         """Load the model, which is copied to this node first if the driver runs on another."""
+        close_replica_port()
         self._model = ModelProcess(job.store.open().fetch(job.model) / FOLDER, job.threads)
         self._job = job
         self._broken = False

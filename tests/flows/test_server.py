@@ -1,6 +1,7 @@
 """Prefect's temporary server: started again when it dies, given up when it keeps dying, never left behind."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ COMMAND = """
 import os, sys
 from flows.server import start_temporary_server
 start_temporary_server()()
-print(os.environ["PREFECT_API_URL"], flush=True)
+print(os.environ["PREFECT_API_URL"], os.environ["PREFECT_API_AUTH_STRING"], flush=True)
 sys.stdin.read()
 """
 
@@ -26,8 +27,9 @@ sys.stdin.read()
 class Command:
     """A process with a temporary server."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, secret: str) -> None:
         self.process, self.url = process, url
+        self.auth = httpx.BasicAuth(*secret.split(":"))
 
     @property
     def servers(self) -> list[psutil.Process]:
@@ -62,20 +64,27 @@ def command(tmp_path: Path) -> Iterator[Command]:
     ) as process:
         assert process.stdout is not None
         try:
-            yield Command(process, process.stdout.readline().strip())
+            yield Command(process, *process.stdout.readline().split())
         finally:
             process.kill()
 
 
 def test_it_is_started_again_when_it_dies_and_ends_with_a_command_that_is_killed(command: Command) -> None:
-    created = httpx.post(f"{command.url}/flows/", json={"name": "train"}, timeout=60).json()
+    created = httpx.post(f"{command.url}/flows/", json={"name": "train"}, timeout=60, auth=command.auth).json()
     killed = command.kill_server()
-    found = httpx.get(f"{command.url}/flows/{created['id']}", timeout=60)
+    found = httpx.get(f"{command.url}/flows/{created['id']}", timeout=60, auth=command.auth)
     assert found.json()["name"] == "train", "the request has waited, and the database is the same"
     (server,) = command.servers
     assert server.pid != killed.pid
     command.process.kill()
     server.wait(timeout=20)
+
+
+def test_it_answers_neither_web_pages_nor_other_users(command: Command) -> None:
+    assert httpx.post(f"{command.url}/flows/", json={"name": "theirs"}).status_code == 401
+    foreign = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    assert httpx.options(f"{command.url}/flows/", headers=foreign).status_code == 400
+    assert httpx.get(f"{command.url}/health", headers={"Host": "evil.example"}).status_code == 400
 
 
 @pytest.mark.slow
@@ -84,6 +93,8 @@ def test_one_that_keeps_dying_is_given_up_and_refuses_requests(command: Command)
         command.kill_server()
     with pytest.raises(httpx.ConnectError):
         wait_until(lambda: not httpx.get(f"{command.url}/health", timeout=1).is_success)
+    with pytest.raises(OSError, match="in use"), socket.socket() as other:
+        other.bind(("127.0.0.1", int(command.url.split(":")[2].partition("/")[0])))
     assert command.process.stdin is not None
     command.process.stdin.close()
     assert command.process.wait(timeout=20) == 0

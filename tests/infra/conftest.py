@@ -66,11 +66,17 @@ class Machine:
         assert done.returncode == 0, f"{command} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
+    @property
+    def auth(self) -> httpx.BasicAuth:
+        """The secret that Prefect's server asks for."""
+        user, _, password = (self.folder / "home/stack/prefect-auth").read_text("utf8").partition(":")
+        return httpx.BasicAuth(user, password)
+
     def prefect(self, path: str, items: list[Any] | None = None, method: str = "POST", **content: Any) -> Any:
         """Ask the API of the stack's Prefect server."""
         url = f"http://127.0.0.1:{self.ports['prefect']}/api/{path}"
         for _ in range(10):
-            answer = httpx.request(method, url, json=content if items is None else items, timeout=30)
+            answer = httpx.request(method, url, json=content if items is None else items, auth=self.auth, timeout=30)
             if answer.status_code != 503:  # SQLite was busy for too long; Prefect's own client asks again too.
                 break
             time.sleep(1)

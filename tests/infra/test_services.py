@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from infra.options import StackOptions
+from infra.secrets import make_prefect_auth
 from infra.services import LONGEST_RAY_FOLDER, RAY, services
 from pipeline.cluster.ray_internals import takes_sockets
 
 
 def ray_folder(folder: Path) -> str | None:
+    make_prefect_auth(folder)
     return services(StackOptions(), folder)[RAY].environment.get("RAY_TMPDIR")
 
 

@@ -1,11 +1,15 @@
 """The local stack as its users live in it: real servers, PostgreSQL behind them, a worker, deployments, a model."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -13,7 +17,8 @@ import mlflow
 import psutil
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import TINY, free_port
+from tests.infra.attacks import runs_name_no_command, web_pages_are_refused, who_has_no_secret_is_refused
 from tests.infra.conftest import DEPLOY, Machine, own_address, tiny, wait_for
 
 
@@ -60,8 +65,11 @@ def test_from_nothing_to_a_registered_model_and_back(machine: Machine, postgres:
         assert {row["state"] for row in json.loads(machine.ok("nmt", "status", "--json"))} == {"ready"}
         assert listening(machine.processes()) <= {"127.0.0.1", "::1"}
         nobody_else_reaches(machine)
+        web_pages_are_refused(machine)
+        who_has_no_secret_is_refused(machine)
 
         machine.ok("prefect", *DEPLOY)
+        runs_name_no_command(machine)
         machine.ok("prefect", "deployment", "run", "train/captions", "-p", f"overrides={tiny()}", "--watch")
         assert [run["state_name"] for run in machine.runs()] == ["Completed"]
         wait_for("the notification", lambda: received)
@@ -70,6 +78,8 @@ def test_from_nothing_to_a_registered_model_and_back(machine: Machine, postgres:
         mlflow.set_tracking_uri(f"http://127.0.0.1:{machine.ports['mlflow']}")
         model = mlflow.pyfunc.load_model("models:/captions@champion")
         assert len(model.predict(["Ein Hund läuft durch den Park."])) == 1
+        requests_are_answered_on_the_cluster(machine)
+        a_server_that_is_killed_is_missed_and_started_again(machine, postgres)
     left = machine.processes()
     assert len(left) > 4
     machine.ok("nmt", "down")
@@ -84,6 +94,41 @@ def nobody_else_reaches(machine: Machine) -> None:
     for port in machine.ports.values() if host else ():
         with pytest.raises(ConnectionRefusedError), socket.create_connection((host, port), timeout=5):
             pass
+
+
+def requests_are_answered_on_the_cluster(machine: Machine) -> None:
+    """`nmt serve` uses the Ray of the stack, whose token it has to send."""
+    port = free_port()
+    with subprocess.Popen(
+        [str(Path(sys.executable).with_name("nmt")), "serve", "--model", "captions", "--port", str(port)],
+        env=machine.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stderr is not None
+        try:
+            line = next((line for line in iter(server.stderr.readline, "") if "answers at" in line), "")
+        finally:
+            server.send_signal(signal.SIGINT)
+        assert f"answers at http://127.0.0.1:{port}/invocations" in line
+
+
+def a_server_that_is_killed_is_missed_and_started_again(machine: Machine, postgres: str) -> None:
+    """Not replaced in silence by another database; and its port is not kept by what it has left."""
+    server = psutil.Process(machine.stack()["running"]["mlflow"]["pid"])
+    children = server.children(recursive=True)
+    server.kill()
+    refused = machine.run("nmt", "translate", "--model", "captions")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "nmt: of the servers that `nmt up` started, mlflow does not run; start them again with `nmt up`, or stop the "
+        "rest with `nmt down`\n"
+    )
+    assert any(child.is_running() for child in children)
+    again = machine.ok("nmt", "up", *machine.port_options, "--database-url", postgres)
+    assert again.count("already running") == 3
+    assert "mlflow   ready at" in again
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
 
 @pytest.mark.slow  # Flow runs in processes of their own, one after the other, as often as the schedule fires.

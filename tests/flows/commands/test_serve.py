@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,6 +97,14 @@ def test_health_and_version(url: str) -> None:
         answer = httpx.get(url + path)
         assert (answer.status_code, answer.text) == (200, "\n")
     assert httpx.get(f"{url}/version", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_it_listens_on_loopback_alone_at_all_of_its_ports(url: str) -> None:
+    """Also at those of Ray Serve's replicas, which would unpickle whatever anybody sends them."""
+    found = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr and c.pid]
+    (server, *_) = [c.pid for c in found if c.laddr.port == int(url.rpartition(":")[2])]
+    group = os.getpgid(server)
+    assert {c.laddr.ip for c in found if os.getpgid(c.pid) == group} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
 def test_many_clients_at_once_are_answered_as_offline(url: str, offline: list[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -102,3 +103,19 @@ def test_json_of_any_locale_is_json(finished_run: FinishedRun, prefect_server: s
     found = run(nmt, "evaluate", "captions", "--json", "--set", f"corpus.path={tmp_path / 'prüfung.tsv'}")
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout.decode("utf8"))["scored_on"] == "On prüfung.tsv."
+
+
+def test_a_command_that_is_done_ends_though_a_thread_does_not() -> None:
+    """Prefect's threads try for minutes to reach a server that is gone."""
+    program = """
+import sys, threading, time
+import flows.commands.app, flows.commands.__main__ as command
+def done():
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    print("done")
+    sys.exit(3)
+command.LAST_SECONDS, flows.commands.app.app = 0.1, done
+command.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, ended.stdout) == (3, "done\n")
