@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.options import EVERYWHERE, SECRETS, StackOptions, is_loopback
+from infra.options import EVERYWHERE, MLFLOW_SECRETS, SECRETS, StackOptions, is_loopback
 from pipeline.errors import InputError
 from tests.conftest import SERVERS
 from tests.infra.conftest import Machine, own_address
@@ -29,7 +29,23 @@ def test_others_are_let_in_only_with_every_secret(missing: str, monkeypatch: pyt
     monkeypatch.setenv(missing, "")
     with pytest.raises(InputError, match=rf"--host 0\.0\.0\.0: others can reach it.*set {missing} \("):
         StackOptions(host=EVERYWHERE[0]).check()
+
+
+def test_on_loopback_secrets_are_not_needed_but_an_account_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
     StackOptions().check()
+    for name, other in (MLFLOW_SECRETS, MLFLOW_SECRETS[::-1]):
+        monkeypatch.setenv(name, GIVEN[name])
+        with pytest.raises(InputError, match=f"{name}: {other} is missing"):
+            StackOptions().check()
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "evil.example"])
+def test_an_address_of_another_machine_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match=f"--host {host}: no address of this machine; choose one of"):
+        StackOptions(host=host).check()
 
 
 @pytest.mark.parametrize(
