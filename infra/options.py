@@ -79,6 +79,8 @@ class StackOptions:
             raise InputError(
                 f"--host {self.host}: no address of this machine; choose one of {', '.join(sorted(own_names()))}"
             )
+        if ":" in self.host and not self.is_public:
+            raise InputError(f"--host {self.host}: Ray's loopback is 127.0.0.1 alone; leave the option out")
         if self.database is not None:
             _check_database(self.database)
         check_storage()

@@ -66,15 +66,15 @@ def _keep_pool(client: SyncPrefectClient, name: str, limit: int) -> None:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
         client.create_work_pool(
-            WorkPoolCreate(name=name, type="process", concurrency_limit=limit, base_job_template=_job_template())
+            WorkPoolCreate(name=name, type="process", concurrency_limit=limit, base_job_template=job_template())
         )
         return
     if pool.type != "process":
         raise InputError(f"--pool {name}: that work pool is of type {pool.type}, not process; choose another name")
-    client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit, base_job_template=_job_template()))
+    client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit, base_job_template=job_template()))
 
 
-def _job_template() -> dict[str, Any]:
+def job_template() -> dict[str, Any]:
     """Return Prefect's template of a process, less what would let a run say what is executed, where and with what."""
     template = ProcessWorker.get_default_base_job_template()
     for name in ("command", "env", "working_dir"):

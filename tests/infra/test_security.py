@@ -42,6 +42,11 @@ def test_on_loopback_secrets_are_not_needed_but_an_account_is_whole(monkeypatch:
         monkeypatch.delenv(name)
 
 
+def test_loopback_of_ipv6_is_refused_as_ray_lacks_it() -> None:
+    with pytest.raises(InputError, match=r"--host ::1: Ray's loopback is 127\.0\.0\.1 alone"):
+        StackOptions(host="::1").check()
+
+
 @pytest.mark.parametrize("host", ["192.0.2.7", "evil.example"])
 def test_an_address_of_another_machine_is_refused(host: str) -> None:
     with pytest.raises(InputError, match=f"--host {host}: no address of this machine; choose one of"):
