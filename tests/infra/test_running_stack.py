@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import pipeline.store.writable
 from infra.options import StackOptions
 from infra.processes import MARK, SERVER, Handle
 from infra.running_stack import Running, Stack, find_stack, folder, record, use_running_stack
@@ -70,7 +69,7 @@ def test_one_that_names_another_machine_is_refused(stack: Stack, host: str) -> N
 
 def test_one_of_another_user_is_refused(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stack
-    monkeypatch.setattr(pipeline.store.writable.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
     with pytest.raises(InputError, match=r"stack\.json: it belongs to \w+"):
         use_running_stack()
 
@@ -81,7 +80,7 @@ def test_a_default_home_of_another_user_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("NMT_HOME", raising=False)
     (tmp_path / ".nmt").mkdir()
     check_home()
-    monkeypatch.setattr(pipeline.store.writable.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
     with pytest.raises(InputError, match=r"\.nmt: it belongs to \w+; set NMT_HOME to a folder of your own"):
         check_home()
     monkeypatch.setenv("NMT_HOME", str(tmp_path / ".nmt"))

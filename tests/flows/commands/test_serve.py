@@ -101,10 +101,13 @@ def test_health_and_version(url: str) -> None:
 
 def test_it_listens_on_loopback_alone_at_all_of_its_ports(url: str) -> None:
     """Also at those of Ray Serve's replicas, which would unpickle whatever anybody sends them."""
-    found = [c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr and c.pid]
-    (server, *_) = [c.pid for c in found if c.laddr.port == int(url.rpartition(":")[2])]
-    group = os.getpgid(server)
-    assert {c.laddr.ip for c in found if os.getpgid(c.pid) == group} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    found = [
+        (str(c.laddr[0]), int(c.laddr[1]), os.getpgid(c.pid))
+        for c in psutil.net_connections("inet")
+        if c.status == psutil.CONN_LISTEN and len(c.laddr) == 2 and c.pid
+    ]
+    group = next(group for _, port, group in found if port == int(url.rpartition(":")[2]))
+    assert {address for address, _, each in found if each == group} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
 def test_many_clients_at_once_are_answered_as_offline(url: str, offline: list[str]) -> None:
