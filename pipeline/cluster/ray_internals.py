@@ -108,7 +108,7 @@ def close_replica_port() -> None:
     """
     from ray.serve._private import replica  # Takes most of a second, and only a replica needs it, which has it already.
 
-    replica.add_port_to_grpc_server = lambda *_: NO_PORT
+    vars(replica)["add_port_to_grpc_server"] = lambda *_: NO_PORT
 
 
 def use_loopback() -> None:

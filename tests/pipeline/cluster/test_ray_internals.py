@@ -46,6 +46,7 @@ def test_ray_is_the_version_that_was_read() -> None:
         "ray._private.ray_constants:ENABLE_RAY_CLUSTER",
         "ray._private.node:Node.dead_processes",
         "ray._private.worker:_global_node",
+        "ray.serve._private.replica:add_port_to_grpc_server",
         "ray.train.torch:TorchTrainer._create_default_callbacks",
         "ray.train.v2._internal.execution.callback:ControllerCallback.after_controller_start",
         "ray.train.v2._internal.execution.controller.controller:TrainController.abort",
