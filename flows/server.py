@@ -77,6 +77,7 @@ class _Server:
             # Out of reach of Ctrl-C, which a terminal sends to the whole group of the command: Prefect still has to
             # report how the run ended.
             process_group=0,
+            umask=0o077,
         )
 
     def wait(self) -> None:

@@ -19,10 +19,14 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import uvicorn
 
+    from infra.prefect_database import with_own_database
     from infra.prefect_internals import make_server
 
     config = uvicorn.Config(
-        lambda: make_server(["127.0.0.1"], temporary=True), factory=True, log_level="error", lifespan="on"
+        lambda: with_own_database(lambda: make_server(["127.0.0.1"], temporary=True)),
+        factory=True,
+        log_level="error",
+        lifespan="on",
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 

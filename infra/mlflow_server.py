@@ -7,8 +7,10 @@ from pathlib import Path
 from secrets import token_hex
 
 from infra.options import MLFLOW_PASSWORD, MLFLOW_USER, bracketed, is_loopback, own_hosts
+from pipeline.registry.databases import prepare_accounts
+from pipeline.store.whole_files import make_private
 
-ACCOUNTS = "mlflow-auth.ini"
+ACCOUNTS, ACCOUNTS_FILE = "mlflow-auth.ini", "mlflow-accounts.db"
 
 
 def mlflow_server(store: str, host: str, port: int, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -44,14 +46,15 @@ def _allowed(host: str, port: int) -> str:
 
 
 def _write_accounts(folder: Path) -> Path:
-    """Write where the server keeps its accounts."""
+    """Write where the server keeps its accounts, and make that database: see databases.py."""
+    make_private(folder)
+    prepare_accounts(folder / ACCOUNTS_FILE)
     parser = ConfigParser(interpolation=None)
     parser["mlflow"] = {
         "default_permission": "READ",
-        "database_uri": f"sqlite:///{folder / 'mlflow-accounts.db'}",
+        "database_uri": f"sqlite:///{folder / ACCOUNTS_FILE}",
         "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ACCOUNTS
     with path.open("w", encoding="utf8") as file:
         parser.write(file)

@@ -45,6 +45,7 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path, fol
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
         )
     return process.pid
 

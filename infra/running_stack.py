@@ -16,6 +16,7 @@ from infra.processes import Handle
 from infra.services import NAMES, RAY_ON_LOOPBACK, client_environment
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.storage import home
+from pipeline.store.whole_files import write_whole
 from pipeline.store.writable import foreign_owner
 
 
@@ -56,9 +57,7 @@ class Stack:
             },
             indent=2,
         )
-        temporary = record().with_suffix(".new")
-        temporary.write_text(text + "\n", "utf8")
-        temporary.replace(record())
+        write_whole(record(), f"{text}\n".encode())
 
 
 def folder() -> Path:

@@ -18,6 +18,7 @@ from pipeline.store.writable import obstacle
 NAMES = PREFECT, MLFLOW, RAY, WORKER = ("prefect", "mlflow", "ray", "worker")
 SCHEMAS = {PREFECT: "prefect", MLFLOW: "mlflow"}
 """Where the servers keep their tables in one PostgreSQL database: both would make a table `alembic_version`."""
+PREFECT_FILE = "prefect.db"
 HEARTBEAT_SECONDS = 30
 """The shortest that Prefect allows; a run that misses three counts as dead."""
 RAY_FOLDER, LONGEST_RAY_FOLDER = "RAY_TMPDIR", 39
@@ -73,7 +74,7 @@ def services(options: StackOptions, folder: Path) -> dict[str, Service]:
 
 def _prefect(options: StackOptions, folder: Path) -> Service:
     if options.database is None:
-        database = {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}"}
+        database = {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / PREFECT_FILE}"}
     else:
         database = {
             "PREFECT_API_DATABASE_CONNECTION_URL": "postgresql+asyncpg://" + options.database.partition("://")[2],

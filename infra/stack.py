@@ -13,13 +13,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from infra.databases import prepare_databases
 from infra.options import DATABASE_VARIABLE, NOTIFY_VARIABLE, SECRETS, StackOptions
-from infra.postgres import prepare_database
 from infra.processes import MARK, SERVER, busy, last_lines, start, stop, stop_members
 from infra.running_stack import Running, Stack, find_stack, folder, record
 from infra.secrets import PREFECT_AUTH, PREFECT_SERVER_AUTH, make_prefect_auth, prefect_auth
 from infra.services import NO_TELEMETRY, PREFECT, WORKER, Service, client_environment, services
 from pipeline.errors import ExternalError, InputError
+from pipeline.store.whole_files import make_private
 
 READY_SECONDS = 240
 """Prefect's first start migrates its database, which takes over a minute on a slow machine."""
@@ -52,8 +53,8 @@ def bring_up(options: StackOptions, say: Say) -> Stack:
         for name in wanted:
             stop_members(stack.mark, name)  # What a server has left that was killed, and that keeps its port.
         _refuse_busy_ports(options, wanted)
-        if options.database is not None and wanted:
-            prepare_database(options.database)
+        if wanted:
+            prepare_databases(options, folder())
         for name in stack.alive:
             say(name, "already running")
         started: list[str] = []
@@ -93,7 +94,7 @@ def take_down(say: Say) -> Stack | None:
 
 def _start(stack: Stack, service: Service) -> Stack:
     logs = folder() / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    make_private(logs)
     log = logs / f"{service.name}.log"
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     environment = {**inherited, **NO_TELEMETRY, **service.environment, MARK: stack.mark, SERVER: service.name}
@@ -158,7 +159,7 @@ def _difference(old: StackOptions, new: StackOptions) -> str:
 @contextmanager
 def _locked() -> Iterator[None]:
     """Let one command at a time change the stack."""
-    folder().mkdir(parents=True, exist_ok=True)
+    make_private(folder())
     lock = FileLock(folder() / "stack.lock")
     try:
         lock.acquire(timeout=0)

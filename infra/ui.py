@@ -9,7 +9,7 @@ from infra.options import MLFLOW_SECRETS, bracketed, check_secrets
 from infra.processes import busy
 from infra.running_stack import folder
 from pipeline.errors import InputError
-from pipeline.registry.runs import tracking_uri
+from pipeline.registry.runs import tracking_uri, use_registry
 
 
 def serve_ui(host: str, port: int) -> NoReturn:
@@ -25,9 +25,11 @@ def serve_ui(host: str, port: int) -> NoReturn:
     reason = busy(host, port)
     if reason is not None:
         raise InputError(f"--host {host} --port {port}: {reason}; choose another with --port")
+    use_registry()  # The server would make its database step by step, and be broken by Ctrl-C in between.
     command, environment = mlflow_server(uri, host, port, folder())
     command += ("--uvicorn-opts", "--log-level warning")  # Else a line per request.
     usual = {"MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
     print(f"MLflow is starting at http://{bracketed(host)}:{port}; Ctrl-C stops it", file=sys.stderr, flush=True)  # noqa: T201
+    os.umask(0o077)
     # In place of this process, so that signals and the exit code are the server's own.
     os.execve(command[0], command, usual | dict(os.environ) | environment)  # noqa: S606 - our own arguments, no shell

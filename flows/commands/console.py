@@ -100,6 +100,7 @@ def _use_writable_prefect_home() -> None:
     Prefect reads the variable when it is imported, and makes the folder only in one that exists.
     """
     from pipeline.store.storage import home
+    from pipeline.store.whole_files import make_private
     from pipeline.store.writable import obstacle
 
     given = os.environ.get("PREFECT_HOME")
@@ -110,4 +111,4 @@ def _use_writable_prefect_home() -> None:
     if reason:
         folder = home() / "prefect"
         os.environ["PREFECT_HOME"] = str(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import mlflow.artifacts
 import mlflow.pyfunc
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -19,7 +18,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.errors import InputError
 from pipeline.registry.champion import CHAMPION
-from pipeline.registry.runs import has_registry, reachable_server, tracking_uri
+from pipeline.registry.runs import has_registry, reachable_server, tracking_uri, use_registry
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
 
@@ -75,7 +74,7 @@ def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersi
     """
     if not has_registry():
         raise InputError(f"{option} {model}: {_no_models()}")
-    mlflow.set_tracking_uri(tracking_uri())
+    use_registry()
     with reachable_server():
         found = _find(model, option)
         identity = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+from filelock import FileLock
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -17,8 +18,10 @@ from pipeline.config import RunConfig
 from pipeline.errors import ExternalError
 from pipeline.metrics.metrics import METRICS
 from pipeline.overrides import dump_fields
+from pipeline.registry.databases import prepare_runs
 from pipeline.store.storage import artifacts_uri, home
 from pipeline.store.store import versions
+from pipeline.store.whole_files import make_private
 from pipeline.training.history import Record, is_epoch
 
 METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
@@ -54,8 +57,33 @@ def tracking_uri() -> str:
 
 def has_registry() -> bool:
     """Return whether there can be models: False if the SQLite file is not there, which MLflow would make on a look."""
+    file = _sqlite_file()
+    return file is None or file.exists()
+
+
+def _sqlite_file() -> Path | None:
     scheme, _, path = tracking_uri().partition(":///")
-    return not scheme.startswith("sqlite") or Path(path.partition("?")[0]).exists()
+    return Path(path.partition("?")[0]) if scheme.startswith("sqlite") and path else None
+
+
+def use_registry() -> None:
+    """Point MLflow at its server or database; a SQLite file is made whole first, or brought up to date.
+
+    Raises ExternalError for one that cannot be.
+    """
+    file = _sqlite_file()
+    # A file that the user names may be used by other versions of MLflow: those are for the user to bring up to date.
+    if file is not None and (file == home() / "mlflow.db" or not file.exists()):
+        prepare_runs(file)
+    mlflow.set_tracking_uri(tracking_uri())
+    if file is not None:
+        with _experiments_lock():
+            MlflowClient().get_experiment("0")  # MLflow's own, which two processes cannot make at once.
+
+
+def _experiments_lock() -> FileLock:
+    make_private(home())
+    return FileLock(home() / "experiments.lock")
 
 
 @contextmanager
@@ -82,15 +110,15 @@ def mlflow_failed(error: Exception) -> bool:
 
 def open_experiment(name: str) -> tuple[MlflowClient, str]:
     """Return a client and the id of an experiment, which is created if it does not exist."""
-    home().mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(tracking_uri())
+    use_registry()
     client = MlflowClient()
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return client, str(found.experiment_id)
-    # A server knows where its artifacts go; with a bare database, MLflow would use the current folder.
-    location = None if tracking_uri().startswith(("http://", "https://")) else artifacts_uri()
-    return client, str(client.create_experiment(name, artifact_location=location))
+    with _experiments_lock():
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return client, str(found.experiment_id)
+        # A server knows where its artifacts go; with a bare database, MLflow would use the current folder.
+        location = None if tracking_uri().startswith(("http://", "https://")) else artifacts_uri()
+        return client, str(client.create_experiment(name, artifact_location=location))
 
 
 def make_run(

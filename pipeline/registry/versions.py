@@ -30,6 +30,7 @@ from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import fingerprint
 from pipeline.store.storage import home
 from pipeline.store.store import versions
+from pipeline.store.whole_files import make_private
 from pipeline.training.trained import TrainedModel
 
 IDENTITY_TAG = "nmt.identity"
@@ -66,7 +67,7 @@ def register_model(
     Raises ExternalError if MLflow fails.
     """
     name = config.registry.model_name or config.name
-    home().mkdir(parents=True, exist_ok=True)
+    make_private(home())
     with reachable_server(), FileLock(home() / "registry.lock"):
         identity = _identity(trained, evaluation)
         found = _find_version(run.client, name, identity)

@@ -2,14 +2,16 @@
 
 import os
 import pwd
+import stat
 from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.store.storage import home
+from pipeline.store.whole_files import tighten
 
 
 def check_home() -> None:
-    """Raise InputError if `$NMT_HOME` is no folder or cannot be written, or a default one is another user's.
+    """Raise InputError if `$NMT_HOME` is no folder or cannot be written, or a default one is another user's; close it to others.
 
     What is in a home says which models, which are code, run, and where servers are: another user's `.nmt` in a shared
     folder is used only by who names it.
@@ -21,6 +23,18 @@ def check_home() -> None:
         raise InputError(
             f"NMT_HOME={os.environ.get('NMT_HOME') or home()}: {reason}; name a folder that can be written"
         )
+    close_home()
+
+
+def close_home() -> None:
+    """Take `$NMT_HOME`, if it is there and this user's, from all others: older versions left it open to them.
+
+    Folders that hold more than this program's files, as /tmp or a user's own does, are left alone.
+    """
+    folder = home()
+    shared = folder.exists() and folder.stat().st_mode & stat.S_ISVTX
+    if not shared and not Path.home().resolve().is_relative_to(folder):
+        tighten(folder)
 
 
 def foreign_owner(path: Path) -> str | None:

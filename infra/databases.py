@@ -1,0 +1,28 @@
+"""The databases of the local stack, made or brought up to date before the servers start.
+
+A server would do so step by step, and one that is stopped meanwhile never starts again.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from infra.options import StackOptions
+from infra.postgres import prepare_database
+from infra.prefect_database import prepare_prefect
+from infra.services import PREFECT_FILE
+from pipeline.registry.databases import prepare_runs
+from pipeline.store.storage import home
+
+
+def prepare_databases(options: StackOptions, folder: Path) -> None:
+    """Prepare the schemas of the database that the options name, or the SQLite files in `folder` and `$NMT_HOME`.
+
+    Raises ExternalError for a database that does not answer or cannot be used.
+    """
+    if options.database is not None:
+        prepare_database(options.database)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        prefect = pool.submit(prepare_prefect, folder / PREFECT_FILE)
+        prepare_runs(home() / "mlflow.db")
+        prefect.result()

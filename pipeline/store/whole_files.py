@@ -1,0 +1,76 @@
+"""Files that are whole or absent, whatever stops the process or the machine.
+
+A file is written beside its place and synced to the disk, then renamed; then its folder is synced. Only after that is
+anything deleted that it makes superfluous. All of it is the user's alone, in folders that are.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder, and the parents that it lacks, for this user alone; what exists stays as it is."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        with suppress(FileExistsError):  # Another process was faster.
+            path.mkdir(mode=0o700)
+
+
+def tighten(path: Path) -> None:
+    """Take a file or folder of this user's from all others."""
+    with suppress(FileNotFoundError):
+        found = path.stat()
+        if found.st_uid == os.getuid() and found.st_mode & 0o077:
+            path.chmod(found.st_mode & 0o7700)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Yield the name of a file on the disk of `path`, in a folder of its own, which is deleted at the end."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield folder / path.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the name of a file beside `path` that takes its place, whole, at the end; nothing is left if that fails."""
+    with beside(path) as temporary:
+        yield temporary
+        put_in_place(temporary, path)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what processes that were killed have left beside `path`; the caller is the only one who writes it now."""
+    for folder in path.parent.glob(f".{path.name}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file for this user alone, in place of an older one; that one stays if the disk is full."""
+    with replacing(path) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(content)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a complete file or folder on the same disk to `path`, once all of it is on the disk."""
+    for found in [temporary, *temporary.rglob("*")]:
+        sync(found)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
