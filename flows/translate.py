@@ -28,6 +28,10 @@ def texts_task(source: str, column: str, model: PulledVersion, parameters: dict[
     looked_for = Column("--column", column)
     plan = plan_translation(find_files(source, looked_for), looked_for, answers_folder(model, parameters))
     waiting = sum(chunk.texts for chunk in plan.missing)
+    if plan.damaged:
+        view.warned(
+            f"the answers to {plan.damaged:,} chunks in {plan.folder.uri} are damaged: they are translated again"
+        )
     view.ended(f"{plan.texts:,} in {len(plan.chunks):,} chunks, {waiting:,} to translate", Reuse(not plan.missing))
     return plan
 

@@ -39,6 +39,17 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
+class _Warnings(logging.Handler):
+    """Shows what our own code warns of, such as a damaged file, among the lines of the run."""
+
+    def __init__(self, view: LogView) -> None:
+        super().__init__(logging.WARNING)
+        self._view = view
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._view.warned(record.getMessage())
+
+
 @contextmanager
 def _display() -> Iterator[None]:
     """Show a run on standard error: live on a terminal, elsewhere one line per event."""
@@ -50,11 +61,13 @@ def _display() -> Iterator[None]:
         shown = terminal.shown()
     else:
         view, shown = LogView(lambda line: print(line, file=sys.stderr, flush=True)), nullcontext()  # noqa: T201
-    token = CURRENT_VIEW.set(view)
+    token, warnings_of_ours = CURRENT_VIEW.set(view), _Warnings(view)
+    logging.getLogger("pipeline").addHandler(warnings_of_ours)
     try:
         with shown:
             yield
     finally:
+        logging.getLogger("pipeline").removeHandler(warnings_of_ours)
         CURRENT_VIEW.reset(token)
 
 

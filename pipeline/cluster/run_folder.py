@@ -13,6 +13,7 @@ from pipeline.errors import ExternalError
 from pipeline.inference.weights import WEIGHTS
 from pipeline.metrics.metrics import METRICS
 from pipeline.store.storage import Folder
+from pipeline.store.whole_files import make_private, write_whole
 from pipeline.training.checkpoint import MOMENTS, PROGRESS
 from pipeline.training.history import Record
 from pipeline.training.trained import CHECKPOINTS
@@ -64,7 +65,13 @@ def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
     """
     run = storage / name
     if run.has(SNAPSHOT) and not _is_complete(run):
-        storage.rename(name, f"{name}.damaged-{uuid.uuid4().hex[:8]}")
+        aside = f"{name}.damaged-{uuid.uuid4().hex[:8]}"
+        storage.rename(name, aside)
+        logging.getLogger(__name__).warning(
+            "%s: Ray's record of this training is damaged; set aside as %s, whose last whole checkpoint is used",
+            run.uri,
+            aside,
+        )
     # By time, which Ray names checkpoints by.
     aside = sorted(_checkpoints(storage, f"{name}.damaged-"), key=lambda folder: folder.name, reverse=True)
     return next(filter(is_whole, aside), None)
@@ -91,8 +98,8 @@ def fetch_records(storage: Folder, records: Path) -> None:
     if storage.local != records.parent and storage.has(records.name):
         theirs = storage.read(records.name)
         if theirs.count(b"\n") > (records.read_bytes().count(b"\n") if records.exists() else 0):
-            records.parent.mkdir(parents=True, exist_ok=True)
-            records.write_bytes(theirs)
+            make_private(records.parent)
+            write_whole(records, theirs)
 
 
 def share_records(storage: Folder, records: Path) -> None:

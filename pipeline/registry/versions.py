@@ -12,6 +12,7 @@ import mlflow.pyfunc
 from filelock import FileLock
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
@@ -100,8 +101,9 @@ def _create_version(
     run.tag({"nmt.fingerprint.evaluation": evaluation.fingerprint})
     samples = [row for row, _ in zip(evaluation.translations("test"), range(config.evaluation.samples), strict=False)]
     with mlflow.start_run(run_id=run.id):
-        info = _log_model(trained, corpus, config, [row["source"] for row in samples[:2]])
-        _log_scores(evaluation, corpus, config, info.model_id)
+        examples = [row["source"] for row in samples[:2]]
+        logged = _find_logged_model(run, identity) or _log_model(trained, corpus, config, examples, identity)
+        _log_scores(evaluation, corpus, config, logged.model_id)
         table = f"samples-{identity[:8]}.json"
         # Once: MLflow would append to a table that exists.
         if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:
@@ -123,7 +125,7 @@ def _create_version(
     bleu = evaluation.figures["validation"]["bleu"]
     return run.client.create_model_version(
         name,
-        info.model_uri,
+        logged.model_uri,
         run.id,
         tags={
             IDENTITY_TAG: identity,
@@ -133,17 +135,30 @@ def _create_version(
         },
         description=f"validation BLEU {bleu:.2f}, test BLEU {evaluation.figures['test']['bleu']:.2f}, "
         f"{evaluation.figures['signatures']['bleu']}",
-        model_id=info.model_id,
+        model_id=logged.model_id,
     )
 
 
-def _log_model(trained: TrainedModel, corpus: Corpus, config: RunConfig, examples: Sequence[str]) -> ModelInfo:
+def _find_logged_model(run: TrainingRun, identity: str) -> LoggedModel | None:
+    """Return the model that an interrupted registration has logged; what it has logged in part is removed."""
+    models = run.client.search_logged_models([run.experiment_id], f"source_run_id = '{run.id}'")
+    ours = [model for model in models if model.tags.get(IDENTITY_TAG) == identity]
+    for model in ours:
+        if model.status != LoggedModelStatus.READY:
+            run.client.delete_logged_model(model.model_id)
+    return next((model for model in ours if model.status == LoggedModelStatus.READY), None)
+
+
+def _log_model(
+    trained: TrainedModel, corpus: Corpus, config: RunConfig, examples: Sequence[str], identity: str
+) -> ModelInfo:
     with TemporaryDirectory() as temporary:
         write_bundle(trained, config.evaluation, Path(temporary))
         info: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PYFUNC),
             artifacts={"translator": temporary},
+            tags={IDENTITY_TAG: identity},  # By which an interrupted registration is found and completed.
             input_example=(
                 list(examples),
                 predictions.defaults(search_config(config.evaluation), line_policy(config.evaluation)),

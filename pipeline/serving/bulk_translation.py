@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.errors import ExternalError, InputError
 from pipeline.registry.pull import PulledVersion
 from pipeline.rows.answers import write_answers
 from pipeline.rows.columns import Column
@@ -44,6 +44,8 @@ class TranslationPlan:
     chunks: tuple[Chunk, ...]
     missing: tuple[Chunk, ...]
     """The chunks without answers, each once; their texts wait in the folder."""
+    damaged: int
+    """How many of them had answers that cannot be read, as a full disk or a crash leaves them."""
 
     @property
     def texts(self) -> int:
@@ -63,16 +65,24 @@ def plan_translation(files: Sequence[RowFile], column: Column, folder: Folder) -
     Raises InputError with the file and the line or row that is wrong, before anything is translated.
     """
     there = set(folder.names())
-    chunks, missing = [], dict[str, Chunk]()
+    chunks, missing, checked, damaged = [], dict[str, Chunk](), set[str](), 0
     for first, texts in _cut(read_texts(files, column)):
         content = json.dumps(texts, ensure_ascii=False).encode()
         chunk = Chunk(hashlib.sha256(content).hexdigest(), first, len(texts))
         chunks.append(chunk)
-        if answers_name(chunk.name) not in there and chunk.name not in missing:
-            missing[chunk.name] = chunk
-            if texts_name(chunk.name) not in there:
-                folder.write(texts_name(chunk.name), content)
-    return TranslationPlan(folder, tuple(chunks), tuple(missing.values()))
+        if chunk.name in checked:
+            continue
+        checked.add(chunk.name)
+        answered = answers_name(chunk.name) in there
+        if answered and read_answers(folder, chunk) is not None:
+            continue
+        missing[chunk.name] = chunk
+        if texts_name(chunk.name) not in there or folder.read(texts_name(chunk.name)) != content:
+            folder.write(texts_name(chunk.name), content)
+        if answered:  # Only now: the texts wait.
+            folder.remove(answers_name(chunk.name))
+            damaged += 1
+    return TranslationPlan(folder, tuple(chunks), tuple(missing.values()), damaged)
 
 
 def _cut(texts: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
@@ -98,8 +108,20 @@ def answers_name(chunk: str) -> str:
     return f"{chunk}.answers.json"
 
 
+def read_answers(folder: Folder, chunk: Chunk) -> list[Any] | None:
+    """Return the answers to a chunk's texts; None if their file is damaged."""
+    try:
+        found = json.loads(folder.read(answers_name(chunk.name)))
+    except ValueError:
+        return None
+    return found if isinstance(found, list) and len(found) == chunk.texts else None
+
+
 def write_translation(plan: TranslationPlan, files: Sequence[RowFile], column: Column, target: RowFile) -> None:
-    """Write the answers of all chunks, in order. Raises InputError if the files have changed since they were read."""
+    """Write the answers of all chunks, in order.
+
+    Raises InputError if the files have changed since they were read, ExternalError if answers cannot be read any more.
+    """
 
     def answers() -> Iterator[Any]:
         chunks = iter(plan.chunks)
@@ -108,8 +130,12 @@ def write_translation(plan: TranslationPlan, files: Sequence[RowFile], column: C
             chunk = next(chunks, None)
             if chunk is None or chunk.name != hashlib.sha256(content).hexdigest():
                 raise InputError(f"{files[0].given}: it has changed since it was read; run the same command again")
-            found = json.loads(plan.folder.read(answers_name(chunk.name)))
-            assert len(found) == len(texts)
+            found = read_answers(plan.folder, chunk)
+            if found is None:
+                raise ExternalError(
+                    f"{plan.folder.uri}/{answers_name(chunk.name)}: damaged since it was written; run the same command "
+                    "again to translate its part anew"
+                )
             yield from found
 
     write_answers(files, answers(), target, column)

@@ -3,16 +3,25 @@
 import hashlib
 import json
 import logging
+import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ExternalError
 from pipeline.store.storage import Folder
+from pipeline.store.whole_files import make_private, put_in_place
 
 MANIFEST = "manifest.json"
+DAMAGED = "damaged"
+"""In shared storage: the mark of an artifact that a machine could not read whole."""
+OLD = "-old"
+"""The end of the name of an output that is being replaced."""
 
 
 def file_hash(path: Path) -> str:
@@ -34,64 +43,108 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def whole_manifest(folder: Path) -> dict[str, Any] | None:
     """Return an artifact's manifest if all its files have the recorded hashes, else None."""
+    return None if damage(folder) else read_manifest(folder)
+
+
+def damage(folder: Path) -> str | None:
+    """Return the name of a file of an artifact that is missing or not as it was recorded; None if all are whole."""
     manifest = read_manifest(folder)
     if manifest is None:
-        return None
-    try:
-        whole = all(file_hash(folder / name) == digest for name, digest in manifest["files"].items())
-    except FileNotFoundError:
-        return None
-    return manifest if whole else None
+        return MANIFEST
+    for name, digest in manifest["files"].items():
+        if not (folder / name).is_file() or file_hash(folder / name) != digest:
+            return str(name)
+    return None
 
 
 @contextmanager
 def temporary_folder(target: Path) -> Iterator[Path]:
     """Create an empty folder beside `target`, to be renamed to it; deleted at the end unless it was renamed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:12]}-", dir=target.parent))
+    make_private(target.parent)
+    # Its name says whose it is, so that it can be told when that process is gone.
+    prefix = f".{target.name[:12]}-{socket.gethostname()}-{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
-        folder.chmod(0o755)  # mkdtemp lets only the owner in; workers of other users read this folder.
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_killed(target: Path) -> None:
+    """Take back what processes of this machine that were killed have left beside `target`; the caller holds its lock.
+
+    An output that was being replaced is put back, temporary folders are deleted.
+    """
+    for left in left_by_the_dead(target.parent, f"{target.name[:12]}-"):
+        if left.name.endswith(OLD) and not target.exists():
+            left.rename(target)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def left_by_the_dead(parent: Path, beginning: str = "") -> list[Path]:
+    """Return the temporary folders of processes of this machine that are gone, for outputs that begin so."""
+    pattern = re.compile(rf"\.{re.escape(beginning)}.*?-?{re.escape(socket.gethostname())}-(\d+)-\w+({OLD})?")
+    found = [(path, pattern.fullmatch(path.name)) for path in parent.glob(".*")]
+    return [path for path, match in found if match and not is_alive(int(match[1]))]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process with this number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # Another user's.
+        return True
+    return True
+
+
 def replace_folder(temporary: Path, target: Path) -> None:
-    """Rename a complete folder to `target`; the folder that was there before is deleted."""
-    old = target.with_name(f"{temporary.name}-old")
+    """Rename a complete folder to `target`, once it is on the disk; the folder that was there before is deleted."""
+    old = target.with_name(f"{temporary.name}{OLD}")
     if target.exists():
         target.rename(old)
-    temporary.rename(target)
+    put_in_place(temporary, target)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def download_artifact(source: Folder, target: Path) -> dict[str, Any] | None:
-    """Copy an artifact to this machine and return its manifest; None if there is none.
+    """Copy an artifact to this machine and return its manifest; None if there is none, or none that is whole.
 
-    A damaged one is not copied and loses its manifest, so that the next machine that makes the output uploads it.
+    A damaged one is not copied, and is marked: whichever machine has it whole, or makes it, uploads it again. Nothing
+    is deleted there: what one machine reads wrongly, another may read well.
     """
     if not source.has(MANIFEST):
         return None
     with temporary_folder(target) as temporary:
-        source.download(MANIFEST, temporary / MANIFEST)
-        listed = read_manifest(temporary) or {"files": {}}
-        for name in filter(source.has, listed["files"]):
-            source.download(name, temporary / name)
-        manifest = whole_manifest(temporary)
+        manifest = _download(source, temporary) or _download(source, temporary)
         if manifest is None:
-            logging.getLogger(__name__).warning("%s: damaged, not used", source.uri)
-            source.remove(MANIFEST)
+            logging.getLogger(__name__).warning("%s: %s is damaged; not used", source.uri, damage(temporary))
+            with suppress(ExternalError, OSError):  # Storage that this machine may only read.
+                source.write(DAMAGED, f"found by {socket.gethostname()}\n".encode())
             return None
         try:
-            temporary.rename(target)
+            put_in_place(temporary, target)
         except OSError:
             if not target.exists():  # Otherwise another process was faster.
                 raise
     return manifest
 
 
+def _download(source: Folder, folder: Path) -> dict[str, Any] | None:
+    source.download(MANIFEST, folder / MANIFEST)
+    listed = read_manifest(folder) or {"files": {}}
+    for name in filter(source.has, listed["files"]):
+        source.download(name, folder / name)
+    return whole_manifest(folder)
+
+
 def upload_artifact(folder: Path, manifest: Mapping[str, Any], target: Folder) -> None:
-    """Copy an artifact of this machine to `target` unless it is there already; the manifest goes last."""
-    if not target.has(MANIFEST):
+    """Copy an artifact of this machine to `target` unless it is there already, unmarked; the manifest goes last."""
+    damaged = target.has(DAMAGED)
+    if damaged or not target.has(MANIFEST):
         for name in (*manifest["files"], MANIFEST):
             target.upload(folder / name, name)
+        if damaged:
+            target.remove(DAMAGED)

@@ -11,6 +11,7 @@ servers other than Amazon's, AWS_ENDPOINT_URL are passed on to the nodes of a cl
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 from pyarrow import fs
 
 from pipeline.errors import ExternalError, InputError
+from pipeline.store.whole_files import make_private, replacing, write_whole
 
 CONNECT_SECONDS, REQUEST_SECONDS = 5, 10
 """Per attempt, of three: a server that does not answer is an error within a minute."""
@@ -183,26 +185,24 @@ class Folder:
                     stream.write(content)
                 return
             self.local.mkdir(parents=True, exist_ok=True)
-            temporary = self.local / f".{name}.{os.getpid()}"
-            try:
-                temporary.write_bytes(content)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_whole(Path(path), content)
 
     def upload(self, file: Path, name: str) -> None:
-        """Copy a file of this machine into the folder; the name may contain subfolders."""
+        """Copy a file of this machine into the folder, completely or not at all; the name may contain subfolders."""
         target = f"{self.path}/{name}"
         with self._failures():
             if self.local is not None:
-                self.filesystem.create_dir(target.rpartition("/")[0])
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                with replacing(Path(target)) as temporary:
+                    shutil.copyfile(file, temporary)
+                return
             # One thread: uploads that share Arrow's pool can deadlock (apache/arrow#32372).
             disk = fs.LocalFileSystem()
             fs.copy_files(str(file), target, disk, self.filesystem, chunk_size=CHUNK_BYTES, use_threads=False)
 
     def download(self, name: str, file: Path) -> None:
         """Copy a file of the folder to this machine."""
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(file.parent)
         with self._failures():
             disk = fs.LocalFileSystem()
             fs.copy_files(f"{self.path}/{name}", str(file), self.filesystem, disk, chunk_size=CHUNK_BYTES)

@@ -30,8 +30,10 @@ from filelock import FileLock, Timeout
 from pipeline.errors import ExternalError
 from pipeline.store.artifact_folder import (
     MANIFEST,
+    damage,
     download_artifact,
     file_hash,
+    remove_killed,
     replace_folder,
     temporary_folder,
     upload_artifact,
@@ -40,6 +42,7 @@ from pipeline.store.artifact_folder import (
 from pipeline.store.code import code_digest
 from pipeline.store.stages import Stage, StageName
 from pipeline.store.storage import Folder, home, shared_folder
+from pipeline.store.whole_files import make_private
 
 RECORDED_PACKAGES = ("torch", "ray", "datasets", "sentencepiece", "mlflow", "sacrebleu", "prefect", "pyarrow", "numpy")
 
@@ -158,8 +161,9 @@ class Store:
         ({'characters': 5}, 'NO', 'YES')
         """
         folder = self.folder(stage)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_private(folder.parent)
         with _lock(folder.with_name(f".{folder.name}.lock"), stage.name):
+            remove_killed(folder)
             found = self.find(stage)
             if found is not None:
                 return found
@@ -186,8 +190,9 @@ class Store:
                     f"{folder}: {socket.gethostname()} has no such folder; share NMT_HOME, or set NMT_STORAGE"
                 )
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_private(folder.parent)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
+            remove_killed(folder)
             if self._find(address) is None:
                 raise ExternalError(f"{(self.shared / address).uri}: missing or damaged; run the same command again")
         return folder
@@ -211,7 +216,11 @@ class Store:
             self._share(folder, manifest)
             return manifest
         if folder.exists():
-            folder.rename(folder.with_name(f"{folder.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
+            aside = folder.with_name(f"{folder.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+            logging.getLogger(__name__).warning(
+                "%s: %s is damaged; set aside as %s, and made or copied anew", folder, damage(folder), aside.name
+            )
+            folder.rename(aside)
         return download_artifact(self.shared / address, folder) if self.shared is not None else None
 
     def _share(self, folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Files that are whole or absent, whatever stops the process or the machine.
 
 A file is written beside its place and synced to the disk, then renamed; then its folder is synced. Only after that is
-anything deleted that it makes superfluous. All of it is the user's alone, in folders that are.
+anything deleted that it makes superfluous. What only the user may read is in a folder that only the user can enter.
 """
 
 import os
@@ -53,9 +53,8 @@ def remove_leftovers(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file for this user alone, in place of an older one; that one stays if the disk is full."""
+    """Write a file in place of an older one, which stays if that fails, as on a full disk."""
     with replacing(path) as temporary:
-        temporary.touch(mode=0o600)
         temporary.write_bytes(content)
 
 
@@ -63,7 +62,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
     """Rename a complete file or folder on the same disk to `path`, once all of it is on the disk."""
     for found in [temporary, *temporary.rglob("*")]:
         sync(found)
-    temporary.replace(path)
+    temporary.rename(path)
     sync(path.parent)
 
 

@@ -1,8 +1,11 @@
 """The records of a run, in a file that survives a crash."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from pipeline.store.whole_files import make_private, write_whole
 
 Record = dict[str, float]
 """The figures of a step; with `bleu` among them, of an epoch."""
@@ -17,11 +20,13 @@ def is_epoch(record: Record) -> bool:
 
 def read_history(path: Path) -> Iterator[Record]:
     """Yield the records of a history file, up to a line that a crash cut short."""
-    with path.open(encoding="utf8", newline="\n") as lines:
+    with path.open(encoding="utf8", errors="replace", newline="\n") as lines:
         for line in lines:
-            if not line.endswith("\n"):
+            try:
+                record = json.loads(line if line.endswith("\n") else "")
+            except ValueError:
                 return
-            yield json.loads(line)
+            yield record
 
 
 class History:
@@ -29,11 +34,11 @@ class History:
 
     def __init__(self, path: Path, observe: Observe) -> None:
         """Continue the file at `path`, or start it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         self._path, self._observe = path, observe
         known = list(read_history(path)) if path.exists() else []
         # A record cut short by a crash is dropped; epochs repeated after a restart are not passed on twice.
-        path.write_text("".join(json.dumps(record) + "\n" for record in known), "utf8")
+        write_whole(path, "".join(json.dumps(record) + "\n" for record in known).encode())
         self._seen = {self._key(record) for record in known}
 
     @staticmethod
@@ -47,4 +52,7 @@ class History:
         self._seen.add(self._key(record))
         with self._path.open("a", encoding="utf8") as stream:
             stream.write(json.dumps(record) + "\n")
+            if is_epoch(record):  # Before its checkpoint is saved, which a resumed run goes on from.
+                stream.flush()
+                os.fsync(stream.fileno())
         self._observe(record)

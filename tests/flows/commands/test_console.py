@@ -1,11 +1,12 @@
 """What a command prepares before its flow is imported."""
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
-from flows.commands.console import _use_writable_prefect_home
+from flows.commands.console import _display, _use_writable_prefect_home
 from pipeline.errors import InputError
 
 
@@ -37,3 +38,9 @@ def test_one_that_the_user_names_must_be_writable(file: Path, monkeypatch: pytes
     monkeypatch.setenv("PREFECT_HOME", str(file / "prefect"))
     with pytest.raises(InputError, match=f"PREFECT_HOME={file}/prefect: {file} is a file; name a folder that can be"):
         _use_writable_prefect_home()
+
+
+def test_what_our_own_code_warns_of_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with _display():
+        logging.getLogger("pipeline.store.store").warning("%s: damaged", "store/corpus/1")
+    assert capsys.readouterr().err.strip() == "WARNING: store/corpus/1: damaged"

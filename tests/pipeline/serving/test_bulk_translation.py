@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pipeline.serving.bulk_translation
-from pipeline.errors import InputError
+from pipeline.errors import ExternalError, InputError
 from pipeline.registry.pull import PulledVersion
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files
@@ -105,6 +105,31 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, folder: Folder
         with pytest.raises(InputError, match=r"a.txt: it has changed since it was read; run the same command again"):
             output(plan, lines(tmp_path / "a.txt", count, first), tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()
+
+
+@pytest.mark.parametrize("left", [b"", b'["LINE 10", "LI', b'["LINE 10"]', b"{}", b"\xff" * 9])
+def test_answers_that_a_crash_cut_short_are_made_again(tmp_path: Path, folder: Folder, left: bytes) -> None:
+    files = lines(tmp_path / "a.txt", 30)
+    plan = plan_translation(files, TEXT, folder)
+    translate(plan)
+    folder.write(answers_name(plan.chunks[1].name), left)
+    with pytest.raises(ExternalError, match=r"answers.json: damaged since it was written; run the same command again"):
+        output(plan, files, tmp_path / "out.txt")
+    assert not (tmp_path / "out.txt").exists()
+    again = plan_translation(files, TEXT, folder)
+    assert (again.missing, again.damaged) == (plan.chunks[1:2], 1)
+    assert translate(again) == 1
+    assert output(again, files, tmp_path / "out.txt") == [f"LINE {number}" for number in range(30)]
+
+
+def test_texts_that_a_crash_cut_short_are_written_again(tmp_path: Path, folder: Folder) -> None:
+    files = lines(tmp_path / "a.txt", 30)
+    plan = plan_translation(files, TEXT, folder)
+    folder.write(texts_name(plan.chunks[1].name), b'["line 10", "li')
+    again = plan_translation(files, TEXT, folder)
+    assert (again.missing, again.damaged) == (plan.chunks, 0)
+    translate(again)
+    assert output(again, files, tmp_path / "out.txt") == [f"LINE {number}" for number in range(30)]
 
 
 def test_an_empty_file_is_an_empty_file(tmp_path: Path, folder: Folder) -> None:

@@ -183,6 +183,34 @@ def test_a_missing_shared_file_is_uploaded_again_by_a_machine_that_has_it(storag
     assert machine("b").produce(STAGE, must_not).reused
 
 
+def test_a_bad_read_on_one_machine_takes_nothing_from_the_others(
+    storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine("a").produce(STAGE, write)
+    there = {name: shared_output().read(name) for name in ("manifest.json", "out.txt", "weights/best.bin")}
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.store.artifact_folder.file_hash", lambda _: "misread")
+        assert machine("b").find(STAGE) is None
+    assert f"{shared_output().uri}: out.txt is damaged; not used" in caplog.text.replace("empty.txt", "out.txt")
+    assert {name: shared_output().read(name) for name in there} == there
+    assert machine("c").produce(STAGE, must_not).reused
+    assert shared_output().has("damaged"), "the word of one machine against another's"
+    assert machine("a").find(STAGE) is not None
+    assert not shared_output().has("damaged"), "uploaded again by one that has it whole"
+
+
+def test_a_bad_read_is_tried_once_more(storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch) -> None:
+    machine("a").produce(STAGE, write)
+    hashed: list[Path] = []
+
+    def misread_once(path: Path) -> str:
+        hashed.append(path)
+        return "misread" if len(hashed) == 1 else file_hash(path)
+
+    monkeypatch.setattr("pipeline.store.artifact_folder.file_hash", misread_once)
+    assert machine("b").find(STAGE) is not None
+
+
 def test_a_manifest_cannot_name_files_outside(storage: str, machine: "Machine", tmp_path: Path) -> None:
     machine("a").produce(STAGE, write)
     manifest = json.loads(shared_output().read("manifest.json"))

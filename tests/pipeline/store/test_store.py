@@ -97,11 +97,15 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path, error: BaseException)
 
 
 @pytest.mark.parametrize("damage", ["out.txt", "manifest.json"])
-def test_damaged_output_is_set_aside_and_made_again(tmp_path: Path, damage: str) -> None:
+def test_damaged_output_is_set_aside_and_made_again(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Store(tmp_path)
     (store.produce(STAGE, write).path / damage).write_text("{}")
     again = store.produce(STAGE, write)
     assert not again.reused
     assert (again.path / "out.txt").read_text() == "content"
-    assert len(list((tmp_path / "tokenizer").glob("*.damaged-*"))) == 1
+    (aside,) = (tmp_path / "tokenizer").glob("*.damaged-*")
+    said = f"{again.path}: {damage} is damaged; set aside as {aside.name}, and made or copied anew"
+    assert said in caplog.text, "hours may repeat: it is not done in silence"
     assert len(store.manifests("tokenizer")) == 1
