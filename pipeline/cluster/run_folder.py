@@ -65,8 +65,8 @@ def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
     """
     run = storage / name
     if run.has(SNAPSHOT) and not _is_complete(run):
-        aside = f"{name}.damaged-{uuid.uuid4().hex[:8]}"
-        storage.rename(name, aside)
+        damaged = f"{name}.damaged-{uuid.uuid4().hex[:8]}"
+        storage.rename(name, damaged)
         logging.getLogger(__name__).warning(
             "%s: Ray's record of this training is damaged; set aside as %s, whose last whole checkpoint is used",
             run.uri,

@@ -19,8 +19,17 @@ def test_all_is_on_the_disk_before_it_is_renamed_and_its_name_after(
 ) -> None:
     done: list[str] = []
     sync, rename = whole_files.sync, Path.rename
-    monkeypatch.setattr(whole_files, "sync", lambda path: (done.append(f"sync {path.name}"), sync(path)))
-    monkeypatch.setattr(Path, "rename", lambda path, to: (done.append(f"rename {path.name}"), rename(path, to))[1])
+
+    def told_sync(path: Path) -> None:
+        done.append(f"sync {path.name}")
+        sync(path)
+
+    def told_rename(path: Path, to: Path) -> Path:
+        done.append(f"rename {path.name}")
+        return rename(path, to)
+
+    monkeypatch.setattr(whole_files, "sync", told_sync)
+    monkeypatch.setattr(Path, "rename", told_rename)
     new = tmp_path / "new"
     (new / "below").mkdir(parents=True)
     (new / "below" / "file").touch()
