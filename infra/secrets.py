@@ -1,12 +1,10 @@
 """Secrets of this machine's servers: given in the environment, or made once and kept where only their owner reads."""
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 
 from pipeline.errors import InputError
+from pipeline.store.secrets import content, kept_secret
 
 PREFECT_SERVER_AUTH, PREFECT_AUTH = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 """What Prefect's server and its clients read; both hold `user:password`."""
@@ -27,7 +25,7 @@ def prefect_auth(folder: Path) -> str:
 
     Raises InputError if the server was started with one from the environment, and this environment has none.
     """
-    found = os.environ.get(PREFECT_SERVER_AUTH) or _content(folder / PREFECT_FILE) or os.environ.get(PREFECT_AUTH)
+    found = os.environ.get(PREFECT_SERVER_AUTH) or content(folder / PREFECT_FILE) or os.environ.get(PREFECT_AUTH)
     if not found:
         raise InputError(f"{PREFECT_AUTH}: it is not set, and the servers were started with a secret of yours; set it")
     return found
@@ -45,35 +43,6 @@ def ray_token() -> str:
     """
     given = os.environ.get("RAY_AUTH_TOKEN")
     return given or kept_secret(Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"))
-
-
-def kept_secret(path: Path, prefix: str = "") -> str:
-    """Return the secret in a file; if there is none, make one first, after `prefix`.
-
-    Nobody but its owner can read the file, not even for a moment; of two processes that make it, both return the same.
-    """
-    if not _content(path):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # With mode 0600.
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf8") as file:
-                file.write(prefix + token_hex(32))
-            if path.exists():  # Empty: its maker was killed.
-                Path(name).replace(path)
-            else:
-                with suppress(FileExistsError):  # Another process was first.
-                    os.link(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    path.chmod(0o600)
-    return _content(path)
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text("utf8").strip()
-    except FileNotFoundError:
-        return ""
 
 
 def check_prefect_auth(auth: str, name: str = PREFECT_SERVER_AUTH) -> None:

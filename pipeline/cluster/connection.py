@@ -6,9 +6,10 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +18,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import ray
+from filelock import FileLock, Timeout
 from ray.exceptions import RaySystemError
 
 from pipeline.cluster.ray_internals import (
@@ -30,13 +32,21 @@ from pipeline.cluster.ray_internals import (
     use_loopback,
 )
 from pipeline.errors import ExternalError
+from pipeline.store.secrets import kept_secret
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store, node_store
+from pipeline.store.whole_files import make_private
 from pipeline.store.writable import obstacle
 from pipeline.training.worker import WORKER_ENVIRONMENT
 
 OBJECT_STORE_BYTES = 128 * 2**20
 """Only small values pass through it."""
+
+OURS, LOCK = "nmt-ray-", "lock"
+"""How the folders of our clusters are named; in each, a lock that is held while its driver lives."""
+
+YOUNG_SECONDS = 60
+"""A younger lock may be one that is not held yet."""
 
 SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made in them
 """Where a cluster on this machine keeps its sockets if Ray's own folder will not do."""
@@ -173,7 +183,7 @@ def _connect(address: str | None) -> None:
         else:
             # In the environment of all its processes rather than of a job: then Ray can use the workers that it has
             # started beforehand, instead of starting one process more for each.
-            with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER | _token_without_home()):
+            with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER | _own_token()):
                 options["_temp_dir"] = _own_folder()
                 ray.init("local", object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **options)
             prepare_autoscaling()
@@ -193,19 +203,23 @@ def _connect(address: str | None) -> None:
         raise ExternalError(f"Ray did not start on this machine ({error}); run the same command again") from error
 
 
-def _own_folder() -> str | None:
-    """Return a folder for the sockets and logs of a cluster on this machine; None if Ray's own will do.
+def _own_folder() -> str:
+    """Make a folder for the sockets and logs of a cluster on this machine, which is removed after it.
 
-    Paths of sockets have at most 107 bytes, which a batch system's temporary folder leaves no room for.
+    It is Ray's own temporary folder unless that cannot be written or leaves no room: paths of sockets have at most 107
+    bytes. What clusters have left whose driver was killed is removed first.
     """
-    usual = default_folder()
-    if takes_sockets(usual) and obstacle(usual) is None:
-        return None
-    for parent in SHORT_FOLDERS:
-        try:
-            ours = Path(mkdtemp(prefix="nmt-ray-", dir=parent))
-        except OSError:
+    usual = default_folder().parent
+    for parent in (usual, *map(Path, SHORT_FOLDERS)):
+        if obstacle(parent) is not None or not takes_sockets(parent / f"{OURS}xxxxxxxx" / "ray"):
             continue
+        for left in ended_clusters(parent):
+            shutil.rmtree(left, ignore_errors=True)
+        make_private(parent)
+        ours = Path(mkdtemp(prefix=OURS, dir=parent))
+        lock = FileLock(ours / LOCK, thread_local=False)
+        lock.acquire()
+        _left.callback(lock.release)
         _left.callback(shutil.rmtree, ours, ignore_errors=True)
         return str(ours / "ray")  # Ray opens its folder to all users; the one around it is ours alone.
     raise ExternalError(
@@ -214,19 +228,41 @@ def _own_folder() -> str | None:
     )
 
 
-def _token_without_home() -> dict[str, str]:
-    """Return a token for the processes of a cluster on this machine, if Ray cannot write one to the user's ~/.ray."""
-    return {} if obstacle(Path("~/.ray").expanduser().absolute()) is None else {"RAY_AUTH_TOKEN": token_hex(32)}
+def ended_clusters(parent: Path) -> list[Path]:
+    """Return the folders of clusters whose drivers have ended, however they did: the system has taken their locks."""
+    ended = []
+    for folder in parent.glob(f"{OURS}*"):
+        with suppress(OSError, Timeout):
+            lock = (folder / LOCK).stat()
+            if lock.st_uid == os.getuid() and time.time() - lock.st_mtime > YOUNG_SECONDS:
+                with FileLock(folder / LOCK, timeout=0):
+                    ended.append(folder)
+    return ended
+
+
+def _own_token() -> dict[str, str]:
+    """Prepare the token of a cluster on this machine: a file in the user's ~/.ray, else a variable of its processes.
+
+    Ray would make that file too, but readable by every user of the machine.
+    """
+    folder = Path("~/.ray").expanduser().absolute()
+    if obstacle(folder) is not None:
+        return {"RAY_AUTH_TOKEN": token_hex(32)}
+    if not os.environ.get("RAY_AUTH_TOKEN") and not os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        kept_secret(folder / "auth_token")
+    return {}
 
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the processes that are started inside the context, except those that the user has set."""
+    """Set variables, except those that the user has set, and modes of files, for what is started inside the context."""
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(added)
+    before = os.umask(0o077)  # What they write is nobody else's.
     try:
         yield
     finally:
+        os.umask(before)
         for name in added:
             del os.environ[name]
 

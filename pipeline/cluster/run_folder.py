@@ -70,7 +70,7 @@ def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
         logging.getLogger(__name__).warning(
             "%s: Ray's record of this training is damaged; set aside as %s, whose last whole checkpoint is used",
             run.uri,
-            aside,
+            damaged,
         )
     # By time, which Ray names checkpoints by.
     aside = sorted(_checkpoints(storage, f"{name}.damaged-"), key=lambda folder: folder.name, reverse=True)

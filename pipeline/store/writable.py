@@ -11,10 +11,10 @@ from pipeline.store.whole_files import tighten
 
 
 def check_home() -> None:
-    """Raise InputError if `$NMT_HOME` is no folder or cannot be written, or a default one is another user's; close it to others.
+    """Raise InputError if `$NMT_HOME` is no folder or cannot be written, or a default one is another user's.
 
-    What is in a home says which models, which are code, run, and where servers are: another user's `.nmt` in a shared
-    folder is used only by who names it.
+    It is closed to other users. What is in a home says which models, which are code, run, and where servers are:
+    another user's `.nmt` in a shared folder is used only by who names it.
     """
     if not os.environ.get("NMT_HOME") and (user := foreign_owner(home())):
         raise InputError(f"{home()}: it belongs to {user}; set NMT_HOME to a folder of your own, or to this one")

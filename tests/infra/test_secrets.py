@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.secrets import PREFECT_AUTH, PREFECT_SERVER_AUTH, is_kept, kept_secret, make_prefect_auth, prefect_auth
+from infra.secrets import PREFECT_AUTH, PREFECT_SERVER_AUTH, is_kept, make_prefect_auth, prefect_auth
 from pipeline.errors import InputError
+from pipeline.store.secrets import kept_secret
 
 
 def mode(path: Path) -> int:

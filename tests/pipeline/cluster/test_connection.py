@@ -2,14 +2,17 @@
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from pipeline.cluster import connection
-from pipeline.cluster.connection import EarlyStart, _environment, _left, _own_folder, _token_without_home, ray_cluster
+from pipeline.cluster.connection import LOCK, EarlyStart, _environment, _left, _own_folder, _own_token, ray_cluster
 from pipeline.cluster.ray_internals import OWN_CLUSTER, takes_sockets
 from pipeline.errors import ExternalError, InputError
 
@@ -113,15 +116,49 @@ def test_a_cluster_that_is_named_is_not_started(cluster: Cluster, monkeypatch: p
     assert not cluster.events
 
 
-def test_the_usual_folder_is_left_to_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # noqa: S108
-    assert _own_folder() is None
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "too-long" / ("x" * 60)))
-    ours = Path(_own_folder() or "")
-    assert takes_sockets(ours)
-    assert stat.S_IMODE(ours.parent.stat().st_mode) == 0o700, "nobody else's"
-    _left.close()
-    assert not ours.parent.exists()
+def test_a_cluster_has_a_folder_of_its_own_where_its_sockets_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given in ("/tmp", str(tmp_path / "too-long" / ("x" * 60))):  # noqa: S108
+        monkeypatch.setenv("RAY_TMPDIR", given)
+        ours = Path(_own_folder())
+        assert ours.parent.parent == Path("/tmp")  # noqa: S108
+        assert takes_sockets(ours)
+        assert stat.S_IMODE(ours.parent.stat().st_mode) == 0o700, "nobody else's"
+        _left.close()
+        assert not ours.parent.exists()
+
+
+HELD = """
+import sys, time
+from pipeline.cluster.connection import _own_folder
+print(_own_folder(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_driver_left_is_removed_by_the_next_cluster_and_no_other() -> None:
+    command = [sys.executable, "-c", HELD]
+    with (
+        TemporaryDirectory(dir="/tmp", prefix="t") as short,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RAY_TMPDIR", short)
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as alive,
+        ):
+            assert killed.stdout is not None
+            assert alive.stdout is not None
+            folders = [Path(stream.readline().strip()).parent for stream in (killed.stdout, alive.stdout)]
+            for folder in folders:
+                os.utime(folder / LOCK, (0, 0))
+            killed.kill()
+            killed.wait()
+            ours = Path(_own_folder()).parent
+            assert {path.name for path in Path(short).iterdir()} == {folders[1].name, ours.name}
+            _left.close()
+            alive.kill()
 
 
 def test_a_temporary_folder_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,14 +169,19 @@ def test_a_temporary_folder_that_is_a_file(tmp_path: Path, monkeypatch: pytest.M
         _own_folder()
 
 
-def test_without_a_home_the_token_of_a_cluster_is_in_its_environment(
+def test_the_token_of_a_cluster_is_in_a_file_of_its_user_or_in_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert _token_without_home() == {}
+    assert _own_token() == {}
+    token = tmp_path / ".ray" / "auth_token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    token.chmod(0o644)
+    assert _own_token() == {}
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600, "Ray made it, readable by all"
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
-    first, second = _token_without_home(), _token_without_home()
+    first, second = _own_token(), _own_token()
     assert first != second
     assert len(first["RAY_AUTH_TOKEN"]) == 64
 
@@ -153,7 +195,9 @@ def test_a_cluster_starts_whatever_the_temporary_folder_and_leaves_nothing(
     before = set(Path("/tmp").glob("nmt-ray-*"))  # noqa: S108
     with ray_cluster():
         (ours,) = set(Path("/tmp").glob("nmt-ray-*")) - before  # noqa: S108
-        assert (ours / "ray" / "session_latest" / "sockets").is_dir()
+        (logs,) = (ours / "ray").glob("session_2*/logs")
+        assert (logs.parent / "sockets").is_dir()
+        assert {stat.S_IMODE(log.stat().st_mode) & 0o077 for log in logs.glob("*.log")} == {0}
     assert not ours.exists()
     assert not (tmp_path / ("long" * 20)).exists()
 
