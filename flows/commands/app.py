@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands import models, stack
+from flows.commands import clean, models, stack
 from flows.commands.console import one_line_errors, running_flow
 from flows.commands.streams import print_json
 from flows.presets import load_config, preset_names
@@ -199,4 +199,5 @@ def ui(
     serve_ui(host, port)
 
 
+clean.add_to(app, SERVERS)
 stack.add_to(app, SERVERS)

@@ -2,23 +2,19 @@
 
 import logging
 import os
-import shutil
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_hex
-from tempfile import mkdtemp
 from typing import Any
 
 import ray
-from filelock import FileLock, Timeout
 from ray.exceptions import RaySystemError
 
 from pipeline.cluster.ray_internals import (
@@ -26,12 +22,14 @@ from pipeline.cluster.ray_internals import (
     STARTUP_TIMED_OUT,
     InstalledCodeOnly,
     default_folder,
+    ended_sessions,
     prepare_autoscaling,
     read_token,
     takes_sockets,
     use_loopback,
 )
 from pipeline.errors import ExternalError
+from pipeline.store.held_folders import abandoned_folders, held_folder
 from pipeline.store.secrets import kept_secret
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store, node_store
@@ -42,11 +40,8 @@ from pipeline.training.worker import WORKER_ENVIRONMENT
 OBJECT_STORE_BYTES = 128 * 2**20
 """Only small values pass through it."""
 
-OURS, LOCK = "nmt-ray-", "lock"
-"""How the folders of our clusters are named; in each, a lock that is held while its driver lives."""
-
-YOUNG_SECONDS = 60
-"""A younger lock may be one that is not held yet."""
+OURS = "nmt-ray-"
+"""How the names of our clusters' folders begin."""
 
 SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made in them
 """Where a cluster on this machine keeps its sockets if Ray's own folder will not do."""
@@ -207,20 +202,14 @@ def _own_folder() -> str:
     """Make a folder for the sockets and logs of a cluster on this machine, which is removed after it.
 
     It is Ray's own temporary folder unless that cannot be written or leaves no room: paths of sockets have at most 107
-    bytes. What clusters have left whose driver was killed is removed first.
+    bytes. What clusters have left whose drivers were killed is removed first.
     """
     usual = default_folder().parent
     for parent in (usual, *map(Path, SHORT_FOLDERS)):
         if obstacle(parent) is not None or not takes_sockets(parent / f"{OURS}xxxxxxxx" / "ray"):
             continue
-        for left in ended_clusters(parent):
-            shutil.rmtree(left, ignore_errors=True)
         make_private(parent)
-        ours = Path(mkdtemp(prefix=OURS, dir=parent))
-        lock = FileLock(ours / LOCK, thread_local=False)
-        lock.acquire()
-        _left.callback(lock.release)
-        _left.callback(shutil.rmtree, ours, ignore_errors=True)
+        ours = _left.enter_context(held_folder(parent, OURS))
         return str(ours / "ray")  # Ray opens its folder to all users; the one around it is ours alone.
     raise ExternalError(
         f"TMPDIR: {obstacle(usual) or f'{usual} is too long a path for the sockets of Ray'}; set RAY_TMPDIR to a short "
@@ -228,16 +217,10 @@ def _own_folder() -> str:
     )
 
 
-def ended_clusters(parent: Path) -> list[Path]:
-    """Return the folders of clusters whose drivers have ended, however they did: the system has taken their locks."""
-    ended = []
-    for folder in parent.glob(f"{OURS}*"):
-        with suppress(OSError, Timeout):
-            lock = (folder / LOCK).stat()
-            if lock.st_uid == os.getuid() and time.time() - lock.st_mtime > YOUNG_SECONDS:
-                with FileLock(folder / LOCK, timeout=0):
-                    ended.append(folder)
-    return ended
+def ended_clusters() -> list[Path]:
+    """Return what clusters on this machine have left that have ended: ours, and what older versions left to Ray."""
+    parents = {default_folder().parent, *map(Path, SHORT_FOLDERS)}
+    return [folder for parent in parents for folder in abandoned_folders(parent, OURS)] + ended_sessions()
 
 
 def _own_token() -> dict[str, str]:

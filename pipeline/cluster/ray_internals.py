@@ -6,6 +6,10 @@ One name is kept elsewhere, where Ray must not be imported yet: RAY_ENABLE_WINDO
 infra/services.py).
 """
 
+import os
+import socket
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +55,9 @@ STARTUP_TIMED_OUT = "timed out during startup"
 
 NO_PORT = 0
 
+STARTING_SECONDS = 600
+"""A younger cluster may not listen yet."""
+
 LONGEST_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket in a cluster's folder (ray/_private/node.py); it ends with a process's number."""
 
@@ -58,6 +65,23 @@ LONGEST_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_stor
 def default_folder() -> Path:
     """Return the folder in which Ray would keep its sockets and logs: in RAY_TMPDIR, on Linux TMPDIR, or /tmp."""
     return Path(get_default_ray_temp_dir())  # type: ignore[no-untyped-call]
+
+
+def ended_sessions() -> list[Path]:
+    """Return the folders of this user's clusters in Ray's own folder that have ended: on whose sockets nobody listens.
+
+    Ray never removes them (ray/_private/node.py).
+    """
+    ended = []
+    for folder in default_folder().glob("session_2*"):
+        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+            found = folder.stat()
+            if found.st_uid == os.getuid() and time.time() - found.st_mtime > STARTING_SECONDS:
+                try:
+                    probe.connect(str(folder / "sockets" / "raylet"))
+                except (ConnectionRefusedError, FileNotFoundError):
+                    ended.append(folder)
+    return ended
 
 
 def takes_sockets(folder: Path) -> bool:

@@ -1,0 +1,83 @@
+"""`nmt clean`: shows what runs have left, and removes it."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.console import one_line_errors, quieten_libraries
+from pipeline.store.leftovers import KINDS, Leftover
+
+
+@one_line_errors()
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is shown; else nothing is removed.")] = False,
+    store: Annotated[
+        bool, typer.Option("--store", help="Also the outputs of all stages: the next run makes them again.")
+    ] = False,
+) -> None:
+    """Show what runs have left, and remove it with --yes.
+
+    Registered models, runs in MLflow and unfinished trainings are never among it, nor what a run in progress uses.
+    """
+    clean_home(yes, store)
+
+
+def clean_home(yes: bool, store: bool) -> None:
+    """Show what can be removed from `$NMT_HOME` and the temporary folder, and remove it if `yes`.
+
+    Raises InputError if `store`, and a run is in progress.
+    """
+    from infra.running_stack import find_stack
+    from pipeline.cluster.connection import ended_clusters
+    from pipeline.store.leftovers import find_leftovers, find_outputs, measured, no_run, remove
+    from pipeline.store.writable import check_home
+
+    quieten_libraries()
+    check_home()
+    stack = find_stack()
+    with no_run() if store else nullcontext():
+        found = [*find_leftovers(bool(stack and stack.alive)), *measured({"clusters": ended_clusters()})]
+        found += find_outputs() if store else []
+        _show(found)
+        if found and yes:
+            remove(found)
+    if found:
+        total = _size(sum(leftover.bytes for leftover in found))
+        again = "nmt clean --yes --store" if store else "nmt clean --yes"
+        print(f"nmt: removed {total}" if yes else f"nmt: `{again}` removes {total}", file=sys.stderr)  # noqa: T201
+    else:
+        print("nmt: there is nothing to remove", file=sys.stderr)  # noqa: T201
+
+
+def _show(found: Sequence[Leftover]) -> None:
+    """Print a table of the kinds on a terminal and in a pipe, then the path of each."""
+    if not found:
+        return
+    table = Table("what", "number", "size")
+    for kind, meaning in KINDS.items():
+        of_kind = [leftover for leftover in found if leftover.kind == kind]
+        if of_kind:
+            table.add_row(meaning, str(len(of_kind)), _size(sum(leftover.bytes for leftover in of_kind)))
+    console = Console(highlight=False)
+    console.print(table)
+    for leftover in found:  # Below the table, which would cut them.
+        console.print(f"{_size(leftover.bytes):>10} {leftover.path}", markup=False, soft_wrap=True)
+
+
+def _size(number: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
+
+
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the command to a command line, under a heading of its help."""
+    app.command(rich_help_panel=panel)(clean)

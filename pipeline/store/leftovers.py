@@ -1,0 +1,113 @@
+"""What runs have left in `$NMT_HOME` that nothing needs any more, or that is made again when it is needed."""
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import InputError
+from pipeline.store.artifact_folder import left_by_the_dead
+from pipeline.store.stages import VERSIONS
+from pipeline.store.storage import home
+
+IDLE_SECONDS = 24 * 60 * 60
+"""What was not written to for so long is in no run's use."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or a folder that may be removed."""
+
+    kind: str
+    """What it is, for people."""
+    path: Path
+    bytes: int
+    """On the disk."""
+
+
+KINDS: Mapping[str, str] = {
+    "temporary": "temporary files of commands that were killed",
+    "damaged": "damaged files that were set aside and made again",
+    "older": "databases as they were before they were brought up to date",
+    "translations": "answers of bulk translations, which are made again",
+    "logs": "logs of servers that no longer run",
+    "clusters": "files of Ray clusters that have ended",
+    "store": "outputs of stages, which are made again",
+}
+"""What each kind is."""
+
+
+def find_leftovers(servers_run: bool) -> list[Leftover]:
+    """Return what can be removed from `$NMT_HOME`; `servers_run` says whether the local stack does.
+
+    Nothing of a run in progress is among it, nor what a registered model, a run in MLflow or an unfinished training
+    needs.
+    """
+    folder = home()
+    stages = [folder / "store" / name for name in VERSIONS]
+    places = [folder, folder / "stack", folder / "ray", *stages]
+    translations = folder / "translations"
+    answers = [path for path in _entries(translations) if _is_idle(path)]
+    found = {
+        "temporary": [path for place in places for path in _temporary(place)],
+        "damaged": [path for place in places for path in _entries(place) if ".damaged-" in path.name],
+        "older": [path for place in places for path in _entries(place) if ".db.before-" in path.name],
+        "translations": answers,
+        "logs": [] if servers_run else _entries(folder / "stack" / "logs"),
+    }
+    return list(measured(found))
+
+
+def find_outputs() -> list[Leftover]:
+    """Return the outputs of all stages in `$NMT_HOME/store`."""
+    folders = [path for name in VERSIONS for path in _entries(home() / "store" / name)]
+    return list(measured({"store": [path for path in folders if "." not in path.name]}))
+
+
+def measured(found: Mapping[str, Iterable[Path]]) -> Iterator[Leftover]:
+    """Yield paths, by kind, with what they take on the disk."""
+    for kind, paths in found.items():
+        for path in sorted(paths):
+            files = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
+            yield Leftover(kind, path, sum(file.lstat().st_blocks * 512 for file in files))
+
+
+@contextmanager
+def no_run() -> Iterator[None]:
+    """Keep stages from being made while the context lasts. Raises InputError if one is being made now."""
+    with ExitStack() as held:
+        for path in (home() / "store").glob("*/.*.lock"):
+            try:
+                held.enter_context(FileLock(path, timeout=0))
+            except Timeout:
+                stage = path.parent.name
+                raise InputError(f"--store: a run is making {stage} now; wait for it, or leave the store") from None
+        yield
+
+
+def remove(leftovers: Iterable[Leftover]) -> None:
+    """Delete files and folders; what is not there any more is no error."""
+    for leftover in leftovers:
+        if leftover.path.is_dir() and not leftover.path.is_symlink():
+            shutil.rmtree(leftover.path)
+        else:
+            leftover.path.unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _temporary(place: Path) -> list[Path]:
+    """Return the folders in which files were written beside their place, by processes that are gone."""
+    beside = [path for path in place.glob(".*-????????") if path.is_dir() and _is_idle(path)]
+    return sorted({*left_by_the_dead(place), *beside})
+
+
+def _is_idle(path: Path) -> bool:
+    newest = max(entry.lstat().st_mtime for entry in [path, *path.rglob("*")])
+    return time.time() - newest > IDLE_SECONDS
