@@ -3,7 +3,6 @@
 A server would do so step by step, and one that is stopped meanwhile never starts again.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from infra.options import StackOptions
@@ -22,7 +21,5 @@ def prepare_databases(options: StackOptions, folder: Path) -> None:
     if options.database is not None:
         prepare_database(options.database)
         return
-    with ThreadPoolExecutor(1) as pool:
-        prefect = pool.submit(prepare_prefect, folder / PREFECT_FILE)
-        prepare_runs(home() / "mlflow.db")
-        prefect.result()
+    prepare_runs(home() / "mlflow.db")
+    prepare_prefect(folder / PREFECT_FILE)

@@ -36,6 +36,7 @@ class Handle:
 
 def start(command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path) -> int:
     """Start a process that outlives this one and its terminal; what it prints is added to `log`. Return its number."""
+    log.touch(mode=0o600)
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
             command,

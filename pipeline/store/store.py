@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -216,6 +217,8 @@ class Store:
             self._share(folder, manifest)
             return manifest
         if folder.exists():
+            for older in folder.parent.glob(f"{folder.name}.damaged-*"):  # One is enough to look at.
+                shutil.rmtree(older, ignore_errors=True)
             aside = folder.with_name(f"{folder.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
             logging.getLogger(__name__).warning(
                 "%s: %s is damaged; set aside as %s, and made or copied anew", folder, damage(folder), aside.name

@@ -69,13 +69,18 @@ def command(tmp_path: Path) -> Iterator[Command]:
             process.kill()
 
 
-def test_it_is_started_again_when_it_dies_and_ends_with_a_command_that_is_killed(command: Command) -> None:
+def test_it_is_started_again_when_it_dies_and_ends_with_a_command_that_is_killed(
+    command: Command, tmp_path: Path
+) -> None:
     created = httpx.post(f"{command.url}/flows/", json={"name": "train"}, timeout=60, auth=command.auth).json()
     killed = command.kill_server()
     found = httpx.get(f"{command.url}/flows/{created['id']}", timeout=60, auth=command.auth)
     assert found.json()["name"] == "train", "the request has waited, and the database is the same"
     (server,) = command.servers
     assert server.pid != killed.pid
+    open_to_others = [path.name for path in tmp_path.rglob("*") if path.stat().st_mode & 0o077]
+    assert (tmp_path / "prefect.db").exists()
+    assert open_to_others == [], "the key of all that Prefect encrypts is in there"
     command.process.kill()
     server.wait(timeout=20)
 

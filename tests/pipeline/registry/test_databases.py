@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -57,6 +58,8 @@ def test_a_first_use_that_is_killed_leaves_nothing_and_two_at_once_both_work(nmt
     client, experiment = open_experiment("nmt")
     assert [found.experiment_id for found in client.search_experiments()] == [experiment, "0"]
     assert not list(nmt_home.glob(".mlflow.db-*"))
+    assert stat.S_IMODE(nmt_home.stat().st_mode) == 0o700
+    assert stat.S_IMODE((nmt_home / "mlflow.db").stat().st_mode) == 0o600
 
 
 def test_a_home_that_an_older_version_left_half_made_works_again(
