@@ -1,8 +1,10 @@
 """`nmt clean`: shows what runs have left, and removes it."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,7 +43,8 @@ def clean_home(yes: bool, store: bool) -> None:
     check_home()
     stack = find_stack()
     with no_run() if store else nullcontext():
-        found = [*find_leftovers(bool(stack and stack.alive)), *measured({"clusters": ended_clusters()})]
+        prefect = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+        found = [*find_leftovers(bool(stack and stack.alive), prefect), *measured({"clusters": ended_clusters()})]
         found += find_outputs() if store else []
         _show(found)
         if found and yes:

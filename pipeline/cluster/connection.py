@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_hex
+from tempfile import gettempdir
 from typing import Any
 
 import ray
@@ -178,8 +179,9 @@ def _connect(address: str | None) -> None:
         else:
             # In the environment of all its processes rather than of a job: then Ray can use the workers that it has
             # started beforehand, instead of starting one process more for each.
-            with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER | _own_token()):
-                options["_temp_dir"] = _own_folder()
+            folder = _own_folder()
+            options["_temp_dir"] = str(folder / "ray")  # Ray opens it to all users; the one around it is ours alone.
+            with _environment(WORKER_ENVIRONMENT | OWN_CLUSTER | _own_token(), folder):
                 ray.init("local", object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **options)
             prepare_autoscaling()
     except OSError as error:
@@ -198,7 +200,7 @@ def _connect(address: str | None) -> None:
         raise ExternalError(f"Ray did not start on this machine ({error}); run the same command again") from error
 
 
-def _own_folder() -> str:
+def _own_folder() -> Path:
     """Make a folder for the sockets and logs of a cluster on this machine, which is removed after it.
 
     It is Ray's own temporary folder unless that cannot be written or leaves no room: paths of sockets have at most 107
@@ -209,8 +211,7 @@ def _own_folder() -> str:
         if obstacle(parent) is not None or not takes_sockets(parent / f"{OURS}xxxxxxxx" / "ray"):
             continue
         make_private(parent)
-        ours = _left.enter_context(held_folder(parent, OURS))
-        return str(ours / "ray")  # Ray opens its folder to all users; the one around it is ours alone.
+        return _left.enter_context(held_folder(parent, OURS))
     raise ExternalError(
         f"TMPDIR: {obstacle(usual) or f'{usual} is too long a path for the sockets of Ray'}; set RAY_TMPDIR to a short "
         "one that can be written"
@@ -237,17 +238,24 @@ def _own_token() -> dict[str, str]:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables, except those that the user has set, and modes of files, for what is started inside the context."""
+def _environment(variables: Mapping[str, str], folder: Path) -> Iterator[None]:
+    """Prepare what the processes inherit that are started inside the context.
+
+    That is variables, except those that the user has set; a folder for temporary files, which goes with the cluster
+    even if they are killed; and that what they write is nobody else's.
+    """
+    gettempdir()  # This process keeps its own.
     added = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(added)
-    before = os.umask(0o077)  # What they write is nobody else's.
+    before, mask = dict(os.environ), os.umask(0o077)
+    os.environ.update(added, TMPDIR=str(folder))
     try:
         yield
     finally:
-        os.umask(before)
-        for name in added:
-            del os.environ[name]
+        os.umask(mask)
+        for name in (*added, "TMPDIR"):
+            os.environ.pop(name)
+            if name in before:
+                os.environ[name] = before[name]
 
 
 def _prepare_for_loopback(port: int) -> None:

@@ -77,7 +77,7 @@ def use_registry() -> None:
         prepare_runs(file)
     mlflow.set_tracking_uri(tracking_uri())
     if file is not None:
-        with _experiments_lock():
+        with reachable_server(), _experiments_lock():
             MlflowClient().get_experiment("0")  # MLflow's own, which two processes cannot make at once.
 
 

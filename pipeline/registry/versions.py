@@ -152,7 +152,7 @@ def _find_logged_model(run: TrainingRun, identity: str) -> LoggedModel | None:
 def _log_model(
     trained: TrainedModel, corpus: Corpus, config: RunConfig, examples: Sequence[str], identity: str
 ) -> ModelInfo:
-    with TemporaryDirectory() as temporary:
+    with TemporaryDirectory(dir=home(), prefix=".bundle-") as temporary:
         write_bundle(trained, config.evaluation, Path(temporary))
         info: ModelInfo = mlflow.pyfunc.log_model(
             name="model",

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -41,22 +42,23 @@ KINDS: Mapping[str, str] = {
 """What each kind is."""
 
 
-def find_leftovers(servers_run: bool) -> list[Leftover]:
-    """Return what can be removed from `$NMT_HOME`; `servers_run` says whether the local stack does.
+def find_leftovers(servers_run: bool, prefect: Path) -> list[Leftover]:
+    """Return what can be removed from `$NMT_HOME`, and of ours from Prefect's folder.
 
-    Nothing of a run in progress is among it, nor what a registered model, a run in MLflow or an unfinished training
-    needs.
+    `servers_run` says whether the local stack does. Nothing of a run in progress is among it, nor what a registered
+    model, a run in MLflow or an unfinished training needs.
     """
     folder = home()
     stages = [folder / "store" / name for name in VERSIONS]
     places = [folder, folder / "stack", folder / "ray", *stages]
-    translations = folder / "translations"
-    answers = [path for path in _entries(translations) if _is_idle(path)]
+    entries = [path for place in places for path in _entries(place)]
+    entries += [path for path in _entries(prefect) if "prefect.db" in path.name]
+    beside = {path for path in entries if fnmatch(path.name, ".*-????????") and path.is_dir() and _is_idle(path)}
     found = {
-        "temporary": [path for place in places for path in _temporary(place)],
-        "damaged": [path for place in places for path in _entries(place) if ".damaged-" in path.name],
-        "older": [path for place in places for path in _entries(place) if ".db.before-" in path.name],
-        "translations": answers,
+        "temporary": beside.union(*map(left_by_the_dead, stages)),
+        "damaged": [path for path in entries if ".damaged-" in path.name],
+        "older": [path for path in entries if ".db.before-" in path.name],
+        "translations": [path for path in _entries(folder / "translations") if _is_idle(path)],
         "logs": [] if servers_run else _entries(folder / "stack" / "logs"),
     }
     return list(measured(found))
@@ -100,12 +102,6 @@ def remove(leftovers: Iterable[Leftover]) -> None:
 
 def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _temporary(place: Path) -> list[Path]:
-    """Return the folders in which files were written beside their place, by processes that are gone."""
-    beside = [path for path in place.glob(".*-????????") if path.is_dir() and _is_idle(path)]
-    return sorted({*left_by_the_dead(place), *beside})
 
 
 def _is_idle(path: Path) -> bool:

@@ -18,7 +18,7 @@ FINGERPRINT = "a" * 64
 KEPT = (
     *("mlflow.db", "mlartifacts/1/models/m-1/weights", "registry.lock", "stack/prefect.db", "stack/stack.json.new"),
     *(f"store/corpus/{FINGERPRINT}/train.jsonl", "ray/training-1/checkpoint_1/model", "ray/training-1.jsonl"),
-    "translations/2/young.answers.json",
+    *("translations/2/young.answers.json", "prefect/prefect.db", "prefect/profiles.damaged-of-somebody-else"),
 )
 REMOVED = (
     f"store/training/.{FINGERPRINT[:12]}-{HOST}-{2**22 - 1}-abcdefgh/half",
@@ -28,8 +28,13 @@ REMOVED = (
         "mlflow.db.before-abc",
         "ray/training-1.damaged-1234abcd/checkpoint_1/m",
     ),
-    *(".mlflow.db-abcdefgh/mlflow.db", "stack/.prefect.db-abcdefgh/prefect.db", "stack/logs/ray.log"),
-    "translations/1/old.answers.json",
+    *(
+        ".mlflow.db-abcdefgh/mlflow.db",
+        ".bundle-abcdefgh/model.safetensors",
+        "stack/.prefect.db-abcdefgh/prefect.db",
+        "stack/logs/ray.log",
+    ),
+    *("translations/1/old.answers.json", "prefect/prefect.db.before-abc", "prefect/prefect.db.damaged-20261130"),
 )
 
 
@@ -37,6 +42,7 @@ REMOVED = (
 def home(nmt_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home in which everything is that runs leave; nothing in the temporary folder."""
     monkeypatch.setattr("pipeline.cluster.connection.ended_clusters", list)
+    monkeypatch.setenv("PREFECT_HOME", str(nmt_home / "prefect"))
     for name in (*KEPT, *REMOVED):
         path = nmt_home / name
         path.parent.mkdir(parents=True, exist_ok=True)

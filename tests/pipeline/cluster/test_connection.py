@@ -7,7 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import pytest
 
@@ -20,18 +20,24 @@ from pipeline.store.held_folders import LOCK
 NAME = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 
 
-def test_it_is_there_within_and_taken_back_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_there_within_and_taken_back_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(NAME, raising=False)
-    with _environment(OWN_CLUSTER):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with _environment(OWN_CLUSTER, tmp_path):
         assert os.environ[NAME] == OWN_CLUSTER[NAME]
+        assert os.environ["TMPDIR"] == str(tmp_path)
     assert NAME not in os.environ
+    assert "TMPDIR" not in os.environ
 
 
-def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_user_has_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "7")
-    with _environment(OWN_CLUSTER):
+    monkeypatch.setenv("TMPDIR", "/var/tmp")  # noqa: S108
+    with _environment(OWN_CLUSTER, tmp_path):
         assert os.environ[NAME] == "7"
+        assert gettempdir() != str(tmp_path), "that is for other processes"
     assert os.environ[NAME] == "7"
+    assert os.environ["TMPDIR"] == "/var/tmp"  # noqa: S108
 
 
 class Cluster:
@@ -122,12 +128,12 @@ def test_a_cluster_has_a_folder_of_its_own_where_its_sockets_fit(
 ) -> None:
     for given in ("/tmp", str(tmp_path / "too-long" / ("x" * 60))):  # noqa: S108
         monkeypatch.setenv("RAY_TMPDIR", given)
-        ours = Path(_own_folder())
-        assert ours.parent.parent == Path("/tmp")  # noqa: S108
-        assert takes_sockets(ours)
-        assert stat.S_IMODE(ours.parent.stat().st_mode) == 0o700, "nobody else's"
+        ours = _own_folder()
+        assert ours.parent == Path("/tmp")  # noqa: S108
+        assert takes_sockets(ours / "ray")
+        assert stat.S_IMODE(ours.stat().st_mode) == 0o700, "nobody else's"
         _left.close()
-        assert not ours.parent.exists()
+        assert not ours.exists()
 
 
 HELD = """
@@ -151,12 +157,12 @@ def test_what_a_killed_driver_left_is_removed_by_the_next_cluster_and_no_other()
         ):
             assert killed.stdout is not None
             assert alive.stdout is not None
-            folders = [Path(stream.readline().strip()).parent for stream in (killed.stdout, alive.stdout)]
+            folders = [Path(stream.readline().strip()) for stream in (killed.stdout, alive.stdout)]
             for folder in folders:
                 os.utime(folder / LOCK, (0, 0))
             killed.kill()
             killed.wait()
-            ours = Path(_own_folder()).parent
+            ours = _own_folder()
             assert {path.name for path in Path(short).iterdir()} == {folders[1].name, ours.name}
             _left.close()
             alive.kill()
