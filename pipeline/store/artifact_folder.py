@@ -33,12 +33,21 @@ def file_hash(path: Path) -> str:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return an artifact's manifest; None if it cannot be read or names files outside the folder."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf8"))
-        names, figures = list(manifest["files"].keys()), manifest["figures"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        manifest = parse_manifest((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
         return None
-    inside = all((folder / name).resolve().is_relative_to(folder.resolve()) for name in names)
-    return dict(manifest) if inside and isinstance(figures, dict) else None
+    names = manifest["files"] if manifest else ()
+    return manifest if all((folder / name).resolve().is_relative_to(folder.resolve()) for name in names) else None
+
+
+def parse_manifest(content: bytes) -> dict[str, Any] | None:
+    """Return what is in a manifest's file; None if that was cut short, or is none."""
+    try:
+        manifest = json.loads(content)
+        sound = isinstance(manifest["files"], dict) and isinstance(manifest["figures"], dict)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return dict(manifest) if sound else None
 
 
 def whole_manifest(folder: Path) -> dict[str, Any] | None:

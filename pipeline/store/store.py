@@ -34,6 +34,7 @@ from pipeline.store.artifact_folder import (
     damage,
     download_artifact,
     file_hash,
+    parse_manifest,
     remove_killed,
     replace_folder,
     temporary_folder,
@@ -199,15 +200,15 @@ class Store:
         return folder
 
     def manifests(self, stage_name: str) -> list[dict[str, Any]]:
-        """Return the manifests of all outputs of a stage, here and in `$NMT_STORAGE`, oldest first."""
+        """Return the readable manifests of all outputs of a stage, here and in `$NMT_STORAGE`, oldest first."""
         paths = (path for path in self.root.glob(f"{stage_name}/*/{MANIFEST}") if "." not in path.parent.name)
-        found = {path.parent.name: json.loads(path.read_text("utf8")) for path in paths}
+        found = {path.parent.name: parse_manifest(path.read_bytes()) for path in paths}
         if self.shared is not None:
             others = self.shared / stage_name
             for name in others.names():
                 if name not in found and (others / name).has(MANIFEST):
-                    found[name] = json.loads((others / name).read(MANIFEST))
-        return sorted(found.values(), key=lambda manifest: str(manifest["created"]))
+                    found[name] = parse_manifest((others / name).read(MANIFEST))
+        return sorted(filter(None, found.values()), key=lambda manifest: str(manifest["created"]))
 
     def _find(self, address: str) -> dict[str, Any] | None:
         """Return the manifest of an undamaged output, after downloading it if necessary; None if there is none."""

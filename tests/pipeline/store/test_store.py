@@ -112,3 +112,12 @@ def test_damaged_output_is_set_aside_and_made_again(
     said = f"{again.path}: {damage} is damaged; set aside as {aside.name}, and made or copied anew"
     assert said in caplog.text, "hours may repeat: it is not done in silence"
     assert len(store.manifests("tokenizer")) == 1
+
+
+def test_a_manifest_that_a_crash_cut_short_hides_no_other(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.produce(STAGE, write)
+    other = store.produce(Stage("tokenizer", Settings({"size": 4}), {}), write)
+    manifest = other.path / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:50])
+    assert [found["config"] for found in store.manifests("tokenizer")] == [{"size": 3}]
