@@ -16,6 +16,7 @@ from pipeline.rows.files import RowFile, find_files, refuse_column_of_text
 from pipeline.serving.bulk_translation import TranslationPlan, answers_folder, plan_translation, write_translation
 from pipeline.store.storage import folder_and_name
 from pipeline.store.store import Reuse, Store
+from pipeline.store.whole_file import is_same
 
 USUAL_COLUMN = "source"
 
@@ -66,6 +67,19 @@ def output_task(plan: TranslationPlan, source: str, column: str, target: RowFile
     view.ended(target.given, Reuse.NO)
 
 
+def _refuse_inside(source: str, target: RowFile) -> None:
+    """Raise InputError for an output in the folder that is translated: the next run would translate it, too."""
+    folder, name = folder_and_name(source)
+    inside = folder / name
+    if inside.uri == target.folder.uri or (
+        inside.local is not None
+        and target.folder.local is not None
+        and inside.local.is_dir()
+        and is_same(inside.local, target.folder.local)
+    ):
+        raise InputError(f"--output {target.given}: it is in the folder to translate; name a file in another folder")
+
+
 def translate_run_name() -> str:
     """Name a run by its model and file."""
     parameters = runtime.flow_run.parameters
@@ -94,8 +108,7 @@ def translate(
         refuse_column_of_text(files, looked_for)
     folder, name = folder_and_name(output)
     target = RowFile(folder, name, output)
-    if folder.local is not None and not folder.local.is_dir():
-        raise InputError(f"--output {output}: there is no folder {folder.local}")
+    _refuse_inside(source, target)
     objects, attention = bool(given.get("scores")) or given.get("n_best", 1) > 1, bool(given.get("attention"))
     check_output(files, target, objects, attention, looked_for)
     pulled = model_task(model)

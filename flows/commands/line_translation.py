@@ -1,12 +1,13 @@
 """Lines in, translations out, in this process: typed, piped, or from a small file."""
 
 import json
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from flows.commands.search_options import SearchOptions
 from flows.refusals import check_parameters, in_option_names
@@ -15,8 +16,10 @@ from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.rows.lines import decode_lines
 from pipeline.rows.structured import plain
 from pipeline.store.store import Store
+from pipeline.store.whole_file import check_place, is_same, whole_file
 
 LINES_AT_ONCE = 512
+STDIN, STDOUT = 0, 1
 Answer = Callable[[list[str]], list[str]]
 
 
@@ -31,6 +34,7 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
     """
     if source is None and sys.stdin is None:
         raise InputError("standard input is closed; name a FILE to translate")
+    _check_output(source, output)
     answer = open_model(model, options)
     reading = nullcontext(sys.stdin.buffer) if source is None else source.open("rb")
     at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
@@ -43,7 +47,18 @@ def translate_lines_of(model: str, source: Path | None, output: Path | None, opt
                 sys.stdout.buffer.write(f"{translation}\n".encode())
                 sys.stdout.flush()
         else:
-            write_whole(output, translations)
+            with whole_file(output) as place, place.open("w", encoding="utf8", newline="\n") as sink:
+                sink.writelines(f"{translation}\n" for translation in translations)
+
+
+def _check_output(source: Path | None, output: Path | None) -> None:
+    """Raise InputError for an output that cannot be written, or that is the file that is read: it would be lost."""
+    read = STDIN if source is None else source
+    if output is not None:
+        check_place(output, str(output), [read])
+    elif is_same(read, STDOUT) and stat.S_ISREG(os.fstat(STDOUT).st_mode):
+        name = source or "standard input"
+        raise InputError(f"standard output: that is the file to translate ({name}); send it to another")
 
 
 def open_model(model: str, options: SearchOptions) -> Answer:
@@ -66,18 +81,6 @@ def open_model(model: str, options: SearchOptions) -> Answer:
         ]
 
     return answer
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write lines to a file that replaces an older one only when it is complete."""
-    with NamedTemporaryFile("w", encoding="utf8", newline="\n", dir=path.absolute().parent, delete=False) as sink:
-        try:
-            sink.writelines(line + "\n" for line in lines)
-            sink.close()
-            Path(sink.name).replace(path)
-        except BaseException:
-            Path(sink.name).unlink()
-            raise
 
 
 def translate_lines(answer: Answer, lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """How the champion is chosen: the version of a registered model that its name alone stands for."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
-import mlflow
-import mlflow.pyfunc
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.tracking import MlflowClient
 
@@ -11,6 +11,7 @@ from pipeline.config import BleuTokenizer
 from pipeline.corpus.corpus import Corpus
 from pipeline.errors import ExternalError
 from pipeline.metrics.metrics import BLEU
+from pipeline.registry.loader import download_version, load_version
 from pipeline.registry.runs import mlflow_failed
 from pipeline.training.trainer import NEAR_ZERO
 
@@ -78,8 +79,10 @@ def _bleu_on_same_data(champion: MlflowVersion, version: MlflowVersion, corpus: 
     if same and BLEU_TAG in champion.tags:
         return float(champion.tags[BLEU_TAG])
     sources, references = map(list, zip(*corpus.pairs("validation"), strict=True))
-    loaded = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
-    return BLEU.with_tokenizer(tokenizer).score(loaded.predict(sources), references)
+    uri = f"models:/{champion.name}/{champion.version}"
+    with TemporaryDirectory() as folder:
+        loaded = load_version(download_version(uri, Path(folder)), uri)
+        return BLEU.with_tokenizer(tokenizer).score(loaded.predict(sources), references)
 
 
 def _tokenizer(version: MlflowVersion) -> BleuTokenizer:

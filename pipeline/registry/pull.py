@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow.artifacts
-import mlflow.pyfunc
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
@@ -18,6 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.errors import InputError
 from pipeline.registry.champion import CHAMPION
+from pipeline.registry.loader import check_loader, download_version, load_version
 from pipeline.registry.runs import has_registry, reachable_server, tracking_uri, use_registry
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
@@ -70,7 +69,7 @@ def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersi
     """Copy a version into the store: by its URI, or the champion of a registered model by the model's name.
 
     Raises InputError if there is no such model, version or alias, naming those that exist, and makes nothing then;
-    ExternalError if MLflow fails.
+    also for a version that `check_loader` refuses. Raises ExternalError if MLflow fails.
     """
     if not has_registry():
         raise InputError(f"{option} {model}: {_no_models()}")
@@ -87,11 +86,12 @@ def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersi
         def build(folder: Path) -> dict[str, Any]:
             uri = f"models:/{found.name}/{found.version}"
             (folder / FOLDER).mkdir()
-            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder / FOLDER))
+            download_version(uri, folder / FOLDER)
             return {"uri": uri}
 
         stage = Stage("model", Settings({}), identity)
         artifact: Artifact = store.produce(stage, build)
+    check_loader(artifact.path / FOLDER, f"models:/{found.name}/{found.version}")
     return PulledVersion(
         name=str(found.name),
         version=str(found.version),
@@ -131,8 +131,11 @@ class LoadedModel:
     """A version of a registered model, ready to translate."""
 
     def __init__(self, path: Path) -> None:
-        """Load a version from the folder that it was pulled into. It runs its own code and unpickles nothing."""
-        self._model = mlflow.pyfunc.load_model(str(path))
+        """Load a version from the folder that it was pulled into: this runs the code that it brings.
+
+        Raises InputError for a version that is no code but a pickle, or of another of MLflow's flavors.
+        """
+        self._model = load_version(path, str(path))
 
     @property
     def parameters(self) -> dict[str, Any]:

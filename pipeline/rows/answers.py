@@ -13,6 +13,7 @@ import gzip
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,6 +36,7 @@ from pipeline.rows.parquet import (
 )
 from pipeline.rows.readers import read_rows
 from pipeline.rows.structured import refuse_unwritable
+from pipeline.store.whole_file import check_place, whole_file
 
 TRANSLATION, HYPOTHESES, SOURCE = "translation", "hypotheses", "source"
 WRITTEN = ("text", "jsonl", "csv", "tsv", "parquet")
@@ -46,8 +48,7 @@ def check_output(
     sources: Sequence[RowFile], target: RowFile, objects: bool, attention: bool, column: Column | None = None
 ) -> None:
     """Raise InputError if the answers do not fit the format of `target`, or if it is one of `sources`."""
-    if any((source.folder.uri, source.name) == (target.folder.uri, target.name) for source in sources):
-        raise InputError(f"--output {target.given}: that is the file to translate; name another")
+    _check_place(sources, target)
     checked(target)
     refuse_unwritable(target.name, f"--output {target.given}")
     if target.format not in WRITTEN or is_zip(target.name):
@@ -61,6 +62,14 @@ def check_output(
         raise InputError(f"--output {target.given}: Parquet output has no attention weights; name a .jsonl file")
     if target.format != "text":
         _check_first_row(sources[0], target, column)
+
+
+def _check_place(sources: Sequence[RowFile], target: RowFile) -> None:
+    if target.folder.local is not None:
+        files = [source.folder.local / source.name for source in sources if source.folder.local is not None]
+        check_place(target.folder.local / target.name, target.given, files)
+    elif any((source.folder.uri, source.name) == (target.folder.uri, target.name) for source in sources):
+        raise InputError(f"--output {target.given}: that is the file to translate; name another")
 
 
 def _check_first_row(source: RowFile, target: RowFile, column: Column | None) -> None:
@@ -77,22 +86,27 @@ def write_answers(
 ) -> None:
     """Write every row with its answer, a translation of its text in `column` or an object with hypotheses, in order.
 
-    An existing file is replaced only when the new one is complete. Raises InputError for rows that already have a
-    column of the answers' name, or that do not fit the format.
+    An existing file is replaced only when the new one is complete (see `whole_file`). Raises InputError for rows that
+    already have a column of the answers' name, or that do not fit the format.
     """
-    remaining = iter(answers)
-    folder = target.folder.local
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}-") as scratch:
-        temporary = Path(scratch) / target.name
+    with _whole(target) as place:
         if target.format == "parquet":
-            _write_parquet(sources, remaining, temporary, column)
+            _write_parquet(sources, iter(answers), place, column)
         else:
-            with _opened(temporary, target.packing is not None) as stream:
-                _write_lines(sources, remaining, target, stream, column)
-        if folder is not None:
-            temporary.replace(folder / target.name)
-        else:
-            target.folder.upload(temporary, target.name)
+            with _opened(place, target.packing is not None) as stream:
+                _write_lines(sources, iter(answers), target, stream, column)
+
+
+@contextmanager
+def _whole(target: RowFile) -> Iterator[Path]:
+    """Yield where to write a file's content, which is at its place, here or in S3, when the block ends well."""
+    if target.folder.local is not None:
+        with whole_file(target.folder.local / target.name) as place:
+            yield place
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch) / target.name
+        target.folder.upload(Path(scratch) / target.name, target.name)
 
 
 def _opened(path: Path, packed: bool) -> TextIO:

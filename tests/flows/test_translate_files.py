@@ -87,6 +87,13 @@ def test_json_lines_and_parquet_with_a_column(tmp_path: Path, expected: list[str
     [
         ("no.jsonl", "x.jsonl", {}, "no.jsonl: there is no such file, and no folder with files in it"),
         ("rows.jsonl", "no/x.jsonl", {}, "--output no/x.jsonl: there is no folder"),
+        (
+            "rows.jsonl",
+            "in/../rows.jsonl",
+            {},
+            "--output in/../rows.jsonl: that is the file to translate; name another",
+        ),
+        ("in", "other/x.jsonl", {}, "--output other/x.jsonl: it is in the folder to translate; name a file in another"),
         ("rows.jsonl", "x.jsonl", {"column": "en"}, "rows.jsonl line 1 has no column en; its columns are de"),
         ("rows.jsonl", "x.jsonl", {"parameters": {"beam": 0}}, "--beam 0: beam=0 must be at least 1"),
         ("rows.jsonl", "x.txt", {"parameters": {"scores": True}}, "--output x.txt: text has one translation per line"),
@@ -111,9 +118,13 @@ def test_mistakes_are_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"de": "Ja."}\n{"de": "Ein Hund schläft im Park und ein Mann liest."}\n')
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text('{"de": "Ja."}\n')
+    (tmp_path / "other").symlink_to("in")
     with pytest.raises(InputError, match=message):
         translate(source, output, **({"column": "de"} | options))
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"], "nothing half-written"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.jsonl", "in", "other", "rows.jsonl"], "half-written"
+    assert (tmp_path / "rows.jsonl").read_text().startswith('{"de": "Ja."}'), "the source is what it was"
 
 
 @pytest.mark.usefixtures("in_its_home")

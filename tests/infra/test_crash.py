@@ -19,7 +19,7 @@ def test_a_run_whose_machine_died_is_marked_and_goes_on_when_retried(machine: Ma
     wait_for(
         "two epochs", lambda: any(text.count('"bleu"') > 1 for text in map(Path.read_text, records.glob("*.jsonl")))
     )
-    worker = psutil.Process(machine.stack()["running"]["worker"]["handle"]["pid"])
+    worker = psutil.Process(machine.stack()["running"]["worker"]["pid"])
     killed = [worker, *worker.children(recursive=True)]
     for process in killed:
         process.kill()

@@ -1,6 +1,8 @@
 """The options of `nmt translate`, on a registered version."""
 
 import json
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ from flows.commands.app import app
 from flows.commands.line_translation import open_model
 from flows.commands.search_options import SearchOptions
 from pipeline.errors import InputError
+from tests.conftest import command_line
 from tests.flows.conftest import FinishedRun
 
 LINES = ["Ein Hund schläft.", "", "Zwei Frauen lachen im Park."]
@@ -165,3 +168,44 @@ def test_what_would_be_translated_wrongly_is_refused(
     assert (run.exit_code, run.stdout) == (2, "")
     assert run.stderr.startswith(f"nmt: {message}")
     assert run.stderr.count("\n") == 1
+
+
+def test_the_file_to_translate_is_never_written_to(tmp_path: Path) -> None:
+    """By whatever name, and through the shell's redirections, too; a model is not even looked for."""
+    nmt = command_line(tmp_path)
+    (tmp_path / "in.txt").write_text("Hallo\n")
+    (tmp_path / "other.txt").hardlink_to(tmp_path / "in.txt")
+    for command, message in (
+        ("in.txt -o in.txt", "nmt: --output in.txt: that is the file to translate; name another\n"),
+        ("-o ./other.txt < in.txt", "nmt: --output other.txt: that is the file to translate; name another\n"),
+        (
+            "in.txt >> other.txt",
+            "nmt: standard output: that is the file to translate (in.txt); send it to another\n",
+        ),
+    ):
+        program = shlex.quote(nmt.command()[0])
+        run = subprocess.run(
+            ["/bin/sh", "-c", f"{program} translate {command}"],
+            cwd=tmp_path,
+            env=nmt.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (run.returncode, run.stderr) == (2, message)
+        assert (tmp_path / "in.txt").read_text() == "Hallo\n"
+
+
+@pytest.mark.usefixtures("_registry")
+def test_the_output_is_written_as_a_shell_would(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("Ein Hund schläft.\n")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("out.txt", "null"):
+        run = CliRunner().invoke(
+            app, ["translate", "--model", MODEL, str(tmp_path / "in.txt"), "-o", str(tmp_path / name)]
+        )
+        assert run.exit_code == 0, run.stderr
+    assert (tmp_path / "out.txt").read_text().count("\n") == 1
+    assert (tmp_path / "out.txt").stat().st_mode == (tmp_path / "in.txt").stat().st_mode
+    assert not Path("/dev/null").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "null", "out.txt"]
