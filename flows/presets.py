@@ -12,6 +12,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.overrides import EXTENDS, build_config, flatten, read_yaml, refuse_unknown
 
+MOST_BYTES = 2**18
 EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "evaluation.bleu_tokenizer", "registry.experiment")
 """The beginnings of the names of fields that an evaluation of registered models uses."""
 
@@ -36,6 +37,8 @@ def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
     path = Path(preset)
     if not path.is_file():
         raise InputError(f"--preset {preset}: there is no such file")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"--preset {preset}: {path.stat().st_size:,} bytes are no preset, which has few lines")
     try:
         content = _parse(path.read_text("utf8"), preset)
     except UnicodeDecodeError as error:

@@ -14,6 +14,8 @@ from pipeline.errors import InputError
 
 EXTENDS = "extends"
 """What a preset's file calls the preset that it extends."""
+DEEPEST = 20
+"""How deep the values of a preset may be nested; none needs more than three levels."""
 TEXT, NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
 
@@ -46,8 +48,9 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
 def _parse(name: str, text: str) -> Any:
     """Parse a value as YAML, except for text fields: `no` is a language, 2024 may be a folder."""
     try:
+        check_yaml(text)
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: a date or number that there is none, such as 2024-13-01 and 0x.
         return text
     return text if value is not None and name in _text_fields() else value
 
@@ -55,11 +58,12 @@ def _parse(name: str, text: str) -> Any:
 def read_yaml(text: str) -> Any:
     """Return the content of a preset's YAML; what is written in a text field is its text, quotes or not.
 
-    YAML 1.1 would read `no` (Norwegian) as false and 12:30 as 750. Raises yaml.YAMLError.
+    YAML 1.1 would read `no` (Norwegian) as false and 12:30 as 750. Raises yaml.YAMLError, for aliases too.
 
     >>> read_yaml("corpus: {target_column: no, path: 007, subset: null, seed: 2}")
     {'corpus': {'target_column': 'no', 'path': '007', 'subset': None, 'seed': 2}}
     """
+    check_yaml(text)
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
@@ -67,8 +71,23 @@ def read_yaml(text: str) -> Any:
             return None
         _mark_texts(root, _text_fields() | {EXTENDS}, "")
         return loader.construct_document(root)
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from None
     finally:
         loader.dispose()
+
+
+def check_yaml(text: str) -> None:
+    """Raise yaml.YAMLError for what could grow without end: aliases, which may name themselves, and deep nesting."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        assert event.start_mark is not None
+        place = f"line {event.start_mark.line + 1}"
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"{place} has the alias *{event.anchor:.40}; write out what it stands for")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"{place} is nested more than {DEEPEST} times")
 
 
 def _mark_texts(node: yaml.Node, texts: set[str], prefix: str) -> None:

@@ -6,7 +6,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from itertools import islice
 from pathlib import Path
 
 from flows.commands.search_options import SearchOptions
@@ -18,7 +17,7 @@ from pipeline.rows.structured import plain
 from pipeline.store.store import Store
 from pipeline.store.whole_file import check_place, is_same, whole_file
 
-LINES_AT_ONCE = 512
+LINES_AT_ONCE, CHARACTERS_AT_ONCE = 512, 2**19
 STDIN, STDOUT = 0, 1
 Answer = Callable[[list[str]], list[str]]
 
@@ -84,7 +83,16 @@ def open_model(model: str, options: SearchOptions) -> Answer:
 
 
 def translate_lines(answer: Answer, lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[str]:
-    """Yield the answer to each line, in order; `at_once` lines are read before the first is translated."""
-    remaining = iter(lines)
-    while batch := list(islice(remaining, at_once)):
+    """Yield the answer to each line, in order; `at_once` lines are read before the first is translated.
+
+    If they are long, it is fewer: what is read has to fit memory.
+    """
+    batch, characters = list[str](), 0
+    for line in lines:
+        batch.append(line)
+        characters += len(line)
+        if len(batch) == at_once or characters >= CHARACTERS_AT_ONCE:
+            yield from answer(batch)
+            batch, characters = [], 0
+    if batch:
         yield from answer(batch)

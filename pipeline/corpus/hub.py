@@ -49,13 +49,13 @@ def resolve_commit(dataset: str, revision: str) -> str:
     return commit
 
 
-def fetch_files(dataset: str, commit: str, paths: Sequence[str]) -> None:
+def fetch_files(dataset: str, commit: str, paths: Sequence[str]) -> list[Path]:
     """Download files of a commit into the Hub's cache (`$HF_HOME`) and check each against the commit's hashes.
 
     Cached files are not downloaded again, but checked. Raises ExternalError for a file that differs from the commit's,
     after removing it from the cache, so that the next attempt downloads it.
     """
-    api = HfApi()
+    api, fetched = HfApi(), list[Path]()
     for start in range(0, len(paths), PATHS_PER_REQUEST):
         wanted = list(paths[start : start + PATHS_PER_REQUEST])
         listed = api.get_paths_info(dataset, wanted, revision=commit, repo_type="dataset")
@@ -69,6 +69,8 @@ def fetch_files(dataset: str, commit: str, paths: Sequence[str]) -> None:
                     f"corpus.dataset={dataset}: the downloaded {path} differs from commit {commit}; "
                     "try again, or set corpus.path=FOLDER to a local copy"
                 )
+            fetched.append(local)
+    return fetched
 
 
 def _is_content_of(file: RepoFile, local: Path) -> bool:

@@ -26,7 +26,9 @@ from pipeline.corpus.splits import SPLITS, Split
 from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.rows.columns import Column, Location, roots
+from pipeline.rows.files import RowFile
 from pipeline.rows.lines import BadLines
+from pipeline.rows.readers import refuse_growing
 
 BATCH_ROWS = 1000
 CHUNK_ROWS = 10_000
@@ -36,6 +38,12 @@ NAMES: dict[Split, tuple[str, ...]] = {
     "test": ("test",),
 }
 """What Hub data sets call their splits; the first name found is used."""
+
+
+TEXTS = (
+    datasets.Value | datasets.ClassLabel | datasets.Translation | datasets.TranslationVariableLanguages | datasets.Json
+)
+"""The features that are decoded from what is in the row alone."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +63,30 @@ class Rows:
         features = self.data.features
         number = itertools.count(1)
         sides = (self.columns.source, self.columns.target)
-        chosen = self.data.select_columns(roots(sides, list(features), list(features.flatten()), self.name))
+        names = roots(sides, list(features), list(features.flatten()), self.name)
+        for name in names:
+            _refuse_media(features[name], name, self.name)
+        chosen = self.data.select_columns(names)
         for batch in chosen.iter(batch_size=BATCH_ROWS):
             for values in zip(*batch.values(), strict=True):
                 yield Location(self.name, "row", next(number)), dict(zip(batch, values, strict=True))
+
+
+def _refuse_media(feature: Any, column: str, where: str) -> None:
+    """Raise InputError for a column that is not of texts and numbers alone.
+
+    Reading an image, a recording and the like opens the file or address in the row, on this machine or in its network;
+    and a data set says itself which of its columns are such.
+    """
+    inner: Iterable[Any] = ()
+    if isinstance(feature, dict | list):
+        inner = feature.values() if isinstance(feature, dict) else feature
+    elif isinstance(feature, datasets.List | datasets.LargeList):
+        inner = (feature.feature,)
+    elif not isinstance(feature, TEXTS):
+        raise InputError(f"{where}: its column {column} holds {type(feature).__name__}, not text; name another column")
+    for part in inner:
+        _refuse_media(part, column, where)
 
 
 def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
@@ -94,7 +122,9 @@ def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) 
     """
     with _quiet():
         builder = _builder(config, commit, scratch)
-        hub.fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit))
+        columns = PairColumns.of(config)
+        for path in hub.fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit)):
+            refuse_growing(RowFile.local(path), [columns.source, columns.target])
         try:
             builder.download_and_prepare(verification_mode="no_checks")  # The Hub card's checks; ours are stricter.
         except DatasetGenerationError as error:
@@ -111,7 +141,6 @@ def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) 
             f"corpus.dataset={config.dataset}: it has no train split, only {', '.join(found)}; choose another data set "
             "or corpus.subset"
         )
-    columns = PairColumns.of(config)
     return {
         split: Rows(found[name], columns, f"{config.dataset} {name}", bad)
         for split, name in splits.items()
@@ -170,7 +199,7 @@ def _saved(folder: Path) -> datasets.Dataset:
     try:
         # Saved with a format such as torch, it would give tensors.
         return datasets.Dataset.load_from_disk(str(folder)).with_format(None)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
             raise
         raise InputError(f"{folder}: not a readable data set ({hub.reason(error)}); write it again") from None

@@ -3,7 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column, Location, listed
@@ -15,6 +15,8 @@ DELIMITERS = ",;\t|"
 """What may separate the cells of a CSV file, in the order in which they are tried."""
 SAMPLE_LINES = 50
 """How many lines tell what separates the cells."""
+SAMPLE_CHARACTERS = 2**18
+"""And how many characters of them."""
 ENDS = (".", "!", "?", "。", "！", "？", "؟", "।")
 Records = Iterator[tuple[int, list[str]]]
 """Cells, with the number of their (last) line."""
@@ -24,8 +26,8 @@ def csv_rows(file: RowFile, columns: Sequence[Column], bad: BadLines) -> Iterato
     """Yield the rows of a CSV file: quotes as in RFC 4180, cells separated by a comma, semicolon, tab or bar."""
     csv.field_size_limit(LINE_BYTES)  # The default, 131,072 characters, is less than some documents have.
     lines = numbered_lines(file, bad)
-    sample = list(islice(lines, SAMPLE_LINES))
-    delimiter = _delimiter([line for _, line in sample], columns)
+    sample = _sample(lines)
+    delimiter = _delimiter([line[:SAMPLE_CHARACTERS] for _, line in sample], columns)
     yield from _rows(_csv_records(chain(sample, lines), delimiter, file, bad), columns, file, bad)
 
 
@@ -34,12 +36,28 @@ def tsv_rows(file: RowFile, columns: Sequence[Column], bad: BadLines) -> Iterato
     yield from _rows(_tsv_records(file, bad), columns, file, bad)
 
 
+def _sample(lines: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Take the first lines: a row may be longer than memory has room for fifty of."""
+    sample: list[tuple[int, str]] = []
+    while len(sample) < SAMPLE_LINES and sum(len(line) for _, line in sample) < SAMPLE_CHARACTERS:
+        if (line := next(lines, None)) is None:
+            break
+        sample.append(line)
+    return sample
+
+
 def _csv_records(lines: Iterable[tuple[int, str]], delimiter: str, file: RowFile, bad: BadLines) -> Records:
-    number = last = 0
+    number = last = size = 0
 
     def counted() -> Iterator[str]:
-        nonlocal number
+        nonlocal number, size
         for number, line in lines:  # noqa: B007
+            size += len(line)
+            if size > LINE_BYTES:
+                raise InputError(
+                    f"{Location(file.given, 'line', last + 1)}: a row of more than {LINE_BYTES:,} characters; "
+                    "close the quotes in it"
+                )
             yield line
 
     reader = csv.reader(counted(), strict=True, delimiter=delimiter)
@@ -56,7 +74,7 @@ def _csv_records(lines: Iterable[tuple[int, str]], delimiter: str, file: RowFile
             return
         if cells:
             yield number, cells
-        last = number
+        last, size = number, 0
 
 
 def _tsv_records(file: RowFile, bad: BadLines) -> Records:
@@ -92,9 +110,10 @@ def _rows(records: Records, columns: Sequence[Column], file: RowFile, bad: BadLi
 
 def _check_names(names: Sequence[str], columns: Sequence[Column], file: RowFile) -> None:
     """Raise InputError for a column that is there twice, and for a first line that looks like data."""
-    for column in columns:
-        if names.count(column.name) > 1:
-            raise InputError(f"{file.given}: it has several columns {column.name}; rename all but one")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        what = listed(twice[:1]) if twice[0] else "without a name"
+        raise InputError(f"{file.given}: it has several columns {what}; rename all but one")
     if all(column.is_in(dict.fromkeys(names)) for column in columns) or not _looks_like_data(names):
         return
     numbers = " and ".join(column.assigned(str(place)) for place, column in enumerate(columns, 1))
@@ -124,7 +143,8 @@ def _parsed(sample: Sequence[str], delimiter: str) -> list[list[str]]:
         rows = [cells for cells in csv.reader(sample, delimiter=delimiter) if cells]
     except csv.Error:
         return []
-    return rows[:-1] if len(sample) == SAMPLE_LINES and len(rows) > 1 else rows  # The last one may be cut.
+    cut = len(sample) == SAMPLE_LINES or sum(map(len, sample)) >= SAMPLE_CHARACTERS
+    return rows[:-1] if cut and len(rows) > 1 else rows  # The last one may not be whole.
 
 
 def _rank(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, int, int, str] | None:

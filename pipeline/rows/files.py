@@ -53,8 +53,8 @@ class RowFile:
     def open(self) -> Iterator[BinaryIO]:
         """Open it as a stream of uncompressed bytes."""
         opened = self.folder.open(self.name)
-        with opened if self.member is None else open_member(self.folder, self.name, self.member) as raw:
-            yield decompressed(raw, self.packing)
+        with opened if self.member is None else open_member(self.folder, self.name, self.member, self.given) as raw:
+            yield decompressed(raw, self.packing, self.given)
 
 
 def is_plain(given: str) -> bool:

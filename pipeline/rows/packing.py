@@ -28,6 +28,9 @@ BROKEN = (
     pyarrow.ArrowInvalid,  # Where a zip archive points to a place before the beginning of the file.
 )
 """What is raised for content that cannot be decompressed; beside OSError, by bz2 and Arrow."""
+FREE_BYTES, MOST_GROWTH = 64 * 2**20, 200
+"""Content that is larger than the first of these and than so many times its file is no text, but made to fill memory.
+Texts shrink to a fifth or so; only repeated ones to a hundredth."""
 _READERS: Mapping[Packing, Callable[[Any], Any]] = {
     "gzip": lambda stream: gzip.GzipFile(fileobj=stream),
     "xz": lzma.LZMAFile,
@@ -36,17 +39,57 @@ _READERS: Mapping[Packing, Callable[[Any], Any]] = {
 }
 
 
-def decompressed(raw: Any, packing: Packing | None) -> BinaryIO:
-    """Return the content of a stream, however many members, blocks or frames it is compressed in."""
-    stream = io.BufferedReader(raw, BUFFER_BYTES)
-    return stream if packing is None else _READERS[packing](stream)
+def decompressed(raw: Any, packing: Packing | None, given: str) -> BinaryIO:
+    """Return the content of a stream, however many members, blocks or frames it is compressed in.
+
+    Reading it raises InputError, with the name that is `given`, where it grows out of all proportion.
+    """
+    if packing is None:
+        return io.BufferedReader(raw, BUFFER_BYTES)
+    packed = _Counted(raw.readinto)
+    content = _READERS[packing](io.BufferedReader(packed, BUFFER_BYTES))
+
+    def check(size: int) -> None:
+        refuse_growth(size, packed.size, given)
+
+    # readinto1: what comes before a broken place is read.
+    return io.BufferedReader(_Counted(content.readinto1, check), BUFFER_BYTES)
+
+
+class _Counted(io.RawIOBase):
+    """A stream that counts the bytes that are read of it, and shows a function how many they are."""
+
+    def __init__(self, read: Callable[[Any], int], check: Callable[[int], None] = lambda _: None) -> None:
+        self._read, self._check = read, check
+        self.size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        read = self._read(buffer)
+        self.size += read
+        self._check(self.size)
+        return read
+
+
+def refuse_growth(size: int, packed: int, given: str) -> None:
+    """Raise InputError for content of a size that the text in a file of `packed` bytes does not have."""
+    if size > FREE_BYTES + MOST_GROWTH * packed:
+        raise InputError(
+            f"{given}: its content is more than {MOST_GROWTH} times larger than the file ({size:,} bytes of "
+            f"{packed:,}), as no text is; decompress it if you know what it is"
+        )
 
 
 @contextmanager
-def open_member(folder: Folder, name: str, member: str) -> Iterator[Any]:
-    """Open a file of a zip archive as a stream of bytes."""
-    with folder.open(name, seekable=True) as raw, zipfile.ZipFile(raw) as archive, archive.open(member) as stream:
-        yield stream
+def open_member(folder: Folder, name: str, member: str, given: str) -> Iterator[Any]:
+    """Open a file of a zip archive as a stream of bytes. Raises InputError if it grows out of all proportion."""
+    with folder.open(name, seekable=True) as raw, zipfile.ZipFile(raw) as archive:
+        info = archive.getinfo(member)
+        refuse_growth(info.file_size, info.compress_size, given)  # No more than file_size is read.
+        with archive.open(info) as stream:
+            yield stream
 
 
 def disk_or_s3_failed(error: OSError) -> bool:

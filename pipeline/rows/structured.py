@@ -21,7 +21,7 @@ _KINDS = {
 }
 UNREADABLE = {suffix: kind for kind, suffixes in _KINDS.items() for suffix in suffixes.split()}
 """What files with a suffix are, and the remedy."""
-FIRST_LINES = 5
+FIRST_LINES, LONGEST_JSON = 5, 2**20
 _TIMES = re.compile(r"\s*(\d+:)?\d\d:\d\d[.,]\d{3}\s+-->\s+(\d+:)?\d\d:\d\d[.,]\d{3}")
 _MARKUP = re.compile(r"\s*<(\?xml\b|!doctype\b|html\b|tmx\b|xliff\b|tt\b)", re.IGNORECASE)
 
@@ -62,7 +62,7 @@ def _structure(line: str) -> str | None:
 
 
 def _is_json(line: str) -> bool:
-    if not line.lstrip().startswith(("{", "[")):
+    if len(line) > LONGEST_JSON or not line.lstrip().startswith(("{", "[")):
         return False
     try:
         value = json.loads(line)

@@ -17,6 +17,8 @@ from pipeline.rows.files import RowFile
 from pipeline.rows.lines import LINE_BYTES, BadLines, readable
 
 CHUNK_BYTES = 2**16
+TAG_BYTES, DEEPEST = 2**20, 100
+"""How long a tag or comment may be, which the parser holds in memory until it ends; how deep elements may be nested."""
 CODES = {"bpt", "ept", "it", "ph", "ut"}
 """Elements whose content is code of the document's format, such as HTML tags."""
 INSIDE = CODES | {"seg", "sub"}
@@ -45,7 +47,7 @@ class _Units:
         self._languages: list[str] = []
         self._texts: list[str] = []
         self._segment: list[str] | None = None
-        self._size = 0
+        self._size = self._fed = 0
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -63,6 +65,9 @@ class _Units:
         """Parse the next bytes."""
         try:
             self._parser.Parse(chunk, last)
+            self._fed += len(chunk)
+            if self._fed - self._parser.CurrentByteIndex > TAG_BYTES:
+                self._refuse(f"a tag or comment of more than {TAG_BYTES:,} bytes; correct the file")
         except expat.ExpatError as error:
             what = expat.errors.messages[error.code]
             self._refuse(f"broken XML ({what}); correct the file", error.lineno)
@@ -81,12 +86,15 @@ class _Units:
         if not self._path and tag != "tmx":
             self._refuse(f"<{tag:.40}> is not the <tmx> of a translation memory; extract the texts, one per line")
         self._path.append(tag)
+        if len(self._path) > DEEPEST:
+            self._refuse(f"elements nested more than {DEEPEST} times; correct the file")
         if tag == "tu":
-            self._began, self._languages, self._texts = self.line, [], []
+            self._began, self._languages, self._texts, self._size = self.line, [], [], 0
         elif tag == "tuv":
             self._language = attributes.get("xml:lang") or attributes.get("lang") or ""
         elif tag == "seg":
-            self._segment, self._size = [], 0
+            self._segment = []
+            self._count(1)
         elif tag == "sub" and self._segment is not None:
             self._segment.append(" ")
 
@@ -109,10 +117,13 @@ class _Units:
         """Take text: all of a segment but codes, in which only a sub-flow is text."""
         if self._segment is None or next(tag for tag in reversed(self._path) if tag in INSIDE) in CODES:
             return
-        self._size += len(text)
-        if self._size > LINE_BYTES:
-            self._refuse(f"a <seg> of more than {LINE_BYTES:,} characters; correct the file")
+        self._count(len(text))
         self._segment.append(text)
+
+    def _count(self, characters: int) -> None:
+        self._size += characters
+        if self._size > LINE_BYTES:
+            self._refuse(f"a <tu> of more than {LINE_BYTES:,} characters; correct the file")
 
     def _refuse_entity(self, name: str, *_: object) -> None:
         self._refuse(f"it defines the entity {name:.40}; remove the definition")

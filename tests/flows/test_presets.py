@@ -52,6 +52,12 @@ def test_texts_are_texts(tmp_path: Path, text: str) -> None:
         ("- a\n- b\n", "a preset is a mapping of sections, not list"),
         ("training:\n  epoch: 7\n", "did you mean training.epochs"),
         ("traning:\n  epochs: 7\n", "did you mean training.epochs"),
+        ("a: &a [*a]\n", r"not YAML: line 1 has the alias \*a; write out what it stands for"),
+        ("a: &a {b: 1}\nc: &c [*a, *a]\nd: [*c, *c]\n", r"not YAML: line 2 has the alias \*a; write out"),
+        ("[" * 5000, "not YAML: line 1 is nested more than 20 times"),
+        ("{a: " * 5000, "not YAML: line 1 is nested more than 20 times"),
+        ("training:\n  epochs: 2024-13-01\n", "not YAML: month must be in 1..12"),
+        ("# " + "x" * 2**18, "262,146 bytes are no preset, which has few lines"),
         ("extends: captoins\n", "extends captoins: there is no such preset; did you mean captions"),
     ],
 )

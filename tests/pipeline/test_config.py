@@ -124,6 +124,14 @@ def test_an_assignment_needs_a_name_and_a_value() -> None:
             parse_overrides([text])
 
 
+@pytest.mark.parametrize("value", ["&a [*a]", "[" * 5000, "{a: " * 5000, "2024-13-01", "0b", "!!binary x"])
+def test_a_value_that_is_no_yaml_is_its_text(value: str) -> None:
+    overrides = parse_overrides([f"training.epochs={value}"])
+    assert overrides == {"training.epochs": value}
+    with pytest.raises(InputError, match=r"training.epochs=.*: Input should be a valid integer"):
+        build_config({}, overrides)
+
+
 def test_every_field_is_described_and_listed() -> None:
     rows = {name: (default, meaning) for name, default, meaning in field_help()}
     assert list(rows) == list(field_names())

@@ -1,5 +1,6 @@
 """prepare_corpus through the real Hub client, against a Hub on the loopback."""
 
+import gzip
 import io
 import json
 import os
@@ -82,6 +83,50 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), buffer)
     return buffer.getvalue()
+
+
+def parquet_with_pictures(pictures: str, columns: dict[str, str]) -> bytes:
+    """Return Parquet whose metadata say that a column of texts holds images; its texts are where those are."""
+    features = {
+        name: {"_type": "Image"} if name == pictures else {"dtype": "string", "_type": "Value"} for name in columns
+    }
+    info = json.dumps({"info": {"features": features}})
+    values = {name: {"bytes": None, "path": text} if name == pictures else text for name, text in columns.items()}
+    stored = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    arrays = {name: pa.array([value] * 5, stored if name == pictures else None) for name, value in values.items()}
+    table = pa.table(arrays).replace_schema_metadata({"huggingface": info})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("canary", ["a file of this machine", "an address"])
+def test_what_a_data_set_calls_an_image_is_not_opened(
+    hub: HubServer, prepare: Child, tmp_path: Path, canary: str
+) -> None:
+    os.mkfifo(tmp_path / "canary")  # Whoever opens it waits for ever.
+    place = f"{hub.url}/canary.png" if canary == "an address" else str(tmp_path / "canary")
+    name = f"lab/{canary.replace(' ', '-')}"
+    hub.publish(name, {"train.parquet": parquet_with_pictures("de", {"de": place, "en": "a dog"})})
+    refused = prepare(tmp_path, dataset=name)
+    assert refused["message"] == f"{name} train: its column de holds Image, not text; name another column"
+    several = {"de": "Ein Hund", "en": "a dog", "picture": place}
+    hub.publish(name, {"train.parquet": parquet_with_pictures("picture", several)})
+    made = prepare(tmp_path, dataset=name, validation_size=1, test_size=1)
+    assert "has only 1 distinct pairs" in made["message"], "its texts are read"
+    assert not [request for request in hub.requests if "canary" in request]
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.jsonl.gz"])
+def test_small_files_that_fill_memory_are_refused(hub: HubServer, prepare: Child, tmp_path: Path, name: str) -> None:
+    text = "x" * 10**6
+    if name == "train.parquet":
+        content = parquet([{"de": text, "en": "y"}] * 100)
+    else:
+        content = gzip.compress(lines((text, "y"))) * 100
+    hub.publish(f"lab/{name}", {name: content})
+    refused = prepare(tmp_path, dataset=f"lab/{name}")
+    assert f"{name}: its content is more than 200 times larger than the file (" in refused["message"]
 
 
 def test_a_branch_is_downloaded_and_pinned_to_its_commit(hub: HubServer, prepare: Child, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Local files through `datasets`: what was written is read, in order, and nothing is left behind."""
 
+import json
+import os
 from pathlib import Path
 
 import datasets
@@ -83,3 +85,28 @@ def test_what_save_to_disk_wrote(store: Store, tmp_path: Path, form: str | None)
     before[0].write_bytes(b"no Arrow")
     with pytest.raises(InputError, match=r"one: not a readable data set \(.*\); write it again"):
         prepare(store, tmp_path / "one", **columns)
+
+
+def test_a_saved_image_is_not_opened(store: Store, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "canary")  # Whoever opens it waits for ever.
+    place = {"bytes": None, "path": str(tmp_path / "canary")}
+    stored = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    image, text = {"_type": "Image"}, {"_type": "Value", "dtype": "string"}
+    inside = {"de": {"_type": "List", "feature": image}, "en": text}
+    plain = datasets.Value("string")
+    for name, row, written, feature, sides in (
+        ("flat", {"de": place, "en": "a dog"}, {"de": stored, "en": plain}, {"de": image, "en": text}, ("de", "en")),
+        (
+            "deep",
+            {"t": {"de": [place], "en": "a dog"}},
+            {"t": {"de": datasets.List(stored), "en": plain}},
+            {"t": inside},
+            ("t.de", "t.en"),
+        ),
+    ):
+        data = datasets.Dataset.from_list([row] * 5, features=datasets.Features(written))
+        data.save_to_disk(tmp_path / name)
+        described = tmp_path / name / "dataset_info.json"
+        described.write_text(json.dumps(json.loads(described.read_text()) | {"features": feature}))
+        with pytest.raises(InputError, match=f"{name}: its column (de|t) holds Image, not text; name another column"):
+            prepare(store, tmp_path / name, source_column=sides[0], target_column=sides[1])

@@ -28,7 +28,7 @@ class Trap(PythonModel):
     def __reduce__(self) -> Any:
         return Path.touch, (self.mark,)
 
-    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:
+    def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:  # type: ignore[override]
         return model_input
 
 
