@@ -46,7 +46,8 @@ ROOM_OF_SYSTEM = {
     "matplotlib": {"pipeline.ablation"},
     "mlflow": {"pipeline.registry"},
     "ray": {"pipeline.cluster"},
-    "starlette": {"pipeline.cluster", "infra"},
+    "starlette": {"pipeline.serving", "infra"},
+    "uvicorn": {"pipeline.serving", "infra", "flows"},  # Prefect's server is one of its, too.
     "psycopg": {"infra"},
     "psutil": {"infra"},
     "httpx": {"infra"},

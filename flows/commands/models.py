@@ -208,6 +208,9 @@ def serve(
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="Give each process N CPUs.")] = 1,
     batch: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Translate up to N requests together.")] = 64,
+    request_seconds: Annotated[
+        float, typer.Option(metavar="S", min=1, max=3600, help="Give up a request that takes longer than S seconds.")
+    ] = 60,
 ) -> None:
     """Answer requests with a registered model, until Ctrl-C.
 
@@ -216,7 +219,14 @@ def serve(
     """
     quieten_libraries()
     serve_until_stopped(
-        model, host, port, min_replicas=min_replicas, max_replicas=max_replicas, threads=threads, batch=batch
+        model,
+        host,
+        port,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        threads=threads,
+        batch=batch,
+        seconds=request_seconds,
     )
 
 

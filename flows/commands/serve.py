@@ -7,19 +7,20 @@ import threading
 from typing import Any
 
 from infra.options import is_loopback
-from infra.processes import busy
+from infra.processes import busy, own_names
 from pipeline.errors import InputError
 
-TOKEN = "NMT_SERVE_TOKEN"  # noqa: S105 - its name
+TOKEN, HOSTS = "NMT_SERVE_TOKEN", "NMT_SERVE_ALLOWED_HOSTS"
+TOKEN_CHARACTERS = 16
 
 
 def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> None:
     """Serve a model until Ctrl-C or SIGTERM, with the options of `pipeline.cluster.serving.Serving`.
 
-    Raises InputError for an address other than loopback without a token, a busy port, an unknown model or replicas
-    that the cluster does not have.
+    Raises InputError for an address other than loopback without a token, a token that is too easy to guess, a busy
+    port, an unknown model or replicas that the cluster does not have.
     """
-    token = os.environ.get(TOKEN) or None
+    token = _token()
     if token is None and not is_loopback(host):
         raise InputError(
             f"--host {host}: others can reach it; set {TOKEN} in the environment to the token they must send"
@@ -41,12 +42,31 @@ def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> Non
     stopped = threading.Event()
     pulled = pull_model(model, Store())
     _say(f"starting {pulled.uri}")
-    with serving(pulled, Serving(host, port, token=token, **options), Store()) as address:
+    with serving(pulled, Serving(host, port, token=token, hosts=_hosts(host), **options), Store()) as address:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         _say(f"{pulled.uri} answers at {address}/invocations; Ctrl-C stops it")
         stopped.wait()
         _say("stopping")
+
+
+def _token() -> str | None:
+    """Return the token that requests must bring; None if there is none."""
+    token = os.environ.get(TOKEN) or None
+    if token is not None and len(token) < TOKEN_CHARACTERS:
+        raise InputError(
+            f"{TOKEN}: a token of {len(token)} characters can be guessed; use {TOKEN_CHARACTERS} or more, such as "
+            "those of `openssl rand -hex 32`"
+        )
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise InputError(f"{TOKEN}: not all clients can send it in a header; use letters and digits of ASCII")
+    return token
+
+
+def _hosts(host: str) -> frozenset[str]:
+    """Return the names by which clients reach the service: the machine's, and those that its operator lists."""
+    listed = {name.strip() for name in os.environ.get(HOSTS, "").split(",")}
+    return frozenset(name.lower() for name in own_names() | {host} | listed if name)
 
 
 def _say(line: str) -> None:

@@ -1,32 +1,35 @@
 """A registered model on Ray Serve: concurrent requests in one batch, more replicas when there are more of them."""
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import ray
 from ray import serve
-from starlette.requests import Request
-from starlette.responses import Response
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.cluster.ray_internals import close_replica_port
 from pipeline.errors import InputError
 from pipeline.registry.pull import FOLDER, PulledVersion
+from pipeline.serving.http_server import UNAVAILABLE, Door, Front, listening
 from pipeline.serving.model_process import ModelProcess
-from pipeline.serving.protocol import MAX_BODY_BYTES, Invocation, Reply, read_invocation, refusal, too_large
+from pipeline.serving.protocol import Invocation, Reply, refusal
 from pipeline.serving.request_batches import Batcher
 from pipeline.store.store import Store
 
 BATCHES_WAITING, MIN_WAITING = 4, 64
 """A replica accepts this many batches, and at least this many requests; others wait where a new replica can take them.
 With fewer it would be idle: Serve offers requests to a full replica again only after a pause."""
+
+DIED = "the model's process has died; repeat the request"
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,9 @@ class ServingJob:
     store: DriverStore
     model: str
     """Its address in the store."""
-    uri: str
     threads: int
     batch: int
     """The most requests that are answered together."""
-    token_hash: str | None
-    """SHA-256 of the token that requests must bring; the token itself stays in the driver."""
 
 
 class TranslationReplica:
@@ -51,49 +51,23 @@ class TranslationReplica:
         """Load the model, which is copied to this node first if the driver runs on another."""
         close_replica_port()
         self._model = ModelProcess(job.store.open().fetch(job.model) / FOLDER, job.threads)
-        self._job = job
         self._broken = False
-        self._batcher = Batcher(self._answer, job.batch)
+        self._batcher = Batcher(self._answer, job.batch, self._model.parameters)
 
-    async def __call__(self, request: Request) -> Response:
-        """Answer a request to one of MLflow's endpoints; there are no others."""
-        path, method = request.url.path.rstrip("/"), request.method
-        if method == "GET" and path in {"/ping", "/health"}:
-            return Response("\n", media_type="application/json")
-        reply = await self._reply(path, method, request)
-        return Response(reply.body(), reply.status, media_type="application/json")
+    async def parameters(self) -> dict[str, Any]:
+        """Return the model's parameters with their defaults."""
+        return self._model.parameters
 
-    async def _reply(self, path: str, method: str, request: Request) -> Reply:
-        if not self._is_known(request.headers.get("authorization", "")):
-            return refusal(401, "a token is needed: send the header Authorization: Bearer <token>", "UNAUTHENTICATED")
-        if method == "GET" and path == "/version":
-            return Reply(200, {"model": self._job.uri, "ray": ray.__version__})
-        if path != "/invocations":
-            return refusal(404, f"{path or '/'}: there are /invocations, /ping, /health and /version", "NOT_FOUND")
-        if method != "POST":
-            return refusal(405, f"{method} /invocations: use POST", "METHOD_NOT_ALLOWED")
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY_BYTES:
-                return too_large(len(body))
-        invocation = read_invocation(bytes(body), self._model.parameters, request.headers.get("content-type"))
-        return invocation if isinstance(invocation, Reply) else await self._batcher.answer(invocation)
-
-    def _is_known(self, header: str) -> bool:
-        wanted = self._job.token_hash
-        given = hashlib.sha256(header.removeprefix("Bearer ").encode()).hexdigest()
-        return wanted is None or hmac.compare_digest(given, wanted)
+    async def answer(self, invocation: Invocation) -> Reply:
+        """Answer a request, together with others; if it is cancelled, the slices of it that are left are dropped."""
+        return await self._batcher.answer(invocation)
 
     async def _answer(self, invocations: list[Invocation]) -> list[Reply]:
         try:
             return await asyncio.wrap_future(self._model.answer(invocations))
         except BrokenProcessPool:
             self._broken = True
-            return [
-                refusal(503, "the model's process has died; repeat the request", "TEMPORARILY_UNAVAILABLE")
-                for _ in invocations
-            ]
+            return [refusal(503, DIED, UNAVAILABLE) for _ in invocations]
 
     def check_health(self) -> None:
         """Raise if the model's process has died: Serve then replaces this replica."""
@@ -118,6 +92,10 @@ class Serving:
     """CPUs per replica."""
     batch: int = 64
     token: str | None = None
+    hosts: frozenset[str] = frozenset({"localhost"})
+    """The names by which clients reach it, beside its addresses."""
+    seconds: float = 60
+    """How long a request may take."""
 
 
 def fit_replicas(options: Serving, cpus: int) -> int:
@@ -149,12 +127,10 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
         job = ServingJob(
             store=DriverStore.of(store),
             model=model.address,
-            uri=model.uri,
             threads=options.threads,
             batch=options.batch,
-            token_hash=hashlib.sha256(options.token.encode()).hexdigest() if options.token else None,
         )
-        if serve.status().proxies:
+        if serve.status().applications:
             raise InputError(
                 "Ray Serve runs on this cluster already; end it with `serve shutdown`, or use another cluster"
             )
@@ -170,9 +146,30 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
         )(TranslationReplica)
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         try:
-            serve.start(http_options={"host": options.host, "port": options.port})
-            serve.run(deployment.bind(job), name=f"nmt-{model.name}", route_prefix="/", blocking=False)
-            yield f"http://{options.host}:{options.port}"
+            serve.start(proxy_location="Disabled")
+            handle = serve.run(deployment.bind(job), name=f"nmt-{model.name}", route_prefix=None, blocking=False)
+            usual = handle.parameters.remote().result()
+            front = Front(
+                partial(_ask, handle),
+                usual,
+                {"model": model.uri, "ray": ray.__version__},
+                Door(options.hosts, options.token, options.seconds),
+            )
+            with listening(front, options.host, options.port) as address:
+                yield address
         finally:
             if os.environ.get("RAY_ADDRESS"):  # A cluster of our own ends as a whole.
                 serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+async def _ask(handle: DeploymentHandle[Any], invocation: Invocation) -> Reply:
+    """Return a replica's answer; if this is cancelled, the replica drops the request."""
+    response = handle.answer.remote(invocation)
+    try:
+        reply: Reply = await response
+    except asyncio.CancelledError:
+        response.cancel()  # type: ignore[no-untyped-call]
+        raise
+    except (ray.exceptions.RayError, RayServeException):
+        return refusal(503, DIED, UNAVAILABLE)
+    return reply

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.errors import ExternalError, InputError
 from pipeline.registry.pull import FOLDER, LoadedModel, PulledVersion
 from pipeline.serving.bulk_translation import TranslationPlan, answers_name, texts_name
+from pipeline.serving.protocol import in_lines
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store
 from pipeline.training.worker import use_threads
@@ -23,7 +23,9 @@ from pipeline.training.worker import use_threads
 Batch = dict[str, "NDArray[Any]"]
 MAX_BLOCKS = 1000
 MAX_TRIES = 3
-"""Per chunk: Ray restarts lost workers forever, so a chunk that kills every worker has to be given up."""
+"""Per chunk and run: Ray restarts lost workers forever, so a chunk that kills every worker has to be given up."""
+TRIED = ".tried-"
+"""In the names of files that a worker leaves while it translates a chunk."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class ChunkTranslator:
     def _translate(self, chunk: str) -> str:
         if self._job.chunks.has(answers_name(chunk)):
             return ""  # Another run of the same translation was faster.
-        tried = [f"{chunk}.tried-{number}" for number in range(MAX_TRIES)]
+        tried = [f"{chunk}{TRIED}{number}" for number in range(MAX_TRIES)]
         next_try = next((mark for mark in tried if not self._job.chunks.has(mark)), None)
         if next_try is None:
             self._forget(tried)
@@ -92,6 +94,7 @@ def translate_chunks(
     """
     if not plan.missing:
         return 0
+    _forget_earlier_runs(plan.folder)
     with ray_cluster():
         cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         if workers is not None and workers > cpus:
@@ -100,6 +103,13 @@ def translate_chunks(
         job = TranslationJob(DriverStore.of(store), model.address, parameters, plan.folder)
         _run(plan, job, size, progress)
     return size
+
+
+def _forget_earlier_runs(folder: Folder) -> None:
+    """Remove what runs left that were stopped in the middle of a chunk: it was not the chunk that stopped them."""
+    for name in folder.names():
+        if TRIED in name:
+            folder.remove(name)
 
 
 def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callable[[int], None]) -> None:
@@ -120,15 +130,10 @@ def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callab
     try:
         for row in translated.iter_rows():
             if row["error"]:
-                raise InputError(_in_file(row["error"], firsts[row["chunk"]]))
+                raise InputError(in_lines(row["error"], firsts[row["chunk"]] - 1))
             progress(int(row["texts"]))
     except ray.exceptions.RayError as error:
         raise _explain(error, job) from error
-
-
-def _in_file(message: str, first: int) -> str:
-    """Return a model's message with the number of the line in the files instead of in the chunk."""
-    return re.sub(r"\bline (\d+)\b", lambda found: f"line {int(found[1]) + first - 1}", message, count=1)
 
 
 def _explain(error: Exception, job: TranslationJob) -> Exception:

@@ -7,15 +7,17 @@ POST /invocations {"inputs": ["Ein Hund.", ...], "params": {"beam": 3}}        s
 
 import json
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.errors import InputError
+from pipeline.rows.readers import parse_json
 from pipeline.serving.texts import FORMATS, INPUTS, read_texts
 
-MAX_BODY_BYTES = 16 * 2**20
+MAX_BODY_BYTES = 4 * 2**20
 PARAMS = "params"
 JSON = "application/json"
 BAD_VALUE, BAD_REQUEST, INTERNAL = "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INTERNAL_ERROR"
@@ -64,6 +66,21 @@ def refusal(status: int, message: str, code: str = BAD_REQUEST) -> Reply:
     return Reply(status, {"error_code": code, "message": " ".join(message.split())})
 
 
+def in_whole(reply: Reply, before: int) -> Reply:
+    """Return the refusal of a slice with the number that its line has among all, of which `before` came earlier."""
+    message = in_lines(str(reply.content.get("message", "")), before)
+    return Reply(reply.status, reply.content | {"message": message})
+
+
+def in_lines(message: str, before: int) -> str:
+    """Return a model's message with the number of its line among all.
+
+    >>> in_lines("line 2 has 120 tokens", 64)
+    'line 66 has 120 tokens'
+    """
+    return re.sub(r"\bline (\d+)\b", lambda found: f"line {int(found[1]) + before}", message, count=1)
+
+
 def too_large(size: int) -> Reply:
     """Return the refusal of a body of this many bytes, or more."""
     return refusal(413, f"{size:,} bytes are more than {MAX_BODY_BYTES:,}; send fewer lines at once", TOO_LARGE)
@@ -79,17 +96,15 @@ def read_invocation(body: bytes, known: Mapping[str, Any], content_type: str | N
     if content_type and not _is_json(content_type):
         return refusal(415, f"Content-Type {content_type:.80}: send {JSON}, in UTF-8")
     try:
-        content = json.loads(body)
+        content = parse_json(body.decode())
     except UnicodeDecodeError as error:
         return refusal(400, f"the body is not UTF-8 ({error.reason} at byte {error.start})")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return refusal(400, f"the body is not JSON ({error})")
     try:
         return _read(content, known)
     except InputError as error:
         return refusal(400, str(error), BAD_VALUE)
-    except RecursionError:
-        return refusal(400, "the body is nested too deeply")
 
 
 def _read(content: Any, known: Mapping[str, Any]) -> Invocation | Reply:

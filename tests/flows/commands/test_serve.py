@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from flows.commands.app import app
 from pipeline.corpus.captions import generate_pairs
 from pipeline.serving.protocol import MAX_BODY_BYTES
 from tests.conftest import free_port
@@ -221,11 +224,55 @@ def test_a_body_that_is_too_large(url: str) -> None:
 def test_ours_asks_for_the_token(url: str) -> None:
     if is_mlflow(url):
         pytest.skip("MLflow's scoring server knows no accounts")
+    for path in ("/-/routes", "/-/healthz"):  # Ray Serve's own.
+        assert httpx.get(url + path).status_code == 401
     for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN[:-1]}):
         answer = httpx.post(f"{url}/invocations", json={"inputs": ["x"]}, headers=header)
         assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
     assert httpx.get(f"{url}/other", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
     assert httpx.get(f"{url}/invocations", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 405
+
+
+def test_what_would_take_ours_from_others(url: str, offline: list[str]) -> None:
+    """A request that asks for too much is refused, and one that takes long lets others pass; a model is behind it."""
+    if is_mlflow(url):
+        pytest.skip("MLflow's scoring server has no limits")
+    attack = {"beam": 100, "n_best": 100, "attention": True, "max_source_length": 10_000}
+    refused = ask(url, {"inputs": ["Ein Hund läuft durch den Park. " * 45], "params": attack})
+    assert (refused.status_code, refused.json()["error_code"]) == (413, "REQUEST_LIMIT_EXCEEDED")
+    lines = ["Ein Hund läuft."] * 4000
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        large = pool.submit(ask, url, {"inputs": lines})
+        while not large.done():
+            small = ask(url, {"inputs": SENTENCES[:1]})
+            assert small.json()["predictions"] == offline[:1]
+            if not large.done():
+                break
+        else:
+            pytest.fail("the large request kept the small one waiting to its end")
+    assert len(large.result().json()["predictions"]) == len(lines)
+    client = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+    body = json.dumps({"inputs": lines, "params": {"seed": 7}}).encode()
+    head = (
+        f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}"
+    )
+    client.sendall(f"{head}\r\n\r\n".encode() + body)
+    client.close()
+    assert ask(url, {"inputs": SENTENCES[:1]}).json()["predictions"] == offline[:1]
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("short", "a token of 5 characters can be guessed; use 16 or more, such as those of `openssl rand -hex 32`"),
+        ("sechzehn_Zeichen_mit_ä", "not all clients can send it in a header; use letters and digits of ASCII"),
+        ("sixteen letters, blank", "not all clients can send it in a header; use letters and digits of ASCII"),
+    ],
+)
+def test_tokens_that_are_none(monkeypatch: pytest.MonkeyPatch, token: str, message: str) -> None:
+    monkeypatch.setenv("NMT_SERVE_TOKEN", token)
+    run = CliRunner().invoke(app, ["serve", "--port", str(free_port())])
+    assert (run.exit_code, run.stderr) == (2, f"nmt: NMT_SERVE_TOKEN: {message}\n")
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.cluster import translation
 from pipeline.cluster.connection import DriverStore
-from pipeline.cluster.translation import MAX_TRIES, ChunkTranslator, TranslationJob, _in_file
-from pipeline.serving.bulk_translation import answers_name, texts_name
+from pipeline.cluster.translation import MAX_TRIES, ChunkTranslator, TranslationJob, translate_chunks
+from pipeline.registry.pull import PulledVersion
+from pipeline.serving.bulk_translation import Chunk, TranslationPlan, answers_name, texts_name
+from pipeline.serving.protocol import in_lines
 from pipeline.store.storage import Folder, local_folder
+from pipeline.store.store import Reuse, Store
 
 
 class Upper:
@@ -54,7 +59,7 @@ def test_answers_are_left_and_texts_are_gone(folder: Folder) -> None:
 def test_a_refusal_is_told_with_the_place_in_the_files(folder: Folder) -> None:
     error = translate(folder, "a", "one", "refused")
     assert error == "line 2 is refused"
-    assert _in_file(error, 1025) == "line 1026 is refused"
+    assert in_lines(error, 1024) == "line 1026 is refused"
     assert folder.names() == [texts_name("a")], "no trace of a try: given again, it is tried again"
 
 
@@ -64,6 +69,27 @@ def test_a_chunk_that_kills_workers_is_given_up_and_can_be_tried_again(folder: F
             translate(folder, "a", "deadly")
     error = translate(folder, "a", "deadly")
     assert "line 1 and those after it killed 3 workers" in error
-    assert _in_file(error, 2049).startswith("line 2049 and those after it")
+    assert in_lines(error, 2048).startswith("line 2049 and those after it")
     with pytest.raises(SystemExit):
         translate(folder, "a", "deadly")
+
+
+def test_runs_that_were_stopped_in_a_chunk_do_not_count(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C, a lost machine or a full disk are no sign that the chunk needs too much memory."""
+    monkeypatch.setattr(translation, "ray_cluster", nullcontext)
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1})
+    said: list[str] = []
+    texts = ["one", "deadly"]
+    monkeypatch.setattr(translation, "_run", lambda *_: said.append(translate(folder, "a", *texts)))
+    plan = TranslationPlan(folder, (), (Chunk("a", 1, 2),))
+    pulled = PulledVersion("x", "1", None, "", tmp_path, "", "", Reuse.NO)
+    for _ in range(MAX_TRIES + 2):
+        with pytest.raises(SystemExit):
+            translate_chunks(plan, pulled, {}, 1, Store(tmp_path / "store"), print)
+    texts = ["one", "two"]
+    translate_chunks(plan, pulled, {}, 1, Store(tmp_path / "store"), print)
+    assert said == [""]
+    assert answers_name("a") in folder.names()
+    assert not [name for name in folder.names() if "tried" in name]

@@ -40,8 +40,10 @@ def body(**content: Any) -> bytes:
     ("content", "status", "message"),
     [
         (b"", 400, "the body is not JSON"),
-        (b"\xff\xfe", 400, "the body is not JSON"),
+        (b"\xff\xfe", 400, "the body is not UTF-8 (invalid start byte at byte 0)"),
         (b"[" * 100_000, 400, "the body is not JSON"),
+        (body(inputs=[[]] * 100_001), 400, "the body is not JSON (more than 100,000 brackets)"),
+        (b'{"inputs": ["x"], "inputs": ["y"]}', 400, "the body is not JSON (it has 'inputs' several times)"),
         (b"[]", 400, 'the body must be an object such as {"inputs": ["Ein Hund."]}'),
         (b'"Ein Hund."', 400, 'the body must be an object such as {"inputs": ["Ein Hund."]}'),
         (b'{"inputs": ["\xe4"]}', 400, "the body is not UTF-8 (invalid continuation byte at byte 13)"),

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from pipeline.serving.protocol import Invocation, Reply
+from pipeline.serving.limits import SLICE_WORK
+from pipeline.serving.protocol import Invocation, Reply, refusal
 from pipeline.serving.request_batches import Batcher
 
 
@@ -18,15 +19,22 @@ class Model:
     async def answer(self, invocations: list[Invocation]) -> list[Reply]:
         self.batches.append([invocation.lines[0] for invocation in invocations])
         await self.free.wait()
+        await asyncio.sleep(0.001)
         if "bad" in self.batches[-1]:
             raise RuntimeError("the batch failed")
-        return [Reply(200, {"predictions": invocation.lines}) for invocation in invocations]
+        return [self.reply(invocation) for invocation in invocations]
+
+    @staticmethod
+    def reply(invocation: Invocation) -> Reply:
+        if "refused" in invocation.lines:
+            return refusal(400, f"line {invocation.lines.index('refused') + 1} is refused")
+        return Reply(200, {"predictions": invocation.lines})
 
 
 def test_what_waits_while_the_model_is_busy_is_the_next_batch() -> None:
     async def run() -> None:
         model = Model()
-        batcher = Batcher(model.answer, 3)
+        batcher = Batcher(model.answer, 3, {})
         tasks = [asyncio.create_task(batcher.answer(Invocation([str(n)], {}))) for n in range(1)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -47,7 +55,7 @@ def test_what_waits_while_the_model_is_busy_is_the_next_batch() -> None:
 def test_a_failure_and_a_client_that_leaves() -> None:
     async def run() -> None:
         model = Model()
-        batcher = Batcher(model.answer, 8)
+        batcher = Batcher(model.answer, 8, {})
         first = asyncio.create_task(batcher.answer(Invocation(["first"], {})))
         await asyncio.sleep(0.01)
         gone, bad, good = (
@@ -63,5 +71,55 @@ def test_a_failure_and_a_client_that_leaves() -> None:
                 await task
         assert model.batches == [["first"], ["bad", "good"]]
         assert (await batcher.answer(Invocation(["next"], {}))).status == 200
+
+    asyncio.run(run())
+
+
+LARGE = ["x" * (SLICE_WORK // 4)] * 100
+"""Lines of which a slice takes three."""
+
+
+def test_a_large_request_leaves_room_for_others() -> None:
+    async def run() -> None:
+        model = Model()
+        model.free.set()
+        batcher = Batcher(model.answer, 64, {})
+        large = asyncio.create_task(batcher.answer(Invocation(LARGE, {})))
+        await asyncio.sleep(0)
+        small = asyncio.create_task(batcher.answer(Invocation(["small"], {})))
+        assert (await small).content == {"predictions": ["small"]}
+        assert not large.done(), "it has to share"
+        assert (await large).content == {"predictions": LARGE}, "all of it, in order"
+        assert max(len(batch) for batch in model.batches) <= 7
+        alone = Model()
+        alone.free.set()
+        await Batcher(alone.answer, 64, {}).answer(Invocation(LARGE, {}))
+        assert len(alone.batches) < 8, "alone, it gets several slices at a time"
+
+    asyncio.run(run())
+
+
+def test_what_is_left_of_a_request_whose_client_is_gone_is_not_translated() -> None:
+    async def run() -> None:
+        model = Model()
+        batcher = Batcher(model.answer, 1, {})
+        gone = asyncio.create_task(batcher.answer(Invocation(LARGE, {})))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        model.free.set()
+        assert (await batcher.answer(Invocation(["next"], {}))).status == 200
+        assert len(model.batches) == 2, "the slice that was being translated, and the next request"
+
+    asyncio.run(run())
+
+
+def test_a_refused_line_has_its_number_in_the_request() -> None:
+    async def run() -> None:
+        model = Model()
+        model.free.set()
+        batcher = Batcher(model.answer, 1, {})
+        reply = await batcher.answer(Invocation([*LARGE, "refused", *LARGE], {}))
+        assert (reply.status, reply.content["message"]) == (400, "line 101 is refused")
+        assert len(model.batches) < 40, "and nothing after it is translated"
 
     asyncio.run(run())
