@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import yaml
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
 from datasets.utils import logging as datasets_logging
@@ -44,6 +45,13 @@ TEXTS = (
     datasets.Value | datasets.ClassLabel | datasets.Translation | datasets.TranslationVariableLanguages | datasets.Json
 )
 """The features that are decoded from what is in the row alone."""
+
+
+UNUSABLE = (
+    *(DataFilesNotFoundError, EmptyDatasetError, RuntimeError, yaml.YAMLError),
+    *(ValueError, AttributeError, TypeError, LookupError),
+)
+"""What `datasets` raises for a data set without files that it reads, or whose card is broken or nested without end."""
 
 
 @dataclass(frozen=True)
@@ -160,19 +168,26 @@ def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.Datas
             f"corpus.dataset={config.dataset}: its files are refused ({hub.reason(error)}); "
             "log in with an account that has access (`hf auth login`, or set HF_TOKEN)"
         ) from None
-    except ValueError:
-        subsets = datasets.get_dataset_config_names(address, revision=commit)
+    except ValueError as error:
+        try:
+            subsets = datasets.get_dataset_config_names(address, revision=commit)
+        except UNUSABLE:
+            raise _unusable(config, error) from None
         if config.subset in subsets:
-            raise
+            raise _unusable(config, error) from None
         asked = "has several subsets" if config.subset is None else "has no such subset"
         raise InputError(
             f"corpus.subset={config.subset or 'null'}: {config.dataset} {asked}; choose one of {', '.join(subsets)}"
         ) from None
-    except (DataFilesNotFoundError, EmptyDatasetError, RuntimeError) as error:
-        raise InputError(
-            f"corpus.dataset={config.dataset}: no files that can be loaded ({hub.reason(error)}); "
-            "choose a data set of JSON lines, CSV, Parquet or text files"
-        ) from None
+    except UNUSABLE as error:
+        raise _unusable(config, error) from None
+
+
+def _unusable(config: CorpusConfig, error: Exception) -> InputError:
+    return InputError(
+        f"corpus.dataset={config.dataset}: no files that can be loaded ({hub.reason(error)}); "
+        "choose a data set of JSON lines, CSV, Parquet or text files"
+    )
 
 
 def _verified_paths(builder: datasets.DatasetBuilder, dataset: str, commit: str) -> list[str]:

@@ -117,6 +117,16 @@ def test_what_a_data_set_calls_an_image_is_not_opened(
     assert not [request for request in hub.requests if "canary" in request]
 
 
+CARDS = ["a: " + "[" * 5000, "a: &a [*a]", "dataset_info: &a [*a]", "configs: &a [*a]", "configs: 3", "dataset_info: 3"]
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_a_card_that_is_broken_or_without_end(hub: HubServer, prepare: Child, tmp_path: Path, card: str) -> None:
+    hub.publish("lab/card", three_splits("Hund") | {"README.md": f"---\n{card}\n---\n".encode()})
+    refused = prepare(tmp_path, dataset="lab/card")
+    assert "figures" in refused or refused["message"].startswith("corpus.dataset=lab/card: no files that can be loaded")
+
+
 @pytest.mark.parametrize("name", ["train.parquet", "train.jsonl.gz"])
 def test_small_files_that_fill_memory_are_refused(hub: HubServer, prepare: Child, tmp_path: Path, name: str) -> None:
     text = "x" * 10**6
