@@ -27,7 +27,7 @@ from pipeline.errors import InputError
 from pipeline.serving.limits import excess
 from pipeline.serving.protocol import MAX_BODY_BYTES, Invocation, Reply, read_invocation, refusal, too_large
 
-MOST_REQUESTS, MOST_CONNECTIONS = 512, 800
+MOST_REQUESTS, MOST_CONNECTIONS = 512, 600
 HELD_BYTES = 128 * 2**20
 """Bodies that are being read may take this much together."""
 HEAD_SECONDS, BODY_SECONDS, LINGER_SECONDS = 10, 20, 2
@@ -61,7 +61,7 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Its task ends without an answer where the client has left."""
         request = Request(scope, receive)
-        path, method = request.url.path.rstrip("/"), request.method
+        path, method = scope["path"].rstrip("/"), request.method
         with suppress(ClientDisconnect):
             reply = self._stranger(request)
             if reply is None and method == "GET" and path in {"/ping", "/health"}:
@@ -73,12 +73,12 @@ class Front:
     def _stranger(self, request: Request) -> Reply | None:
         """Return the refusal of a request by a page of another site: under a name of its own, or from its origin."""
         given = request.headers.get("host", "")
-        host = (urlsplit(f"//{given}").hostname or "").rstrip(".") if _is_netloc(given) else ""
+        host = _hostname(given)
         if not (_is_address(host) or host in self._door.hosts):
             known = "NMT_SERVE_ALLOWED_HOSTS names those of a proxy"
             return refusal(403, f"Host {given:.80}: this service is not reached by that name; {known}", "FORBIDDEN")
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != given.lower():
+        if origin is not None and origin.rpartition("://")[2].lower() != given.lower():
             return refusal(403, f"Origin {origin:.80}: pages of other sites are not answered", "FORBIDDEN")
         return None
 
@@ -186,11 +186,13 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _is_netloc(host: str) -> bool:
+def _hostname(netloc: str) -> str:
+    """Return the name or address in a Host header, in lower case; "" for what is none."""
     try:
-        return bool(host) and urlsplit(f"//{host}").netloc == host and "@" not in host
+        parts = urlsplit(f"//{netloc}")
     except ValueError:
-        return False
+        return ""
+    return (parts.hostname or "").rstrip(".") if parts.netloc == netloc and "@" not in netloc else ""
 
 
 def _is_address(host: str) -> bool:
