@@ -49,7 +49,7 @@ ROOM_OF_SYSTEM = {
     "starlette": {"pipeline.serving", "infra"},
     "uvicorn": {"pipeline.serving", "infra", "flows"},  # Prefect's server is one of its, too.
     "psycopg": {"infra"},
-    "psutil": {"infra"},
+    "psutil": {"infra", "pipeline.cluster"},
     "httpx": {"infra"},
     "prefect": {"flows", "infra"},
     "typer": {"flows.commands"},

@@ -8,8 +8,8 @@ cluster cannot give is an error at once, and a run that lost its workers can be 
 
     training               the driver's side: starts the workers, collects the model
     training_worker        what a Ray worker does: reads its data, runs the loop, reports
-    training_progress      the driver while the workers run: passes on their records, ends them
-    training_failures      what stopped them, in one line
+    process_group          where its workers meet, and on which address they listen
+    training_progress      the driver while the workers run: passes on their records, ends them, says what stopped them
     run_folder             checkpoints of unfinished trainings
 
     translation, serving   both sides of each: what starts the workers, and what a worker does

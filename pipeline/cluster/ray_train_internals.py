@@ -6,6 +6,7 @@ from typing import Any
 import ray
 from ray._private.worker import get_dashboard_url
 from ray.train.torch import TorchTrainer
+from ray.train.torch.config import _TorchBackend
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
@@ -20,6 +21,9 @@ SNAPSHOT = CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 
 CHECKPOINT_PREFIX = "checkpoint_"
 """How the folders of checkpoints are named, followed by their time (ray/train/v2/_internal/execution/storage.py)."""
+
+TorchBackend = _TorchBackend
+"""What Ray sets a process group up with; `on_start` is ours (process_group.py), the rest stays Ray's."""
 
 STARTUP_ERRORS = (WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
 """The `controller_failure` of a training whose workers could not be started."""

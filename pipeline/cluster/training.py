@@ -10,12 +10,12 @@ from typing import Any
 
 import ray
 import ray.train
-from ray.train.torch import TorchConfig
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.batches.encoding import EncodedCorpus
 from pipeline.cluster.connection import DriverStore, ray_cluster
+from pipeline.cluster.process_group import GroupConfig
 from pipeline.cluster.ray_train_internals import AnnounceController, RayTrainer
 from pipeline.cluster.resources import Allotment, allot
 from pipeline.cluster.run_folder import (
@@ -26,8 +26,7 @@ from pipeline.cluster.run_folder import (
     set_damaged_aside,
     share_records,
 )
-from pipeline.cluster.training_failures import explain_training
-from pipeline.cluster.training_progress import CONTROLLER, follow
+from pipeline.cluster.training_progress import CONTROLLER, explain_training, follow
 from pipeline.cluster.training_worker import TrainingJob, train_on_worker
 from pipeline.config import BleuTokenizer, RunConfig
 from pipeline.inference.weights import WEIGHTS, count_parameters
@@ -128,7 +127,7 @@ def _fit(
     trainer = RayTrainer(
         train_on_worker,
         train_loop_config={"job": job},
-        torch_config=TorchConfig(
+        torch_config=GroupConfig(
             backend="nccl" if allotment.gpu else "gloo", timeout_s=run.training.collective_timeout
         ),
         scaling_config=ray.train.ScalingConfig(

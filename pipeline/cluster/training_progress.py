@@ -1,19 +1,25 @@
-"""Follows a training on Ray from the driver: passes on its records as they come, and ends it if the driver stops."""
+"""Follows a training on Ray from the driver: passes on its records, ends it, and says in a line what stopped it.
+
+A lost process or failing storage is an ExternalError; what else stops a training is a bug.
+"""
 
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+import torch
+from ray.exceptions import RayError, RayTaskError
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from pipeline.cluster.ray_internals import dead_process, request_item
-from pipeline.cluster.training_failures import first_line, lost_process
+from pipeline.cluster.ray_train_internals import STARTUP_ERRORS
 from pipeline.errors import ExternalError, InputError
+from pipeline.store.storage import Folder
 from pipeline.training.history import Observe
 
 CONTROLLER, ERROR = "controller", "error"
@@ -21,6 +27,7 @@ CONTROLLER, ERROR = "controller", "error"
 
 POLL_SECONDS, LAST_POLL_SECONDS = 0.5, 0.05
 ENDING_SECONDS = 15
+CONTINUE = "run the same command again to continue"
 
 
 def follow(trainer: TorchTrainer, records: Queue, take: Observe) -> BaseException | None:
@@ -104,3 +111,48 @@ def _end(thread: threading.Thread, inbox: _Inbox, controllers: list[Any]) -> Non
     for controller in controllers:
         controller.abort.remote()
     thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def explain_training(error: BaseException, storage: Folder) -> BaseException:
+    """Return the ExternalError that `error`, raised by Ray Train, comes down to; `error` itself if it is a bug."""
+    failures: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
+    workers = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(failures.items())}
+    controller = getattr(error, "controller_failure", None) or error
+    for cause in (controller, *workers.values()):
+        if isinstance(cause, OSError) and not isinstance(cause, RayError):
+            return storage.explained(cause)
+        if isinstance(cause, ExternalError):
+            return cause
+    if isinstance(controller, STARTUP_ERRORS):
+        return ExternalError(
+            "the Ray cluster did not start the workers: what they need is in use; run the same command again later"
+        )
+    if workers and all(_is_loss(cause) for cause in workers.values()):
+        reasons = "; ".join(f"worker {rank}: {first_line(cause)}" for rank, cause in workers.items())
+        return ExternalError(f"training stopped: workers were lost ({reasons}); {CONTINUE} from the last epoch")
+    if _is_rays_own(controller):
+        return lost_process(first_line(controller))
+    return error
+
+
+def lost_process(reason: str) -> ExternalError:
+    """Return the error of a training that has lost one of Ray's processes."""
+    return ExternalError(f"training stopped: Ray lost a process ({reason}); {CONTINUE} from the last epoch")
+
+
+def _is_rays_own(error: BaseException) -> bool:
+    """Whether Ray itself failed, and not the code that it ran: that arrives as the cause of a RayTaskError."""
+    if isinstance(error, RayTaskError):
+        return isinstance(error.cause, RayError) and _is_rays_own(error.cause)
+    return isinstance(error, RayError)
+
+
+def _is_loss(cause: BaseException) -> bool:
+    """Whether a worker died, or failed because another one did."""
+    rays_own = type(cause).__module__.partition(".")[0] == "ray"
+    return rays_own or isinstance(cause, torch.distributed.DistError) or "gloo" in str(cause) or "NCCL" in str(cause)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -48,6 +48,8 @@ def test_ray_is_the_version_that_was_read() -> None:
         "ray._private.worker:_global_node",
         "ray.serve._private.replica:add_port_to_grpc_server",
         "ray.train.torch:TorchTrainer._create_default_callbacks",
+        "ray.train.torch.config:_TorchBackend.on_start",
+        "ray.train.torch.config:_TorchBackend.on_shutdown",
         "ray.train.v2._internal.execution.callback:ControllerCallback.after_controller_start",
         "ray.train.v2._internal.execution.controller.controller:TrainController.abort",
         "ray.job_config:JobConfig._runtime_env_has_working_dir",

@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -28,9 +30,11 @@ Train = Callable[..., TrainedModel]
 
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
-    """One cluster for all: starting and ending one takes longer than a training here."""
+    """One cluster for all, on loopback as `nmt` has it: starting and ending one takes longer than a training here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)
         with ray_cluster():
             yield
 
@@ -67,14 +71,36 @@ def assert_best_are_kept(trained: TrainedModel) -> None:
     assert model.output.weight.shape[0] == subwords.target_size
 
 
-def test_two_workers_give_the_same_loss_curve_as_one(train: Train, nmt_home: Path) -> None:
-    two = train(num_workers=2, epochs=3, keep_checkpoints=2)
+class Listening:
+    """Where the workers of a training listen while it runs."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[int, set[str]] = {}
+
+    def look(self, record: Record) -> None:
+        for pid in training_workers():
+            connections = psutil.Process(pid).net_connections()
+            found = (each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN)
+            self.addresses[pid] = {address.removeprefix("::ffff:") for address in found}
+
+    def assert_on_loopback(self, workers: int) -> None:
+        assert len(self.addresses) == workers
+        assert set().union(*self.addresses.values()) <= {"127.0.0.1", "::1"}
+
+
+def test_two_workers_give_the_same_loss_curve_as_one_and_listen_on_loopback(train: Train, nmt_home: Path) -> None:
+    places = {*Path(tempfile.gettempdir()).glob("nmt-workers-*")}
+    of_two, of_one = Listening(), Listening()
+    two = train(of_two.look, num_workers=2, epochs=3, keep_checkpoints=2)
+    of_two.assert_on_loopback(workers=2)
+    assert {*Path(tempfile.gettempdir()).glob("nmt-workers-*")} == places, "what the workers met in is gone"
     assert_best_are_kept(two)
     assert train(num_workers=1, epochs=3, keep_checkpoints=2).reused
     curve, bleu = losses(two), two.figures["best_bleu"]
     # The number of workers is no part of what a training is: take it out of the store to have it done again.
     two.path.rename(two.path.with_name("two.workers"))
-    one = train(num_workers=1, epochs=3, keep_checkpoints=2)
+    one = train(of_one.look, num_workers=1, epochs=3, keep_checkpoints=2)
+    of_one.assert_on_loopback(workers=1)
     assert (two.figures["workers"], one.figures["workers"]) == (2, 1)
     assert two.fingerprint == one.fingerprint
     assert len(curve) == one.figures["steps"] > 10
