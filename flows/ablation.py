@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.presets import load_config
+from flows.publishing import hide_secrets_in_logs, publish
 from flows.tasks import (
     RETRY_DELAYS,
     batches_task,
@@ -30,6 +30,7 @@ from pipeline.batches.tokenizer import check_own_models
 from pipeline.cluster.connection import ray_cluster
 from pipeline.cluster.training import train_stage
 from pipeline.corpus.corpus import Corpus
+from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import evaluation_stage
 from pipeline.registry.ablation_runs import AblationRun, complete_child
 from pipeline.registry.runs import ChildRun, tracking_uri
@@ -52,7 +53,7 @@ def report_task(
     view.began("report")
     report = report_ablation(plan, outcomes, corpus, store)
     run.complete(report)
-    create_markdown_artifact(report.tables(), key="ablation", description=f"Ablation of {plan.ladder.title}")
+    publish(report.tables(), key="ablation", description=f"Ablation of {plan.ladder.title}")
     view.ended(f"{len(plan.tables)} tables, {len(report.pictures)} pictures", report.reused)
     return report
 
@@ -69,6 +70,7 @@ def ablation(
     ablation that was stopped continues from the last epoch of the system it was training. `fresh` names the first
     stage to make again ("all" for every one).
     """
+    hide_secrets_in_logs()
     config = load_config(preset, overrides or {})
     plan = plan_ablation(config)
     check_own_models(config.tokenizer)
@@ -83,7 +85,7 @@ def ablation(
     return {
         "preset": config.name,
         "run_id": run.id,
-        "tracking_uri": tracking_uri(),
+        "tracking_uri": without_secrets(tracking_uri()),
         "tables": report.figures["tables"],
         "systems": [_summary(outcome) for outcome in outcomes],
         "markdown": report.tables(),

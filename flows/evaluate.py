@@ -5,15 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 from prefect import flow, runtime, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_file
+from flows.permitted import check_read
 from flows.presets import check_evaluation
+from flows.publishing import hide_secrets_in_logs, publish
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task, skipped_text
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split, find_split
-from pipeline.errors import InputError
+from pipeline.errors import InputError, without_secrets
 from pipeline.evaluation.evaluation_set import EvaluationSet, Seen, count_seen, prepare_files, prepare_split
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
@@ -84,7 +85,7 @@ def evaluate_run_name() -> str:
     """Name a run by its models and the set."""
     parameters = runtime.flow_run.parameters
     against = f" against {parameters['against']}" if parameters.get("against") else ""
-    return f"{parameters['model']}{against}"
+    return without_secrets(f"{parameters['model']}{against}")
 
 
 @flow(name="evaluate", flow_run_name=evaluate_run_name)
@@ -105,12 +106,16 @@ def evaluate(
     further text files if `corpus.target_path` is one. The result says in `scored_on` and `trained_on` how many of the
     pairs the models were trained on.
     """
+    hide_secrets_in_logs()
     wanted, values = find_split(split), overrides or {}
     check_evaluation(preset, values, references or [])
     models = [*([] if against is None else [model_task(against, "--against")]), model_task(model, "MODEL")]
     if len({found.uri for found in models}) < len(models):
         raise InputError(f"--against {against}: that is {models[0].uri} itself; name another version")
     config = evaluation_config(models[-1], preset, values)
+    if config.corpus.target_path is not None:
+        for name in references or []:
+            check_read(name, f"--reference {name}")
     pairs = pairs_task(config, wanted, "corpus.path" in values, references or [])
     systems = [translation_task(found, pairs) for found in models]
     scores, run = scores_task(systems, models, pairs, config)
@@ -119,7 +124,7 @@ def evaluate(
     sentences += [describe_seen(uri, pairs, counts) for uri, counts in seen.items()]
     scored_on = " ".join(filter(None, sentences))
     report = f"{scored_on}\n\n{scores.report}"
-    create_markdown_artifact(
+    publish(
         report,
         key=re.sub("[^a-z0-9]+", "-", f"evaluate-{models[-1].name}".lower()).strip("-"),
         description=scores.figures.get("verdict", f"{models[-1].uri} on {pairs.name}"),
@@ -130,7 +135,7 @@ def evaluate(
         "trained_on": {uri: None if counts is None else asdict(counts) for uri, counts in seen.items()},
         "markdown": report,
         "run_id": run,
-        "tracking_uri": tracking_uri(),
+        "tracking_uri": without_secrets(tracking_uri()),
         "translations": [str(system.file) for system in systems],
         "reused": bool(scores.reused),
     }

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flows.permitted import check_config, check_read
 from flows.presets import load_config, preset_names
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
@@ -34,15 +35,23 @@ def evaluation_config(version: PulledVersion, preset: str | None, overrides: Map
     """
     if preset is not None:
         return load_config(preset, overrides)
+    config = _config_without_preset(version, overrides)
+    check_config(config)
+    return config
+
+
+def _config_without_preset(version: PulledVersion, overrides: Mapping[str, Any]) -> RunConfig:
     name, corpus = version.metadata.get("preset"), version.metadata.get("corpus")
     if corpus is None:
         return _config_of_older(version, name, overrides)
     if names_source(overrides):
         corpus = {field: value for field, value in corpus.items() if field not in OF_A_SOURCE}
-    elif corpus["path"] is not None and not Path(corpus["path"]).exists():
-        raise InputError(
-            f"{version.uri} was trained with preset {name} on {corpus['path']}, which is not there; {REMEDY}"
-        )
+    elif corpus["path"] is not None:
+        check_read(corpus["path"], f"{version.uri} was trained on {corpus['path']}")
+        if not Path(corpus["path"]).exists():
+            raise InputError(
+                f"{version.uri} was trained with preset {name} on {corpus['path']}, which is not there; {REMEDY}"
+            )
     scored_by = {"bleu_tokenizer": version.metadata.get("bleu_tokenizer")}
     return build_config({"name": name, "corpus": corpus, "evaluation": scored_by}, overrides)
 
@@ -89,8 +98,10 @@ def training_file(version: PulledVersion, store: Store) -> Path | None:
         if manifest["figures"]["sha256"]["train"] == recorded:
             return split_path(store.fetch(f"corpus/{manifest['fingerprint']}"), "train")
     if corpus and corpus["path"] is not None:
-        with suppress(InputError, OSError):  # Its files have changed, or are not there any more.
-            made = prepare_corpus(build_config({"corpus": corpus}, {}).corpus, store)
+        with suppress(InputError, OSError):  # Its files have changed, are not there any more, or are none of ours.
+            config = build_config({"corpus": corpus}, {})
+            check_config(config)
+            made = prepare_corpus(config.corpus, store)
             return split_path(made.path, "train") if made.split_fingerprint("train") == recorded else None
     return None
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from flows.permitted import check_config, check_read
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
-from pipeline.overrides import EXTENDS, build_config, flatten, read_yaml, refuse_unknown
+from pipeline.overrides import EXTENDS, build_config, flatten, nearest_name, read_yaml, refuse_unknown
 
 MOST_BYTES = 2**18
 EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "evaluation.bleu_tokenizer", "registry.experiment")
@@ -27,23 +28,18 @@ def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
     """Return the configuration of a preset (a name, or a YAML file of the user's) with overrides by dotted name.
 
     A preset that `extends` another states what differs from that one. Raises InputError for an unknown preset, with
-    the nearest, and for anything wrong in it or in the overrides.
+    the nearest, for anything wrong in it or in the overrides, and for files that the run may not read.
 
     >>> load_config("captions", {"training.epochs": 3}).training.epochs
     3
     """
-    if not preset.endswith((".yaml", ".yml")):
-        return build_config({"name": preset} | _named(preset, f"--preset {preset}"), overrides)
-    path = Path(preset)
-    if not path.is_file():
-        raise InputError(f"--preset {preset}: there is no such file")
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"--preset {preset}: {path.stat().st_size:,} bytes are no preset, which has few lines")
-    try:
-        content = _parse(path.read_text("utf8"), preset)
-    except UnicodeDecodeError as error:
-        raise InputError(f"--preset {preset}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
-    return build_config({"name": path.stem} | content, overrides)
+    if preset.endswith((".yaml", ".yml")):
+        content = {"name": Path(preset).stem} | _of_file(preset)
+        config = build_config(content, overrides, unquoted=content.keys())
+    else:
+        config = build_config({"name": preset} | _named(preset, f"--preset {preset}"), overrides)
+    check_config(config)
+    return config
 
 
 def check_evaluation(preset: str | None, overrides: Mapping[str, Any], references: Sequence[str] = ()) -> None:
@@ -64,6 +60,27 @@ def check_evaluation(preset: str | None, overrides: Mapping[str, Any], reference
         )
 
 
+def _of_file(preset: str) -> dict[str, Any]:
+    """Return what a preset of the user's says. What is in a file that is no preset is not quoted."""
+    check_read(preset, f"--preset {preset}")
+    path = Path(preset)
+    if not path.is_file():
+        raise InputError(f"--preset {preset}: there is no such file")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"--preset {preset}: {path.stat().st_size:,} bytes are no preset, which has few lines")
+    try:
+        content = _parse(path.read_text("utf8"), preset)
+    except UnicodeDecodeError as error:
+        raise InputError(f"--preset {preset}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
+    foreign = [name for name in content if name.partition(".")[0] not in RunConfig.model_fields]
+    if any(nearest_name(name) is None for name in foreign):
+        raise InputError(
+            f"--preset {preset}: not a preset: it has other sections than {', '.join(RunConfig.model_fields)}; "
+            "`nmt presets --fields` lists all names"
+        )
+    return content
+
+
 def _named(name: str, asked_by: str) -> dict[str, Any]:
     """Return what a preset of the package and those that it extends say, by dotted name."""
     names = preset_names()
@@ -78,7 +95,9 @@ def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         content = read_yaml(text) or {}
     except yaml.YAMLError as error:
-        raise InputError(f"--preset {name}: not YAML: {' '.join(str(error).split())}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise InputError(f"--preset {name}: not YAML{where}; correct it") from None
     if not isinstance(content, Mapping):
         raise InputError(f"--preset {name}: a preset is a mapping of sections, not {type(content).__name__}")
     own = dict(content)

@@ -16,7 +16,7 @@ from pipeline.cluster.training import train_model, train_stage
 from pipeline.config import RunConfig, SelectBy
 from pipeline.corpus.corpus import Corpus, prepare_corpus
 from pipeline.data_config import corpus_name
-from pipeline.errors import ExternalError
+from pipeline.errors import ExternalError, without_secrets
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_model
 from pipeline.metrics.metrics import BLEU, metric_titled
 from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
@@ -37,7 +37,8 @@ def flow_run_name() -> str:
     parameters = runtime.flow_run.parameters
     overrides = [f"{name}={value}" for name, value in (parameters.get("overrides") or {}).items()]
     more = len(overrides) - NAMED_OVERRIDES
-    return " ".join([str(parameters["preset"]), *overrides[:NAMED_OVERRIDES], *([f"and {more} more"] * (more > 0))])
+    named = [str(parameters["preset"]), *overrides[:NAMED_OVERRIDES], *([f"and {more} more"] * (more > 0))]
+    return without_secrets(" ".join(named))
 
 
 def failed_externally(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:

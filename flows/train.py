@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 
 from flows.presets import load_config
+from flows.publishing import hide_secrets_in_logs, publish
 from flows.tasks import (
     batches_task,
     corpus_task,
@@ -23,6 +23,7 @@ from pipeline.batches.encoding import EncodedCorpus
 from pipeline.batches.tokenizer import Tokenizer, check_own_models
 from pipeline.cluster.connection import EarlyStart
 from pipeline.corpus.corpus import Corpus
+from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.tables import run_report
 from pipeline.registry.runs import tracking_uri
@@ -42,6 +43,7 @@ def train(
     are reused, unless `fresh` names the first one to make again ("all" for every one). A training that was stopped
     continues from its last checkpoint.
     """
+    hide_secrets_in_logs()
     config, again = load_config(preset, overrides or {}), fresh_stages(fresh)
     check_own_models(config.tokenizer)
     with EarlyStart() as cluster:
@@ -54,7 +56,7 @@ def train(
         cluster.end()
         evaluation = evaluation_task(config, trained, corpus, store)
         version = registration_task(config, trained, evaluation, corpus, fingerprints)
-        create_markdown_artifact(
+        publish(
             run_report(
                 evaluation.figures, list(islice(evaluation.translations("test"), 3)), version.uri, version.decision
             ),
@@ -73,7 +75,7 @@ def train(
         "run_id": version.run_id,
         "model_uri": version.uri,
         "decision": version.decision,
-        "tracking_uri": tracking_uri(),
+        "tracking_uri": without_secrets(tracking_uri()),
         "scores": evaluation.figures,
         "stages": {
             name: {"fingerprint": stage.fingerprint, "reused": bool(stage.reused)} for name, stage in stages.items()

@@ -5,10 +5,12 @@ from typing import Any
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.permitted import check_read, check_write
+from flows.publishing import hide_secrets_in_logs
 from flows.refusals import check_parameters, in_option_names
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
 from pipeline.cluster.translation import translate_chunks
-from pipeline.errors import InputError
+from pipeline.errors import InputError, without_secrets
 from pipeline.registry.pull import LoadedModel, PulledVersion
 from pipeline.rows.answers import check_output
 from pipeline.rows.columns import Column
@@ -83,7 +85,7 @@ def _refuse_inside(source: str, target: RowFile) -> None:
 def translate_run_name() -> str:
     """Name a run by its model and file."""
     parameters = runtime.flow_run.parameters
-    return f"{parameters['model']}: {parameters['source']}"
+    return without_secrets(f"{parameters['model']}: {parameters['source']}")
 
 
 @flow(name="translate", flow_run_name=translate_run_name)
@@ -102,7 +104,10 @@ def translate(
     models:/name@alias. parameters: of the prediction, such as {"beam": 3}; the model's signature lists them. workers:
     processes with a model each; None: one per CPU. A run that was stopped continues where it was.
     """
+    hide_secrets_in_logs()
     given, looked_for = parameters or {}, Column("--column", column)
+    check_read(source, f"source {source}")
+    check_write(output, f"--output {output}")
     files = find_files(source, looked_for)
     if column != USUAL_COLUMN:
         refuse_column_of_text(files, looked_for)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from infra.processes import own_names
 from infra.secrets import PREFECT_SERVER_AUTH, check_prefect_auth
-from pipeline.errors import InputError
+from pipeline.errors import InputError, without_secrets
 from pipeline.store.storage import check_storage
 
 MLFLOW_SECRETS = MLFLOW_USER, MLFLOW_PASSWORD = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
@@ -67,7 +67,7 @@ class StackOptions:
 
     def public(self) -> dict[str, Any]:
         """Return the options as JSON, without the database's password."""
-        return asdict(self) | {"database": without_password(self.database)}
+        return asdict(self) | {"database": self.database and without_secrets(self.database)}
 
     def check(self) -> None:
         """Raise InputError for options that no stack can start with."""
@@ -116,22 +116,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def without_password(url: str | None) -> str | None:
-    """Return a URL with its password hidden."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
-
-
 def _check_database(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
         raise InputError(
-            f"--database-url {without_password(url)}: not a PostgreSQL database; "
-            "give postgresql://user:password@host:port/database"
+            f"--database-url {url}: not a PostgreSQL database; give postgresql://user:password@host:port/database"
         )
 
 

@@ -3,7 +3,6 @@
 import psycopg
 from psycopg import sql
 
-from infra.options import without_password
 from infra.services import SCHEMAS
 from pipeline.errors import ExternalError
 
@@ -21,4 +20,4 @@ def prepare_database(url: str) -> None:
                 connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
-        raise ExternalError(f"--database-url {without_password(url)}: {reason}") from None
+        raise ExternalError(f"--database-url {url}: {reason}") from None

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
@@ -16,6 +16,8 @@ EXTENDS = "extends"
 """What a preset's file calls the preset that it extends."""
 DEEPEST = 20
 """How deep the values of a preset may be nested; none needs more than three levels."""
+UNQUOTED = "..."
+"""What messages have in place of a value."""
 TEXT, NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
 
@@ -111,10 +113,11 @@ def _field(name: str) -> FieldInfo:
     return model.model_fields[last]
 
 
-def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> RunConfig:
+def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any], unquoted: Collection[str] = ()) -> RunConfig:
     """Return the configuration of a preset's content and overrides by dotted name.
 
-    Raises InputError with the name, the value, and the nearest valid name or the bound.
+    Raises InputError with the name, the value, and the nearest valid name or the bound. Values by the names in
+    `unquoted` are left out: they come from a file that may be something else than a preset.
 
     >>> build_config({"training": {"epochs": 3}}, {"training.epochs": 5}).training.epochs
     5
@@ -125,13 +128,17 @@ def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Run
     flat |= overrides
     nested: dict[str, Any] = {}
     for name, value in flat.items():
-        refuse_unknown(name, value)
+        refuse_unknown(name, _quotable(name, value, overrides, unquoted))
         section, _, field = name.rpartition(".")
         (nested.setdefault(section, {}) if section else nested)[field] = value
     try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
-        raise InputError(_explain(error)) from None
+        raise InputError(_explain(error, overrides, unquoted)) from None
+
+
+def _quotable(name: str, value: Any, overrides: Mapping[str, Any], unquoted: Collection[str]) -> Any:
+    return UNQUOTED if name in unquoted and name not in overrides else value
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -145,21 +152,26 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def refuse_unknown(name: str, value: Any) -> None:
     """Raise InputError, with the nearest valid name, for a dotted name that is no field."""
-    names = list(field_names())
-    if name in names:
+    if name in field_names():
         return
     if name in RunConfig.model_fields:
         raise InputError(f"{name}={value}: {name} is a section; set one of its fields, such as {name}.<field>=...")
-    # A valid field in the wrong section, or in none, is found by its last part.
-    last = name.rpartition(".")[2]
-    near = difflib.get_close_matches(name, names, 1, 0.6) or [
-        known for known in names if known.rpartition(".")[2] == last
-    ]
-    hint = f"did you mean {near[0]}?" if near else "`nmt presets --fields` lists all names"
+    near = nearest_name(name)
+    hint = f"did you mean {near}?" if near else "`nmt presets --fields` lists all names"
     raise InputError(f"{name}={value}: there is no field {name}; {hint}")
 
 
-def _explain(error: ValidationError) -> str:
+def nearest_name(name: str) -> str | None:
+    """Return the field whose dotted name is nearest; None if none is near.
+
+    A valid field in the wrong section, or in none, is found by its last part.
+    """
+    names, last = list(field_names()), name.rpartition(".")[2]
+    same = (known for known in names if known.rpartition(".")[2] == last)
+    return next(iter(difflib.get_close_matches(name, names, 1, 0.6)), None) or next(same, None)
+
+
+def _explain(error: ValidationError, overrides: Mapping[str, Any], unquoted: Collection[str]) -> str:
     """Return the first mistake in one line."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
@@ -169,7 +181,7 @@ def _explain(error: ValidationError) -> str:
         reason = "a text is needed; put it in quotes"
     if isinstance(first["input"], Mapping):  # A rule about several fields names them in its message.
         return f"{name}: {reason}{more}" if name else f"{reason}{more}"
-    value = " ".join(str(first["input"]).splitlines())
+    value = " ".join(str(_quotable(name, first["input"], overrides, unquoted)).splitlines())
     return f"{name}={value}: {reason}{more}"
 
 

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.config import RunConfig
-from pipeline.errors import ExternalError
+from pipeline.errors import ExternalError, without_secrets
 from pipeline.metrics.metrics import METRICS
 from pipeline.overrides import dump_fields
 from pipeline.registry.databases import prepare_runs
@@ -134,7 +134,9 @@ def make_run(
     tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
     run = client.create_run(experiment, run_name=name, tags=tags)
     parameters = [
-        Param(field, str(value)) for field, value in dump_fields(config).items() if field.partition(".")[0] in sections
+        Param(field, without_secrets(str(value)))
+        for field, value in dump_fields(config).items()
+        if field.partition(".")[0] in sections
     ]
     client.log_batch(run.info.run_id, params=parameters)
     return str(run.info.run_id)

@@ -72,10 +72,10 @@ def storage_uri() -> str | None:
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return _local_uri(value, Path(unquote(parts.path)))
     if parts.scheme != "s3":
-        raise InputError(f"NMT_STORAGE={_without_user(value)}: unknown kind of address; {WAYS}")
+        raise InputError(f"NMT_STORAGE={value}: unknown kind of address; {WAYS}")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InputError(
-            f"NMT_STORAGE={_without_user(value)}: keys and options in it would show in logs; "
+            f"NMT_STORAGE={value}: keys and options in it would show in logs; "
             "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
         )
     if not parts.netloc:
@@ -87,11 +87,6 @@ def _local_uri(value: str, path: Path) -> str | None:
     if not path.is_absolute():
         raise InputError(f"NMT_STORAGE={value}: a relative path means another folder in every process; {WAYS}")
     return None if path.resolve() == home() else path.resolve().as_uri()
-
-
-def _without_user(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}".partition("?")[0]
 
 
 def check_storage() -> None:
@@ -271,7 +266,7 @@ def folder_and_name(given: str) -> tuple[Folder, str]:
     parts = urlsplit(given)
     key = "/".join(name for name in parts.path.split("/") if name)
     if parts.scheme != "s3" or "@" in parts.netloc or not parts.netloc or not key:
-        raise InputError(f"{_without_user(given)}: use a path, or s3://bucket/name with keys in the environment")
+        raise InputError(f"{given}: use a path, or s3://bucket/name with keys in the environment")
     path_in, _, name = f"{parts.netloc}/{key}".rpartition("/")
     return Folder(f"s3://{path_in}", path_in, _s3(), ""), name
 

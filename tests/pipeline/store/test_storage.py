@@ -119,8 +119,8 @@ def test_the_machines_own_home_is_shared_with_nobody(machine: "Machine", monkeyp
         ),
         ("file://host/x", "NMT_STORAGE=file://host/x: unknown kind of address"),
         ("s3:///x", "NMT_STORAGE=s3:///x: the bucket's name is missing; use s3://bucket/folder"),
-        ("s3://key:secret@bucket/x", "NMT_STORAGE=s3://bucket/x: keys and options in it would show in logs"),
-        ("s3://bucket/x?secret_key=secret", "NMT_STORAGE=s3://bucket/x: keys and options in it would show in logs"),
+        ("s3://key:secret@bucket/x", "NMT_STORAGE=s3://key:***@bucket/x: keys and options in it would show in logs"),
+        ("s3://bucket/x?secret_key=secret", "NMT_STORAGE=s3://bucket/x?secret_key=***: keys and options in it"),
     ],
 )
 def test_addresses_that_mean_nothing_to_other_machines(

@@ -1,0 +1,32 @@
+"""What a run leaves on Prefect's server, its log and its artifacts, without the secrets of addresses."""
+
+import logging
+
+from prefect.artifacts import create_markdown_artifact
+
+from pipeline.errors import without_secrets
+
+RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+"""Prefect logs a failed run's traceback to them, with all that libraries have said of the addresses they failed at."""
+
+
+class _WithoutSecrets(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = without_secrets(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = without_secrets(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+_FILTER = _WithoutSecrets()
+
+
+def hide_secrets_in_logs() -> None:
+    """Keep secrets out of the logs of runs in this process, tracebacks included; the first thing that a flow does."""
+    for name in RUN_LOGGERS:
+        logging.getLogger(name).addFilter(_FILTER)  # Once, however often it is called.
+
+
+def publish(markdown: str, key: str, description: str) -> None:
+    """Create an artifact of the current run."""
+    create_markdown_artifact(without_secrets(markdown), key=key, description=without_secrets(description))
