@@ -9,7 +9,7 @@ PRESET ?= captions
 MODEL ?= captions
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-slow check bench bench-serving bench-bulk lock clean
+.PHONY: help run test test-slow check bench bench-serving bench-bulk lock hashes audit digests clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +37,15 @@ bench-serving: $(VENV)/installed  ## measure requests per second and latency of 
 bench-bulk: $(VENV)/installed  ## translate 200,000 sentences with MODEL, killed in the middle and started again
 	$(BIN)/python -m tests.benchmarks.bulk --model $(MODEL)
 
-$(VENV)/installed: requirements.lock pyproject.toml
+# Once `make hashes` was run, only files with these hashes are installed, but for torch: its own index has another build.
+HASHES := $(wildcard requirements.hashes)
+
+$(VENV)/installed: requirements.lock pyproject.toml $(HASHES)
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(WORKS)' 2>/dev/null; then \
 		echo "Python 3.11 to 3.14 with venv is needed, not $(or $(PYTHON),found): make PYTHON=/path/to/python3.13"; \
 		exit 1; fi
 	$(PYTHON) -m venv $(VENV)
+	$(if $(HASHES),$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(HASHES))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -55,6 +59,29 @@ lock:  ## pin every version anew, from pyproject.toml
 	$(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude nmt-attention-pipeline \
 		| sed -E 's/^(torch==[0-9.]+)\+.*/\1/' >> requirements.lock
 	rm -rf $(VENV)-lock build
+
+hashes:  ## pin every file of every locked version but torch, for all platforms, as PyPI has them
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv
+	grep -v '^torch==' requirements.lock | $(VENV)-lock/bin/uv pip compile --quiet --no-deps --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate --output-file requirements.hashes -
+	rm -rf $(VENV)-lock
+
+audit:  ## look every locked version up in PyPI's list of known vulnerabilities
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet pip-audit
+	$(VENV)-lock/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+	rm -rf $(VENV)-lock
+
+IMAGES = $(shell grep -hoE '(FROM|image:) [a-z/]+:[^ @]+' infra/Dockerfile infra/compose.yaml infra/kubernetes/*.yaml \
+	| grep -oE '[a-z/]+:[0-9][^ ]+' | grep -v '^nmt' | sort -u)
+
+digests:  ## add the digest of every image that is not ours to its version, in infra/
+	@for image in $(IMAGES); do \
+		digest=$$(docker buildx imagetools inspect $$image --format '{{.Manifest.Digest}}') || exit 1; \
+		sed -E -i.old "s|($$image)(@sha256:[0-9a-f]+)?|\1@$$digest|" infra/Dockerfile infra/compose.yaml infra/kubernetes/*.yaml; \
+		echo "$$image@$$digest"; \
+	done; rm -f infra/Dockerfile.old infra/compose.yaml.old infra/kubernetes/*.old
 
 clean:  ## remove the environment and caches, but not .nmt and its models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

@@ -53,6 +53,7 @@ PARSERS: Mapping[str, Callable[[list[str]], Any]] = {
 }
 
 UNTRIED = {
+    "mkdir",
     *("echo", "openssl", "ssh", "helm", "sed", "tar", "psql", "pg_dumpall", "git", "source"),
     *("umask", "for", "do", "done", "{", "}", "eval", "export", "cd", "."),
 }

@@ -37,13 +37,13 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[S3Server]:
-    """Run a server on free ports, with its files in `folder`."""
+def s3_server(folder: Path, identities: str | None = None) -> Iterator[S3Server]:
+    """Run a server on free ports, with its files in `folder`, for the user of the tests or, in JSON, others."""
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
     identity = {"accessKey": KEYS[0], "secretKey": KEYS[1]}
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     config = {"identities": [{"name": "tests", "credentials": [identity], "actions": actions}]}
-    (folder / "s3.json").write_text(json.dumps(config))
+    (folder / "s3.json").write_text(identities or json.dumps(config))
     options = {
         "dir": folder,
         "ip": "127.0.0.1",

@@ -148,7 +148,7 @@ class Container:
             yield from shell_invocations(self.command[2])
         elif self.command[:3] == ("python", "-m", "infra.ray_node"):
             yield list(self.command[3:])
-        elif self.command and self.command[:2] != ("python", "-c"):
+        elif self.command and self.command[0] != "python":
             yield list(self.command)
 
 
@@ -168,7 +168,7 @@ def containers() -> list[Container]:
         environment = service.get("environment", {})
         secret = {key for key, value in environment.items() if ":?" in value or key == "NMT_NOTIFY_URL"}
         plain = {key: value for key, value in filled[name].get("environment", {}).items() if key not in secret}
-        found.append(Container("compose", name, service["image"], command, plain, frozenset(secret)))
+        found.append(Container("compose", name, without_digest(service["image"]), command, plain, frozenset(secret)))
     maps = {document["metadata"]["name"]: document["data"] for document in objects("ConfigMap")}
     for pod in pods():
         for container in pod.containers:
@@ -182,8 +182,15 @@ def containers() -> list[Container]:
                     plain[variable["name"]] = variable["value"]
             command = (*container.get("command", ()), *container.get("args", ()))
             name = f"{pod.owner}/{container['name']}"
-            found.append(Container("kubernetes", name, container["image"], command, plain, frozenset(secret)))
+            found.append(
+                Container("kubernetes", name, without_digest(container["image"]), command, plain, frozenset(secret))
+            )
     return found
+
+
+def without_digest(image: str) -> str:
+    """Return an image's name and tag: `make digests` adds the digest of what was behind them."""
+    return image.partition("@")[0]
 
 
 def our_containers() -> list[Container]:

@@ -21,12 +21,15 @@ from tests.infra.manifests import (
     our_containers,
 )
 
+KEYS_OF_S3 = {f"NMT_S3_{user}{part}_KEY" for user in ("", "WORKER_", "MLFLOW_") for part in ("ACCESS", "SECRET")}
 OTHERS = {
     # libpq's, and what the images of PostgreSQL and SeaweedFS, the AWS SDKs and our own code read.
     *("PGHOST", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGDATA", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS"),
     *("PREFECT_DB_PASSWORD", "MLFLOW_DB_PASSWORD", "DO_NOT_TRACK", "NMT_STORAGE", "NMT_HOME", "NMT_NOTIFY_URL"),
+    *("NMT_READ_ROOTS", "NMT_WRITE_ROOTS", "NMT_MLFLOW_WORKER_PASSWORD"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"),
     *("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"),
+    *KEYS_OF_S3,
 }
 DRIVERS = [container for container in our_containers() if "infra.ray_node" in container.command]
 
@@ -97,7 +100,8 @@ def test_the_object_store_reports_nothing_and_asks_who_calls() -> None:
         (words,) = [words for words in store.invocations() if words[0] == "weed"]
         assert "-master.telemetry=false" in words
         assert {"-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0"} <= set(words)
-        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} == store.secret
+        assert "-s3.config=/tmp/s3.json" in words
+        assert store.secret == KEYS_OF_S3
         assert "WEED_JWT_FILER_SIGNING_KEY=" in store.command[2]
 
 

@@ -17,6 +17,7 @@ from tests.infra.manifests import (
     compose_project,
     compose_secrets,
     fill_in,
+    without_digest,
 )
 
 SERVICES: dict[str, Document] = compose_project()["services"]
@@ -29,11 +30,16 @@ def each_service() -> pytest.MarkDecorator:
 
 
 def test_it_is_what_compose_takes() -> None:
-    PyCompose.from_yaml(yaml.safe_dump(compose_project()))
+    project = compose_project()
+    for service in project["services"].values():
+        service["image"] = without_digest(
+            service["image"]
+        )  # Compose takes both a tag and a digest, this reader does not.
+    PyCompose.from_yaml(yaml.safe_dump(project))
 
 
 def test_what_it_holds() -> None:
-    assert {"databases", "bucket", "mlflow-tables", "deploy"} == ONE_SHOTS
+    assert {"databases", "bucket", "mlflow-tables", "account", "deploy"} == ONE_SHOTS
     expected = {"postgres", "object-store", "prefect-server", "mlflow", "ray-head", "ray-worker", "ray-gpu"}
     assert expected | {"prefect-worker"} == SERVERS
 
@@ -79,6 +85,7 @@ def test_containers_are_held_small(name: str) -> None:
     assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode"} & set(service)
     assert {"cpus", "memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
     assert service["logging"]["options"]["max-size"]
+    assert all(re.search(r":size=\d+[mg]", place) for place in service.get("tmpfs", []))
 
 
 @pytest.mark.parametrize("name", sorted(SERVERS))

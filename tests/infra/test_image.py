@@ -1,8 +1,12 @@
 """The Dockerfile: pinned, without root, without what it does not need, and with every file that it names."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from fnmatch import fnmatch
+from pathlib import Path
 
 import yaml
 
@@ -21,7 +25,7 @@ def test_bases_are_pinned_and_one() -> None:
     bases = [stage.partition(" AS ")[0] for stage in STAGES]
     outside = {base for base in bases if base not in stages and base != "torch-${VARIANT}"}
     assert len(outside) == 1
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", outside.pop())
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", outside.pop())
     assert {"torch-cpu", "torch-cuda"} <= stages
 
 
@@ -34,6 +38,25 @@ def test_both_variants_are_built_by_both_places() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["version"]
     assert f'org.opencontainers.image.version="{version}"' in TEXT
     assert {image.partition(":")[2] for image in variants.values()} == {version}
+
+
+def test_digests_are_added_to_every_image_that_is_not_ours_and_replaced(tmp_path: Path) -> None:
+    files = [*INFRA.glob("Dockerfile"), *INFRA.glob("*.yaml"), *INFRA.glob("kubernetes/*.yaml")]
+    for file in files:
+        (tmp_path / file.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, tmp_path / file.relative_to(ROOT))
+    for digest in ("a" * 64, "b" * 64):
+        (tmp_path / "docker").write_text(f"#!/bin/sh\necho sha256:{digest}\n")
+        (tmp_path / "docker").chmod(0o700)
+        command = ["make", "--silent", "--file", str(ROOT / "Makefile"), "digests"]
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, capture_output=True)
+    changed = "".join((tmp_path / file.relative_to(ROOT)).read_text("utf8") for file in files)
+    assert changed.replace(f"@sha256:{'b' * 64}", "") == "".join(file.read_text("utf8") for file in files)
+    named = re.findall(r"(?:FROM|image:) ((?:python|postgres|chrislusf/seaweedfs):\S+)", changed)
+    assert all(image.endswith(f"@sha256:{'b' * 64}") for image in named)
+    assert len(named) > 6
+    assert not list(tmp_path.rglob("*.old"))
 
 
 def test_it_runs_without_root_and_by_number() -> None:
@@ -82,7 +105,15 @@ def test_what_is_copied_is_there() -> None:
 
 
 def test_secrets_and_what_is_not_needed_stay_outside() -> None:
-    for path in ("infra/.env", ".git/config", ".nmt/mlflow.db", "tests/conftest.py", "flows/__pycache__/cli.pyc"):
+    for path in (
+        "infra/.env",
+        "infra/nmt.sql",
+        "infra/objects.tar.gz",
+        ".git/config",
+        ".nmt/mlflow.db",
+        "tests/conftest.py",
+        "flows/__pycache__/cli.pyc",
+    ):
         assert ignored(path), path
     assert (INFRA / ".gitignore").read_text("utf8").splitlines()[-1] == ".env"
 

@@ -19,7 +19,7 @@ NEEDED = {
     *((pod, *DATABASE) for pod in ("prefect-server", "mlflow", "setup")),
     *((pod, *STORE) for pod in (*RAY, "mlflow", "setup")),
     *((pod, *PREFECT) for pod in ("prefect-worker", "setup")),
-    ("prefect-worker", *MLFLOW),
+    *((pod, *MLFLOW) for pod in ("prefect-worker", "setup")),
 }
 SERVERS = (DATABASE, STORE, PREFECT, MLFLOW)
 
