@@ -31,6 +31,9 @@ With fewer it would be idle: Serve offers requests to a full replica again only 
 
 DIED = "the model's process has died; repeat the request"
 
+OURS, CLAIM = "nmt-", "nmt-serve"
+"""How the names of our applications begin; the name of the actor that tells whether the program behind one lives."""
+
 
 @dataclass(frozen=True)
 class ServingJob:
@@ -115,6 +118,28 @@ def fit_replicas(options: Serving, cpus: int) -> int:
     return most
 
 
+class _Claim:
+    """An actor that lives as long as the program that serves here: Ray ends it with its owner, however that ends."""
+
+
+def claim_serve() -> object:
+    """Return a claim on the cluster's Ray Serve, held for as long as it is referenced.
+
+    What a killed `nmt serve` has left is removed. Raises InputError if a living one, or somebody else, serves here.
+    """
+    taken = InputError("Ray Serve runs on this cluster already; end it with `serve shutdown`, or use another cluster")
+    try:
+        claim = ray.remote(_Claim).options(name=CLAIM, namespace=CLAIM, num_cpus=0).remote()
+    except ValueError:
+        raise taken from None
+    status = serve.status()
+    if status.applications or status.proxies:
+        if not status.applications or not all(name.startswith(OURS) for name in status.applications):
+            raise taken
+        serve.shutdown()  # type: ignore[no-untyped-call]
+    return claim
+
+
 @contextmanager
 def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[str]:
     """Serve a model for as long as the context lasts; yield its address once it answers.
@@ -130,10 +155,7 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
             threads=options.threads,
             batch=options.batch,
         )
-        if serve.status().applications:
-            raise InputError(
-                "Ray Serve runs on this cluster already; end it with `serve shutdown`, or use another cluster"
-            )
+        claim = claim_serve()
         deployment = serve.deployment(
             name="translation",
             max_ongoing_requests=max(MIN_WAITING, options.batch * BATCHES_WAITING),
@@ -147,7 +169,7 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         try:
             serve.start(proxy_location="Disabled")
-            handle = serve.run(deployment.bind(job), name=f"nmt-{model.name}", route_prefix=None, blocking=False)
+            handle = serve.run(deployment.bind(job), name=f"{OURS}{model.name}", route_prefix=None, blocking=False)
             usual = handle.parameters.remote().result()
             front = Front(
                 partial(_ask, handle),
@@ -158,6 +180,7 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
             with listening(front, options.host, options.port) as address:
                 yield address
         finally:
+            del claim
             if os.environ.get("RAY_ADDRESS"):  # A cluster of our own ends as a whole.
                 serve.shutdown()  # type: ignore[no-untyped-call]
 
