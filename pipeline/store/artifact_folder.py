@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import ExternalError
 from pipeline.store.storage import Folder
-from pipeline.store.whole_files import make_private, put_in_place
+from pipeline.store.whole_files import make_private, put_in_place, sync_all
 
 MANIFEST = "manifest.json"
 DAMAGED = "damaged"
@@ -112,6 +112,7 @@ def is_alive(pid: int) -> bool:
 def replace_folder(temporary: Path, target: Path) -> None:
     """Rename a complete folder to `target`, once it is on the disk; the folder that was there before is deleted."""
     old = target.with_name(f"{temporary.name}{OLD}")
+    sync_all(temporary)
     if target.exists():
         target.rename(old)
     put_in_place(temporary, target)

@@ -60,10 +60,15 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Rename a complete file or folder on the same disk to `path`, once all of it is on the disk."""
-    for found in [temporary, *temporary.rglob("*")]:
-        sync(found)
+    sync_all(temporary)
     temporary.rename(path)
     sync(path.parent)
+
+
+def sync_all(path: Path) -> None:
+    """Wait until a file, or a folder and all in it, are on the disk."""
+    for found in [path, *path.rglob("*")]:
+        sync(found)
 
 
 def sync(path: Path) -> None:
