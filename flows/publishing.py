@@ -4,10 +4,8 @@ import logging
 
 from prefect.artifacts import create_markdown_artifact
 
+from infra.prefect_internals import RUN_LOGGERS
 from pipeline.errors import without_secrets
-
-RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-"""Prefect logs a failed run's traceback to them, with all that libraries have said of the addresses they failed at."""
 
 
 class _WithoutSecrets(logging.Filter):

@@ -13,6 +13,9 @@ VERSION = "3.8.8"
 UNREACHABLE = "Failed to reach API"
 """What the RuntimeError begins with that a client raises if its first request fails (prefect/client/orchestration)."""
 
+RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+"""Where Prefect logs a failed run's traceback, with all that libraries have said of the addresses they failed at."""
+
 
 def make_server(names: Sequence[str], temporary: bool = False) -> Any:
     """Return the ASGI application of a server that answers requests to these host names.

@@ -22,6 +22,7 @@ from ray.train.backend import BackendConfig
 from ray.train.torch import TorchConfig
 from torch.distributed import FileStore, Store, TCPStore  # type: ignore[attr-defined] # As its documentation has them.
 
+from pipeline.cluster.ray_internals import node_addresses
 from pipeline.cluster.ray_train_internals import TorchBackend
 from pipeline.errors import ExternalError
 
@@ -59,7 +60,7 @@ class GroupBackend(TorchBackend):
         nodes: Sequence[str] = worker_group.execute(_node)
         if len(nodes) == 1:
             return
-        known = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}  # type: ignore[no-untyped-call]
+        known = node_addresses()
         several = len(set(nodes)) > 1
         addresses = [known[node] if several else LOOPBACK for node in nodes]
         meeting = worker_group.execute_single(

@@ -108,6 +108,11 @@ def request_item(queue: Queue, seconds: float) -> Any:
     return actor.get.remote(seconds)
 
 
+def node_addresses() -> dict[str, str]:
+    """Return the address of each node by its id: `ray.nodes` is public, what it returns is not described."""
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}  # type: ignore[no-untyped-call]
+
+
 def prepare_autoscaling() -> None:
     """Start the actor that every training asks for resources, so that none waits for its process to start."""
     get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]

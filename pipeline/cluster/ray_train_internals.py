@@ -25,8 +25,18 @@ CHECKPOINT_PREFIX = "checkpoint_"
 TorchBackend = _TorchBackend
 """What Ray sets a process group up with; `on_start` is ours (process_group.py), the rest stays Ray's."""
 
+GROUP_ERRORS = ("gloo", "NCCL")
+"""In the RuntimeError of a worker that has lost another, where torch has no class for it."""
+
 STARTUP_ERRORS = (WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
 """The `controller_failure` of a training whose workers could not be started."""
+
+
+def failures_of(error: BaseException) -> tuple[BaseException, dict[int, BaseException]]:
+    """Return what the controller of a training failed of, by default `error` itself, and what each worker did."""
+    workers: dict[int, BaseException] = getattr(error, "worker_failures", {})
+    causes = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(workers.items())}
+    return getattr(error, "controller_failure", None) or error, causes
 
 
 def named_checkpoints(snapshot: bytes) -> set[str]:

@@ -6,7 +6,6 @@ A lost process or failing storage is an ExternalError; what else stops a trainin
 import queue
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +16,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from pipeline.cluster.ray_internals import dead_process, request_item
-from pipeline.cluster.ray_train_internals import STARTUP_ERRORS
+from pipeline.cluster.ray_train_internals import GROUP_ERRORS, STARTUP_ERRORS, failures_of
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.storage import Folder
 from pipeline.training.history import Observe
@@ -115,9 +114,7 @@ def _end(thread: threading.Thread, inbox: _Inbox, controllers: list[Any]) -> Non
 
 def explain_training(error: BaseException, storage: Folder) -> BaseException:
     """Return the ExternalError that `error`, raised by Ray Train, comes down to; `error` itself if it is a bug."""
-    failures: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
-    workers = {rank: getattr(failure, "cause", None) or failure for rank, failure in sorted(failures.items())}
-    controller = getattr(error, "controller_failure", None) or error
+    controller, workers = failures_of(error)
     for cause in (controller, *workers.values()):
         if isinstance(cause, OSError) and not isinstance(cause, RayError):
             return storage.explained(cause)
@@ -150,7 +147,8 @@ def _is_rays_own(error: BaseException) -> bool:
 def _is_loss(cause: BaseException) -> bool:
     """Whether a worker died, or failed because another one did."""
     rays_own = type(cause).__module__.partition(".")[0] == "ray"
-    return rays_own or isinstance(cause, torch.distributed.DistError) or "gloo" in str(cause) or "NCCL" in str(cause)
+    of_group = any(name in str(cause) for name in GROUP_ERRORS)
+    return rays_own or of_group or isinstance(cause, torch.distributed.DistError)
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -19,9 +19,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import httpx  # type: ignore[attr-defined] # Loaded lazily, but named in its __all__.
-from huggingface_hub.utils.tqdm import disable_progress_bars
 
+from pipeline.corpus.hub_internals import REMARKS, HubError, bars_are_decided, disable_progress_bars
 from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.artifact_folder import file_hash
@@ -29,7 +28,7 @@ from pipeline.store.artifact_folder import file_hash
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PATHS_PER_REQUEST = 100
 SECONDS_TO_ANSWER = 30.0
-KNOWN = (HFValidationError, httpx.HTTPError, ConnectionError, LocalEntryNotFoundError)
+KNOWN = (HFValidationError, HubError, ConnectionError, LocalEntryNotFoundError)
 """Errors that come from the Hub; its answers with status 4xx and 5xx are HTTPErrors."""
 
 
@@ -90,12 +89,11 @@ def quiet_downloads() -> Iterator[None]:
 
     Messages about retried requests stay: they explain a wait.
     """
-    remarks = logging.getLogger("huggingface_hub.repocard")
+    remarks = logging.getLogger(REMARKS)
     level = remarks.level
     remarks.setLevel(logging.ERROR)
-    decided = constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
     try:
-        with nullcontext() if decided or sys.stderr.isatty() else disable_progress_bars():
+        with nullcontext() if bars_are_decided() or sys.stderr.isatty() else disable_progress_bars():
             yield
     finally:
         remarks.setLevel(level)
@@ -109,7 +107,7 @@ def hub_errors(config: CorpusConfig, stored_commit: str | None) -> Iterator[None
     """
     try:
         yield
-    except (HFValidationError, httpx.HTTPError, OSError) as error:
+    except (HFValidationError, HubError, OSError) as error:
         # `datasets` wraps the Hub's errors in FileNotFoundErrors of its own; the Hub's are among their causes.
         known = next(
             (cause for cause in _causes(error) if isinstance(cause, KNOWN) and not _is_optional_file(cause)), None

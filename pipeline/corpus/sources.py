@@ -15,12 +15,12 @@ from typing import Any
 
 import datasets
 import yaml
-from datasets.data_files import EmptyDatasetError
-from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
+from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from datasets.utils import logging as datasets_logging
 
 from pipeline.corpus import hub
 from pipeline.corpus.captions import generate_pairs
+from pipeline.corpus.hub_internals import UNLOADABLE, address_of, commit_of, dataset_bars_are_decided, files_of
 from pipeline.corpus.local_files import Part, Parts
 from pipeline.corpus.pairs import Pair, PairColumns, pairs_of, read_aligned, read_table
 from pipeline.corpus.splits import SPLITS, Split
@@ -48,8 +48,8 @@ TEXTS = (
 
 
 UNUSABLE = (
-    *(DataFilesNotFoundError, EmptyDatasetError, RuntimeError, yaml.YAMLError),
-    *(ValueError, AttributeError, TypeError, LookupError),
+    *UNLOADABLE,
+    *(yaml.YAMLError, ValueError, AttributeError, TypeError, LookupError),
 )
 """What `datasets` raises for a data set without files that it reads, or whose card is broken or nested without end."""
 
@@ -157,8 +157,7 @@ def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) 
 
 
 def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
-    # Without hf://, a folder of this name in the working directory would be taken for the data set.
-    address = f"hf://datasets/{config.dataset}"
+    address = address_of(config.dataset)
     try:
         return datasets.load_dataset_builder(address, config.subset, revision=commit, cache_dir=str(scratch))
     except (
@@ -192,11 +191,10 @@ def _unusable(config: CorpusConfig, error: Exception) -> InputError:
 
 def _verified_paths(builder: datasets.DatasetBuilder, dataset: str, commit: str) -> list[str]:
     """Return the paths of the data files, after checking that all belong to the requested commit."""
-    root = f"hf://datasets/{dataset}@{commit}/"
-    addresses = [str(file) for files in (builder.config.data_files or {}).values() for file in files]
-    if builder.hash != commit or not addresses or not all(address.startswith(root) for address in addresses):
+    root, addresses, found = address_of(dataset, commit), files_of(builder), commit_of(builder)
+    if found != commit or not addresses or not all(address.startswith(root) for address in addresses):
         raise ExternalError(
-            f"corpus.dataset={dataset}: requested commit {commit}, received {builder.hash}; "
+            f"corpus.dataset={dataset}: requested commit {commit}, received {found}; "
             "try again, or set corpus.path=FOLDER to a local copy"
         )
     return [address.removeprefix(root) for address in addresses]
@@ -240,7 +238,7 @@ def _quiet() -> Iterator[None]:
     """Keep the libraries' log lines off stderr, and their progress bars too unless it is a terminal."""
     level = datasets_logging.get_verbosity()
     bars = datasets.is_progress_bar_enabled()
-    hide = bars and not sys.stderr.isatty() and datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is None
+    hide = bars and not sys.stderr.isatty() and not dataset_bars_are_decided()
     datasets_logging.set_verbosity(datasets_logging.CRITICAL)
     if hide:
         datasets.disable_progress_bars()

@@ -1,15 +1,13 @@
 """SentencePiece's model files, changed while they keep their pieces: other rules, other ids of the special tokens."""
 
-from typing import Any
-
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
 from model.seq2seq import SPECIAL_TOKENS
 from pipeline.errors import InputError
-from pipeline.inference.normalization import QUIET, compiled
+from pipeline.inference.normalization import compiled
+from pipeline.inference.sentencepiece_internals import QUIET, model_message
 
-PROTO: Any = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]
+PROTO = model_message()
 
 
 def with_rule(content: bytes, rule: str) -> bytes:

@@ -10,9 +10,9 @@ from itertools import permutations
 
 import sentencepiece
 
+from pipeline.inference.sentencepiece_internals import QUIET
+
 FAITHFUL, IDENTITY = "faithful", "identity"
-QUIET = 2
-"""SentencePiece's level of logs: errors alone."""
 LAST = 0x30000
 """No character from here on has a canonical form other than itself."""
 

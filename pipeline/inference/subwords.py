@@ -13,7 +13,8 @@ import sentencepiece
 
 from model.seq2seq import SPECIAL_TOKENS
 from pipeline.errors import InputError
-from pipeline.inference.normalization import IDENTITY, QUIET, compiled
+from pipeline.inference.normalization import IDENTITY, compiled
+from pipeline.inference.sentencepiece_internals import QUIET, largest_size, smallest_size
 
 LONGEST_WORD = 10_000
 LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD}}}(?=\S)")
@@ -188,15 +189,14 @@ def _with_words_cut(sentence: str) -> str:
 
 
 def _explain(message: str, size: int) -> Exception:
-    too_high = re.search(r"value <= (\d+)", message)
-    if too_high:
+    too_high, too_low = largest_size(message), smallest_size(message)
+    if too_high is not None:
         return InputError(
-            f"tokenizer.vocabulary_size={size} is too large for this corpus; the largest that fits is {too_high[1]}"
+            f"tokenizer.vocabulary_size={size} is too large for this corpus; the largest that fits is {too_high}"
         )
-    too_low = re.search(r"smaller than required_chars\D*\d+ vs (\d+)", message)
-    if too_low:
+    if too_low is not None:
         return InputError(
             f"tokenizer.vocabulary_size={size} is too small: the corpus's characters and the special tokens alone "
-            f"need {too_low[1]}; raise it or lower tokenizer.character_coverage"
+            f"need {too_low}; raise it or lower tokenizer.character_coverage"
         )
     return RuntimeError(message)

@@ -11,10 +11,11 @@ from pipeline.ablation.comparison import Outcome
 from pipeline.ablation.report import AblationReport, slug
 from pipeline.config import RunConfig
 from pipeline.evaluation.evaluation import SCORED_SPLITS
+from pipeline.registry.mlflow_internals import NOTE_TAG
 from pipeline.registry.runs import ChildRun, TrainingRun, finish, make_run, open_experiment, reachable_server
 from pipeline.store.stages import fingerprint
 
-ABLATION_TAG, REPORT_TAG, DESCRIPTION_TAG = "nmt.ablation", "nmt.report", "mlflow.note.content"
+ABLATION_TAG, REPORT_TAG = "nmt.ablation", "nmt.report"
 SECTIONS = ("corpus", "tokenizer", "batching", "model", "training", "evaluation", "ablation")
 COST_METRICS = ("parameters", "training_seconds", "target_tokens_per_second", "epochs")
 
@@ -66,7 +67,7 @@ class AblationRun:
                     for table, rows in report.figures["tables"].items()
                     for number, row in enumerate(rows, start=1)
                 }
-                tags = {DESCRIPTION_TAG: report.tables(), REPORT_TAG: identity}
+                tags = {NOTE_TAG: report.tables(), REPORT_TAG: identity}
                 self._client.log_batch(self.id, _metrics(bleu), tags=[RunTag(*tag) for tag in tags.items()])
             finish(self._client, self.id)
 

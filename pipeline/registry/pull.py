@@ -17,13 +17,13 @@ from mlflow.tracking import MlflowClient
 from pipeline.errors import InputError
 from pipeline.registry.champion import CHAMPION
 from pipeline.registry.loader import check_loader, download_version, load_version
+from pipeline.registry.mlflow_internals import NOT_THERE, logged_model
 from pipeline.registry.runs import has_registry, reachable_server, tracking_uri, use_registry
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
 
 FOLDER = "model"
 """The artifact's folder with MLflow's model: MLmodel and what it names."""
-NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersi
     return PulledVersion(
         name=str(found.name),
         version=str(found.version),
-        model_id=_logged_model(found),
+        model_id=logged_model(found),
         run_id=str(found.run_id),
         path=artifact.path / FOLDER,
         fingerprint=artifact.fingerprint,
@@ -119,12 +119,6 @@ def _find(model: str, option: str) -> MlflowVersion:
         if error.error_code not in NOT_THERE:
             raise
         raise InputError(f"{option} {model}: {_available(client, name)}") from None
-
-
-def _logged_model(version: MlflowVersion) -> str | None:
-    """Return the id of the logged model that a version was made from: MLflow's database keeps it only in the source."""
-    source = str(version.source)
-    return version.model_id or (source.removeprefix("models:/") if source.startswith("models:/m-") else None)
 
 
 class LoadedModel:

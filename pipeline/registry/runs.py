@@ -19,6 +19,7 @@ from pipeline.errors import ExternalError, without_secrets
 from pipeline.metrics.metrics import METRICS
 from pipeline.overrides import dump_fields
 from pipeline.registry.databases import prepare_runs
+from pipeline.registry.mlflow_internals import NO_ANSWER, PARENT_TAG
 from pipeline.store.storage import artifacts_uri, home
 from pipeline.store.store import versions
 from pipeline.store.whole_files import make_private
@@ -27,7 +28,6 @@ from pipeline.training.history import Record, is_epoch
 METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
 FLUSH_SECONDS = 5.0
 TRAINING_TAG = "nmt.training"
-PARENT_TAG = "mlflow.parentRunId"
 STEP_METRICS = {
     "loss": "train/loss",
     "perplexity": "train/perplexity",
@@ -95,7 +95,7 @@ def reachable_server() -> Iterator[None]:
         if not mlflow_failed(error):
             raise
         reason = str(error).strip().splitlines()[0]
-        if "Max retries exceeded" in reason:
+        if NO_ANSWER in reason:
             reason = "no server answers there"
         raise ExternalError(
             f"MLFLOW_TRACKING_URI={tracking_uri()}: MLflow failed ({reason}); run the command again when it answers: "

@@ -5,17 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mlflow
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
-from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.score_report import difference, summary
 from pipeline.evaluation.scoring import REPORT, Scores
 from pipeline.metrics.faults import FAULTS
 from pipeline.metrics.metrics import METRICS
+from pipeline.registry.mlflow_internals import LONGEST_NOTE, NOTE_TAG, data_set
 from pipeline.registry.pull import PulledVersion
 from pipeline.registry.runs import finish, open_experiment, reachable_server
 from pipeline.store.store import versions
@@ -39,7 +36,7 @@ def record_scores(scores: Scores, models: Sequence[PulledVersion], pairs: Evalua
         tags = {"nmt.models": " ".join(model.uri for model in models), "nmt.set": pairs.fingerprint}
         tags |= {f"nmt.version.{package}": version for package, version in versions().items()}
         tags |= {f"nmt.signature.{metric}": text for metric, text in scores.figures["signatures"].items()}
-        tags[MLFLOW_RUN_NOTE] = scores.report[:MAX_TAG_VAL_LENGTH]  # Shown as Markdown on the run's page.
+        tags[NOTE_TAG] = scores.report[:LONGEST_NOTE]  # Shown as Markdown on the run's page.
         run = str(client.create_run(experiment_id, run_name=name, tags=tags).info.run_id)
         with mlflow.start_run(run_id=run):
             _log(scores, models, pairs)
@@ -51,11 +48,7 @@ def record_scores(scores: Scores, models: Sequence[PulledVersion], pairs: Evalua
 
 
 def _log(scores: Scores, models: Sequence[PulledVersion], pairs: EvaluationSet) -> None:
-    source = LocalArtifactDatasetSource(pairs.file.as_uri())
-    # MLflow takes digests of at most 36 characters.
-    dataset = MetaDataset(  # type: ignore[abstract]
-        source, name=pairs.name[:200], digest=pairs.fingerprint[:36]
-    )
+    dataset = data_set(pairs.file, pairs.name, pairs.fingerprint)
     mlflow.log_input(dataset, context="evaluation")
     for model, system in zip(models, scores.figures["systems"], strict=True):
         prefix = "scores" if len(models) == 1 else f"scores_{model.label.replace('/', '_')}"

@@ -10,8 +10,6 @@ from typing import Any
 import mlflow
 import mlflow.pyfunc
 from filelock import FileLock
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.models.model import ModelInfo
@@ -26,6 +24,7 @@ from pipeline.inference import predictions
 from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.registry.bundle import PYFUNC, write_bundle
 from pipeline.registry.champion import BLEU_TAG, DATA_TAG, DECISION_TAG, TOKENIZER_TAG, decide_champion
+from pipeline.registry.mlflow_internals import data_set
 from pipeline.registry.runs import TrainingRun, reachable_server
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import fingerprint
@@ -194,11 +193,8 @@ def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
 def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:
     """Log the final scores, tied to the model and the data set."""
     for split in SCORED_SPLITS:
-        source = LocalArtifactDatasetSource((corpus.path / f"{split}.jsonl").as_uri())
-        # MLflow takes digests of at most 36 characters.
-        dataset = MetaDataset(  # type: ignore[abstract]
-            source, name=f"{corpus_name(config.corpus)}-{split}"[:200], digest=corpus.split_fingerprint(split)[:36]
-        )
+        file, name = corpus.path / f"{split}.jsonl", f"{corpus_name(config.corpus)}-{split}"
+        dataset = data_set(file, name, corpus.split_fingerprint(split))
         mlflow.log_input(dataset, context=split)
         scores = {f"final/{split}_{key}": value for key, value in evaluation.scores(split).items()}
         mlflow.log_metrics(scores, model_id=model_id, dataset=dataset)

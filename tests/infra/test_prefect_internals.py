@@ -5,10 +5,12 @@ from importlib.metadata import version
 
 import prefect.client.orchestration
 import prefect.context
+import prefect.logging.loggers
+import prefect.runtime.deployment
 import prefect.server.api.server
 import pytest
 
-from infra.prefect_internals import UNREACHABLE, VERSION
+from infra.prefect_internals import RUN_LOGGERS, UNREACHABLE, VERSION
 
 CHECK = (
     f"Prefect is {version('prefect')}: compare every part in infra/prefect_internals.py with its source, run the slow "
@@ -40,3 +42,14 @@ def test_settings_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_error_that_is_told_by_its_message_has_it() -> None:
     assert UNREACHABLE in inspect.getsource(prefect.client.orchestration), CHECK
+
+
+def test_runs_log_where_secrets_are_hidden() -> None:
+    """Renamed, passwords in the tracebacks of libraries would be back in Prefect's log without a word."""
+    loggers = inspect.getsource(prefect.logging.loggers)
+    assert all(f'"{name}"' in loggers for name in RUN_LOGGERS), CHECK
+
+
+def test_the_context_of_a_run_has_its_deployment() -> None:
+    """Without it, the run of a deployment would pass for one of the command line."""
+    assert "id" in prefect.runtime.deployment.__all__, CHECK

@@ -52,10 +52,6 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     two.end()
 
 
-def nodes_at(address: str) -> Callable[[], list[dict[str, str]]]:
-    return lambda: [{"NodeID": name, "NodeManagerAddress": address} for name in ("one", "two")]
-
-
 def own_address() -> str | None:
     """Return an address of this machine by which others reach it."""
     found = (each for addresses in psutil.net_if_addrs().values() for each in addresses)
@@ -83,7 +79,7 @@ def test_on_several_nodes_they_listen_at_the_address_of_their_node(
     address = own_address()
     if address is None:
         pytest.skip("this machine has no address beside loopback")
-    monkeypatch.setattr(ray, "nodes", nodes_at(address))
+    monkeypatch.setattr(process_group, "node_addresses", lambda: {"one": address, "two": address})
     config = GroupConfig(backend="gloo", timeout_s=30)
     GroupBackend().on_start(workers, config)
     first, second = (workers.execute_single_async(rank, total) for rank in range(2))

@@ -78,3 +78,60 @@ def test_names_of_checkpoints_begin_as_rays() -> None:
 def test_an_error_that_is_told_by_its_message_has_it() -> None:
     source = inspect.getsource(find("ray._private.node"))
     assert find("pipeline.cluster.ray_internals:STARTUP_TIMED_OUT") in source, CHECK
+
+
+def test_the_switch_to_loopback_is_read_when_the_address_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renamed, it would do nothing, and Ray would listen on the outer address without a word."""
+    monkeypatch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", True)
+    monkeypatch.setattr("ray._private.worker._global_node", None)
+    monkeypatch.setattr("ray._private.services.node_ip_address_from_perspective", lambda address: "192.0.2.1")
+    address = find("ray.util:get_node_ip_address")
+    assert address() == "192.0.2.1"
+    find("pipeline.cluster.ray_internals:use_loopback")()
+    assert address() == "127.0.0.1", CHECK
+
+
+@pytest.mark.parametrize(
+    ("caller", "called"),
+    [
+        ("ray.train.v2.api.data_parallel_trainer:DataParallelTrainer.fit", "self._create_default_callbacks()"),
+        ("ray.train.v2._internal.execution.controller.controller", '"after_controller_start"'),
+        ("ray.train.v2._internal.callbacks.backend_setup:BackendSetupCallback", "self._backend.on_start("),
+        ("ray.train.v2._internal.callbacks.backend_setup:BackendSetupCallback", "self._backend.on_shutdown("),
+        ("ray._private.worker", "_runtime_env_has_working_dir()"),
+    ],
+)
+def test_what_is_overridden_is_called(caller: str, called: str) -> None:
+    """Renamed, ours would be there and never run: the Train callbacks back, torch's store open to all."""
+    assert called in inspect.getsource(find(caller)), CHECK
+
+
+def test_ray_sets_up_no_process_group_beside_ours() -> None:
+    backend = find("pipeline.cluster.process_group:GroupConfig")(backend="gloo").backend_cls
+    assert backend.on_start is not find("ray.train.torch.config:_TorchBackend").on_start
+    methods = find("ray.train.v2._internal.execution.worker_group.execution_group:ExecutionGroup")
+    for name in ("execute", "execute_single", "execute_single_async", "__len__"):
+        assert callable(getattr(methods, name)), CHECK
+
+
+def test_a_snapshot_names_its_checkpoints_as_they_are_read() -> None:
+    """Resuming goes by these names; others would read as a run without checkpoints."""
+    module = "ray.train.v2._internal.execution.checkpoint.checkpoint_manager"
+    result = find(f"{module}:_TrainingResultState")(checkpoint_dir_name="checkpoint_1", metrics={})
+    state = find(f"{module}:_CheckpointManagerState").model_construct(checkpoint_results=[result])
+    named = find("pipeline.cluster.ray_train_internals:named_checkpoints")
+    assert named(state.model_dump_json(include={"checkpoint_results"}).encode()) == {"checkpoint_1"}, CHECK
+
+
+def test_the_failures_of_a_training_are_found() -> None:
+    failures_of = find("pipeline.cluster.ray_train_internals:failures_of")
+    errors, cause = import_module("ray.train.v2.api.exceptions"), OSError("full")
+    assert failures_of(errors.ControllerError(cause)) == (cause, {}), CHECK
+    lost = errors.WorkerGroupError("lost", {1: cause})
+    assert failures_of(lost) == (lost, {1: cause}), CHECK
+    assert failures_of(cause) == (cause, {})
+
+
+def test_the_token_is_where_it_is_looked_for() -> None:
+    path = find("ray._private.authentication.authentication_token_setup:_get_default_token_path")()
+    assert path == Path("~/.ray/auth_token").expanduser(), CHECK

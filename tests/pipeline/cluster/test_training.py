@@ -10,11 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 import torch
 
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.tokenizer import train_tokenizer
 from pipeline.cluster.connection import ray_cluster
+from pipeline.cluster.ray_internals import node_addresses
 from pipeline.cluster.training import train_model, write_history
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
@@ -161,6 +163,11 @@ def test_a_history_is_in_the_order_of_its_steps(tmp_path: Path) -> None:
     (tmp_path / "records").write_text("".join(json.dumps(record) + "\n" for record in records) + '{"st')
     write_history(tmp_path / "records", tmp_path / "history")
     assert list(read_history(tmp_path / "history")) == [records[1], records[2], records[0]]
+
+
+def test_nodes_are_described_as_they_were_read() -> None:
+    assert [*node_addresses().values()] == ["127.0.0.1"]
+    assert {"Alive", "Resources"} <= set(ray.nodes()[0]), "resources.py reads them"  # type: ignore[no-untyped-call]
 
 
 def test_divergence_is_told_and_leaves_no_model(train: Train, nmt_home: Path) -> None:
