@@ -99,15 +99,17 @@ def parse_json(text: str) -> Any:
     Libraries read and write nested values by recursion, which would end in the middle; and many small lists take a
     hundred times the memory of their text.
     """
-    if text.count("[") + text.count("{") > MOST_NESTED:
+    brackets = text.count("[") + text.count("{")
+    if brackets > MOST_NESTED:
         raise ValueError(f"more than {MOST_NESTED:,} brackets")
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError(f"nested more than {DEEPEST} times") from None
-    level, depth = [value], 0
-    while level := [item for part in level for item in _parts(part)]:
-        depth += 1
+    level = [value] if brackets > DEEPEST else []
+    depth = 0
+    while level:
+        depth, level = depth + 1, [item for part in level for item in _parts(part)]
         if depth > DEEPEST:
             raise ValueError(f"nested more than {DEEPEST} times")
     return value

@@ -80,6 +80,7 @@ def test_runs_that_were_stopped_in_a_chunk_do_not_count(
     """Ctrl-C, a lost machine or a full disk are no sign that the chunk needs too much memory."""
     monkeypatch.setattr(translation, "ray_cluster", nullcontext)
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1})
+    monkeypatch.setattr(DriverStore, "of", lambda _: DriverStore("node", "store", None))
     said: list[str] = []
     texts = ["one", "deadly"]
     monkeypatch.setattr(translation, "_run", lambda *_: said.append(translate(folder, "a", *texts)))
