@@ -84,7 +84,7 @@ def test_runs_that_were_stopped_in_a_chunk_do_not_count(
     said: list[str] = []
     texts = ["one", "deadly"]
     monkeypatch.setattr(translation, "_run", lambda *_: said.append(translate(folder, "a", *texts)))
-    plan = TranslationPlan(folder, (), (Chunk("a", 1, 2),))
+    plan = TranslationPlan(folder, (), (Chunk("a", 1, 2),), 0)
     pulled = PulledVersion("x", "1", None, "", tmp_path, "", "", Reuse.NO)
     for _ in range(MAX_TRIES + 2):
         with pytest.raises(SystemExit):
