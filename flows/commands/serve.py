@@ -6,11 +6,11 @@ import sys
 import threading
 from typing import Any
 
-from infra.options import is_loopback
-from infra.processes import busy, own_names
+from infra.options import is_loopback, own_hosts
+from infra.processes import busy
 from pipeline.errors import InputError
 
-TOKEN, HOSTS = "NMT_SERVE_TOKEN", "NMT_SERVE_ALLOWED_HOSTS"
+TOKEN = "NMT_SERVE_TOKEN"  # noqa: S105 - its name
 TOKEN_CHARACTERS = 16
 
 
@@ -40,9 +40,10 @@ def serve_until_stopped(model: str, host: str, port: int, **options: Any) -> Non
     from pipeline.store.store import Store
 
     stopped = threading.Event()
+    hosts = frozenset(name.lower() for name in own_hosts(host))
     pulled = pull_model(model, Store())
     _say(f"starting {pulled.uri}")
-    with serving(pulled, Serving(host, port, token=token, hosts=_hosts(host), **options), Store()) as address:
+    with serving(pulled, Serving(host, port, token=token, hosts=hosts, **options), Store()) as address:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         _say(f"{pulled.uri} answers at {address}/invocations; Ctrl-C stops it")
@@ -61,12 +62,6 @@ def _token() -> str | None:
     if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
         raise InputError(f"{TOKEN}: not all clients can send it in a header; use letters and digits of ASCII")
     return token
-
-
-def _hosts(host: str) -> frozenset[str]:
-    """Return the names by which clients reach the service: the machine's, and those that its operator lists."""
-    listed = {name.strip() for name in os.environ.get(HOSTS, "").split(",")}
-    return frozenset(name.lower() for name in own_names() | {host} | listed if name)
 
 
 def _say(line: str) -> None:

@@ -75,7 +75,7 @@ class Front:
         given = request.headers.get("host", "")
         host = _hostname(given)
         if not (_is_address(host) or host in self._door.hosts):
-            known = "NMT_SERVE_ALLOWED_HOSTS names those of a proxy"
+            known = "NMT_ALLOWED_HOSTS names those of a proxy"
             return refusal(403, f"Host {given:.80}: this service is not reached by that name; {known}", "FORBIDDEN")
         origin = request.headers.get("origin")
         if origin is not None and origin.rpartition("://")[2].lower() != given.lower():

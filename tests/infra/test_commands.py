@@ -110,6 +110,7 @@ def test_servers_that_others_reach_want_a_password(container: Container) -> None
     assert container.command[container.command.index("--host") + 1] == EVERYWHERE
     if container.command[0] == "prefect":
         assert "PREFECT_SERVER_API_AUTH_STRING" in container.secret
+        assert container.plain["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://localhost:4200"
     else:
         assert container.command[-2:] == ("--app-name", "basic-auth")
         assert {"MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"} <= container.secret
