@@ -166,7 +166,7 @@ def test_services_lead_to_pods_and_nowhere_outside() -> None:
 def test_servers_are_called_by_names_that_are_there() -> None:
     known = {(s["metadata"]["name"], port["port"]) for s in objects("Service") for port in s["spec"]["ports"]}
     cluster = objects("RayCluster")[0]["metadata"]["name"]
-    known |= {(f"{cluster}-head-svc", 6379)}  # KubeRay's.
+    known |= {(f"{cluster}-head-svc", 6379), ("localhost", 4200)}  # KubeRay's; the browser's, through a tunnel.
     called = set()
     for text in [value for document in objects("ConfigMap") for value in document["data"].values()]:
         called |= {(host, int(port)) for host, port in re.findall(r"(?:^|[/@])([a-z][\w.-]*):(\d+)", text)}
