@@ -136,13 +136,14 @@ class Front:
             return refusal(408, f"{len(body):,} bytes of the body came in {BODY_SECONDS} seconds; send it faster")
         finally:
             self._held -= len(body)
+        request.state.is_read = True
         return bytes(body)
 
     async def _send(self, reply: Reply, request: Request, send: Send) -> None:
         """Send a reply in parts, so that a client that does not read them holds no more than one of them."""
         body = reply.body()
         headers = [(b"content-type", JSON.encode()), (b"content-length", str(len(body)).encode())]
-        unread = reply.status in {408, 413, 503} or (reply.status >= 400 and request.method == "POST")
+        unread = request.method == "POST" and not getattr(request.state, "is_read", False)
         if unread:
             headers.append((b"connection", b"close"))
         with suppress(TimeoutError):
