@@ -30,7 +30,7 @@ from pipeline.cluster.ray_internals import (
     use_loopback,
 )
 from pipeline.errors import ExternalError
-from pipeline.store.held_folders import abandoned_folders, held_folder
+from pipeline.store.leftovers import abandoned_folders, held_folder
 from pipeline.store.secrets import kept_secret
 from pipeline.store.storage import Folder
 from pipeline.store.store import Store, node_store

@@ -13,6 +13,7 @@ from pipeline.errors import ExternalError
 from pipeline.metrics.metrics import BLEU
 from pipeline.registry.loader import download_version, load_version
 from pipeline.registry.runs import mlflow_failed
+from pipeline.store.storage import home
 from pipeline.training.trainer import NEAR_ZERO
 
 CHAMPION = "champion"
@@ -80,7 +81,7 @@ def _bleu_on_same_data(champion: MlflowVersion, version: MlflowVersion, corpus: 
         return float(champion.tags[BLEU_TAG])
     sources, references = map(list, zip(*corpus.pairs("validation"), strict=True))
     uri = f"models:/{champion.name}/{champion.version}"
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=home(), prefix=".champion-") as folder:  # Where `nmt clean` finds it after a kill.
         loaded = load_version(download_version(uri, Path(folder)), uri)
         return BLEU.with_tokenizer(tokenizer).score(loaded.predict(sources), references)
 

@@ -1,12 +1,18 @@
-"""What runs have left in `$NMT_HOME` that nothing needs any more, or that is made again when it is needed."""
+"""What runs leave: temporary folders of their own, and in `$NMT_HOME` what is made again when it is needed.
 
+A process holds its temporary folder by a lock, which the system takes back however the process ends. So it can be told
+later, by processes in other containers too, that nobody uses such a folder any more.
+"""
+
+import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from tempfile import mkdtemp
 
 from filelock import FileLock, Timeout
 
@@ -14,6 +20,10 @@ from pipeline.errors import InputError
 from pipeline.store.artifact_folder import left_by_the_dead
 from pipeline.store.stages import VERSIONS
 from pipeline.store.storage import home
+
+LOCK = "lock"
+YOUNG_SECONDS = 60
+"""A younger lock may be one that is not held yet."""
 
 IDLE_SECONDS = 24 * 60 * 60
 """What was not written to for so long is in no run's use."""
@@ -107,3 +117,33 @@ def _entries(folder: Path) -> list[Path]:
 def _is_idle(path: Path) -> bool:
     newest = max(entry.lstat().st_mtime for entry in [path, *path.rglob("*")])
     return time.time() - newest > IDLE_SECONDS
+
+
+@contextmanager
+def held_folder(parent: Path, beginning: str) -> Iterator[Path]:
+    """Make a folder for this user alone, whose name begins so; it is removed at the end.
+
+    What processes have left that were killed is removed first.
+    """
+    for left in abandoned_folders(parent, beginning):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(mkdtemp(prefix=beginning, dir=parent))
+    lock = FileLock(folder / LOCK, thread_local=False)
+    lock.acquire()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def abandoned_folders(parent: Path, beginning: str) -> list[Path]:
+    """Return this user's folders of this kind whose processes have ended."""
+    abandoned = []
+    for folder in parent.glob(f"{beginning}*"):
+        with suppress(OSError, Timeout):
+            lock = (folder / LOCK).stat()
+            if lock.st_uid == os.getuid() and time.time() - lock.st_mtime > YOUNG_SECONDS:
+                with FileLock(folder / LOCK, timeout=0):
+                    abandoned.append(folder)
+    return abandoned

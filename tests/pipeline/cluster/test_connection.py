@@ -15,7 +15,7 @@ from pipeline.cluster import connection
 from pipeline.cluster.connection import EarlyStart, _environment, _left, _own_folder, _own_token, ray_cluster
 from pipeline.cluster.ray_internals import OWN_CLUSTER, takes_sockets
 from pipeline.errors import ExternalError, InputError
-from pipeline.store.held_folders import LOCK
+from pipeline.store.leftovers import LOCK
 
 NAME = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 
