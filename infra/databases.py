@@ -9,7 +9,6 @@ from infra.options import StackOptions
 from infra.postgres import prepare_database
 from infra.prefect_database import prepare_prefect
 from infra.services import PREFECT_FILE
-from pipeline.registry.databases import prepare_runs
 from pipeline.store.storage import home
 
 
@@ -21,5 +20,7 @@ def prepare_databases(options: StackOptions, folder: Path) -> None:
     if options.database is not None:
         prepare_database(options.database)
         return
+    from pipeline.registry.mlflow_internals import prepare_runs  # Takes seconds, which `nmt down` has no use for.
+
     prepare_runs(home() / "mlflow.db")
     prepare_prefect(folder / PREFECT_FILE)

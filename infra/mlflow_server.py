@@ -7,7 +7,6 @@ from pathlib import Path
 from secrets import token_hex
 
 from infra.options import MLFLOW_PASSWORD, MLFLOW_USER, bracketed, is_loopback, own_hosts
-from pipeline.registry.databases import prepare_accounts
 from pipeline.store.whole_files import make_private
 
 ACCOUNTS, ACCOUNTS_FILE = "mlflow-auth.ini", "mlflow-accounts.db"
@@ -47,6 +46,8 @@ def _allowed(host: str, port: int) -> str:
 
 def _write_accounts(folder: Path) -> Path:
     """Write where the server keeps its accounts, and make that database: see databases.py."""
+    from pipeline.registry.mlflow_internals import prepare_accounts  # Takes seconds.
+
     make_private(folder)
     prepare_accounts(folder / ACCOUNTS_FILE)
     parser = ConfigParser(interpolation=None)

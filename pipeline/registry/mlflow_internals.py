@@ -3,7 +3,10 @@
 Read in the version below; a test fails with any other. Then compare each part with MLflow's source, and raise it.
 """
 
+import logging
+import warnings
 from pathlib import Path
+from typing import Any
 
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
@@ -11,8 +14,13 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
+from pipeline.errors import ExternalError
+from pipeline.store.databases import Schema, prepare_database
+
 VERSION = "3.17.2"
 
+RUNS_REVISION, ACCOUNTS_REVISION = "dc11669786a5", "f1a2b3c4d5e6"
+"""Of the schemas of both databases: mlflow/store/db_migrations and mlflow/server/auth/db/migrations."""
 PARENT_TAG = MLFLOW_PARENT_RUN_ID
 """The tag that puts a run below another in the UI."""
 NOTE_TAG, LONGEST_NOTE = MLFLOW_RUN_NOTE, MAX_TAG_VAL_LENGTH
@@ -38,3 +46,41 @@ def logged_model(version: MlflowVersion) -> str | None:
     """Return the id of the logged model that a version was made from: MLflow's database keeps it only in the source."""
     source = str(version.source)
     return version.model_id or (source.removeprefix("models:/") if source.startswith(LOGGED_MODEL) else None)
+
+
+def prepare_runs(path: Path) -> None:
+    """Make the database of runs and registered models, or bring it up to date; see `prepare_database`."""
+
+    def migrate(file: Path) -> None:
+        from mlflow.db import upgrade
+
+        _run(upgrade, f"sqlite:///{file}")
+
+    content = frozenset({"runs", "registered_models", "logged_models", "trace_info"})
+    prepare_database(path, Schema(RUNS_REVISION, migrate, content))
+
+
+def prepare_accounts(path: Path) -> None:
+    """Make the database of a server's accounts, or bring it up to date; see `prepare_database`."""
+
+    def migrate(file: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of MLflow's server, which this imports.
+            from mlflow.server.auth.db.cli import upgrade
+
+        _run(upgrade, f"sqlite:///{file}", "head")
+
+    prepare_database(path, Schema(ACCOUNTS_REVISION, migrate, frozenset({"users"}), "alembic_version_auth"))
+
+
+def _run(command: Any, *arguments: str) -> None:
+    """Run a command of `mlflow` in this process: another one would take seconds to import MLflow."""
+    logger = logging.getLogger("mlflow.store.db.utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        command.callback(*arguments)
+    except Exception as error:  # Of SQLAlchemy, Alembic or MLflow, which share no class.
+        raise ExternalError((str(error).strip() or type(error).__name__).splitlines()[0]) from error
+    finally:
+        logger.setLevel(level)

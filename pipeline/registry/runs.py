@@ -18,8 +18,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import ExternalError, without_secrets
 from pipeline.metrics.metrics import METRICS
 from pipeline.overrides import dump_fields
-from pipeline.registry.databases import prepare_runs
-from pipeline.registry.mlflow_internals import NO_ANSWER, PARENT_TAG
+from pipeline.registry.mlflow_internals import NO_ANSWER, PARENT_TAG, prepare_runs
 from pipeline.store.storage import artifacts_uri, home
 from pipeline.store.store import versions
 from pipeline.store.whole_files import make_private

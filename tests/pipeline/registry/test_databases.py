@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.registry import databases
-from pipeline.registry.databases import ACCOUNTS_REVISION, RUNS_REVISION, prepare_accounts
+from pipeline.registry.mlflow_internals import ACCOUNTS_REVISION, RUNS_REVISION, VERSION, prepare_accounts
 from pipeline.registry.runs import open_experiment, tracking_uri
 from pipeline.store.storage import home
 
@@ -44,7 +43,7 @@ def revision(path: Path, table: str = "alembic_version") -> str:
 
 
 def test_the_revisions_are_those_of_the_mlflow_that_is_installed(tmp_path: Path) -> None:
-    assert version("mlflow") == databases.VERSION, "read mlflow/store/db_migrations and server/auth/db/migrations again"
+    assert version("mlflow") == VERSION, "read mlflow/store/db_migrations and server/auth/db/migrations again"
     prepare_accounts(tmp_path / "accounts.db")
     assert revision(tmp_path / "accounts.db", "alembic_version_auth") == ACCOUNTS_REVISION
 
