@@ -37,15 +37,13 @@ bench-serving: $(VENV)/installed  ## measure requests per second and latency of 
 bench-bulk: $(VENV)/installed  ## translate 200,000 sentences with MODEL, killed in the middle and started again
 	$(BIN)/python -m tests.benchmarks.bulk --model $(MODEL)
 
-# Once `make hashes` was run, only files with these hashes are installed, but for torch: its own index has another build.
-HASHES := $(wildcard requirements.hashes)
-
-$(VENV)/installed: requirements.lock pyproject.toml $(HASHES)
+# Of all but torch, whose builds differ from index to index, only files with the hashes that PyPI has are installed.
+$(VENV)/installed: requirements.lock requirements.hashes pyproject.toml
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(WORKS)' 2>/dev/null; then \
 		echo "Python 3.11 to 3.14 with venv is needed, not $(or $(PYTHON),found): make PYTHON=/path/to/python3.13"; \
 		exit 1; fi
 	$(PYTHON) -m venv $(VENV)
-	$(if $(HASHES),$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(HASHES))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -59,6 +57,7 @@ lock:  ## pin every version anew, from pyproject.toml
 	$(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude nmt-attention-pipeline \
 		| sed -E 's/^(torch==[0-9.]+)\+.*/\1/' >> requirements.lock
 	rm -rf $(VENV)-lock build
+	$(MAKE) hashes
 
 hashes:  ## pin every file of every locked version but torch, for all platforms, as PyPI has them
 	$(PYTHON) -m venv $(VENV)-lock
