@@ -6,6 +6,7 @@ One name is kept elsewhere, where Ray must not be imported yet: RAY_ENABLE_WINDO
 infra/services.py).
 """
 
+import logging
 import os
 import socket
 import time
@@ -57,6 +58,8 @@ NO_PORT = 0
 
 STARTING_SECONDS = 600
 """A younger cluster may not listen yet."""
+DATA_LOGGER = "ray.data"
+"""The logger that Ray Data gives a handler for the console (ray/data/_internal/logging.py)."""
 
 LONGEST_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket in a cluster's folder (ray/_private/node.py); it ends with a process's number."""
@@ -111,6 +114,13 @@ def request_item(queue: Queue, seconds: float) -> Any:
 def node_addresses() -> dict[str, str]:
     """Return the address of each node by its id: `ray.nodes` is public, what it returns is not described."""
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}  # type: ignore[no-untyped-call]
+
+
+def quieten_data() -> None:
+    """Keep all but errors of Ray Data off the console; its log file still gets everything."""
+    for handler in logging.getLogger(DATA_LOGGER).handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
 
 
 def prepare_autoscaling() -> None:

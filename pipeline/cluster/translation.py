@@ -1,7 +1,6 @@
 """Translates the chunks of a plan with Ray Data: one pulled model per worker, on one machine or a cluster."""
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import ray.data
 from numpy.typing import NDArray
 
 from pipeline.cluster.connection import DriverStore, ray_cluster
+from pipeline.cluster.ray_internals import quieten_data
 from pipeline.errors import ExternalError, InputError
 from pipeline.registry.pull import FOLDER, LoadedModel, PulledVersion
 from pipeline.serving.bulk_translation import TranslationPlan, answers_name, texts_name
@@ -115,9 +115,7 @@ def _forget_earlier_runs(folder: Folder) -> None:
 def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callable[[int], None]) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):  # Its log file still gets everything.
-            handler.setLevel(logging.ERROR)
+    quieten_data()
     rows = [{"chunk": chunk.name, "texts": chunk.texts} for chunk in plan.missing]
     firsts = {chunk.name: chunk.first for chunk in plan.missing}
     translated = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map_batches(

@@ -1,6 +1,7 @@
 """What this project takes from Ray without a promise is still there, in the version that it was read in."""
 
 import inspect
+import logging
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -135,3 +136,12 @@ def test_the_failures_of_a_training_are_found() -> None:
 def test_the_token_is_where_it_is_looked_for() -> None:
     path = find("ray._private.authentication.authentication_token_setup:_get_default_token_path")()
     assert path == Path("~/.ray/auth_token").expanduser(), CHECK
+
+
+def test_the_console_of_ray_data_has_a_handler_that_can_be_quietened() -> None:
+    find("ray.data._internal.logging:configure_logging")()
+    handlers = logging.getLogger(find("pipeline.cluster.ray_internals:DATA_LOGGER")).handlers
+    on_console = [each for each in handlers if isinstance(each, logging.StreamHandler)]
+    assert on_console, CHECK
+    find("pipeline.cluster.ray_internals:quieten_data")()
+    assert all(each.level == logging.ERROR for each in on_console), CHECK
