@@ -16,9 +16,9 @@ from pipeline.rows.answers import check_output
 from pipeline.rows.columns import Column
 from pipeline.rows.files import RowFile, find_files, refuse_column_of_text
 from pipeline.serving.bulk_translation import TranslationPlan, answers_folder, plan_translation, write_translation
+from pipeline.store.outputs import is_same
 from pipeline.store.storage import folder_and_name
 from pipeline.store.store import Reuse, Store
-from pipeline.store.whole_file import is_same
 
 USUAL_COLUMN = "source"
 

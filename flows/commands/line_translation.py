@@ -14,8 +14,8 @@ from pipeline.errors import InputError
 from pipeline.registry.pull import LoadedModel, pull_model
 from pipeline.rows.lines import decode_lines
 from pipeline.rows.structured import plain
+from pipeline.store.outputs import check_place, is_same, whole_file
 from pipeline.store.store import Store
-from pipeline.store.whole_file import check_place, is_same, whole_file
 
 LINES_AT_ONCE, CHARACTERS_AT_ONCE = 512, 2**19
 STDIN, STDOUT = 0, 1

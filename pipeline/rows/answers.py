@@ -36,7 +36,7 @@ from pipeline.rows.parquet import (
 )
 from pipeline.rows.readers import read_rows
 from pipeline.rows.structured import refuse_unwritable
-from pipeline.store.whole_file import check_place, whole_file
+from pipeline.store.outputs import check_place, whole_file
 
 TRANSLATION, HYPOTHESES, SOURCE = "translation", "hypotheses", "source"
 WRITTEN = ("text", "jsonl", "csv", "tsv", "parquet")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.store.whole_file import check_place, whole_file
+from pipeline.store.outputs import check_place, whole_file
 
 
 def write(target: Path, content: str = "new\n") -> None:
