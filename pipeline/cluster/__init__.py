@@ -1,4 +1,4 @@
-"""All that runs on Ray: training, bulk translation and serving [ray, starlette].
+"""All that runs on Ray: training, bulk translation and serving [ray].
 
 In: encoded corpora or pulled models. Out: trained models, translated chunks, a server that answers. Promises: what the
 cluster cannot give is an error at once, and a run that lost its workers can be continued.
