@@ -8,16 +8,16 @@ from pipeline.store.secrets import content, kept_secret
 
 PREFECT_SERVER_AUTH, PREFECT_AUTH = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 """What Prefect's server and its clients read; both hold `user:password`."""
-PREFECT_FILE = "prefect-auth"
+PREFECT_AUTH_FILE = "prefect-auth"
 """In the stack's folder."""
 
 
 def make_prefect_auth(folder: Path) -> None:
     """Prepare the secret of a Prefect server that is about to start: the environment's, else one kept in `folder`."""
     if os.environ.get(PREFECT_SERVER_AUTH):
-        (folder / PREFECT_FILE).unlink(missing_ok=True)
+        (folder / PREFECT_AUTH_FILE).unlink(missing_ok=True)
     else:
-        kept_secret(folder / PREFECT_FILE, "nmt:")
+        kept_secret(folder / PREFECT_AUTH_FILE, "nmt:")
 
 
 def prefect_auth(folder: Path) -> str:
@@ -25,7 +25,7 @@ def prefect_auth(folder: Path) -> str:
 
     Raises InputError if the server was started with one from the environment, and this environment has none.
     """
-    found = os.environ.get(PREFECT_SERVER_AUTH) or content(folder / PREFECT_FILE) or os.environ.get(PREFECT_AUTH)
+    found = os.environ.get(PREFECT_SERVER_AUTH) or content(folder / PREFECT_AUTH_FILE) or os.environ.get(PREFECT_AUTH)
     if not found:
         raise InputError(f"{PREFECT_AUTH}: it is not set, and the servers were started with a secret of yours; set it")
     return found
@@ -33,7 +33,7 @@ def prefect_auth(folder: Path) -> str:
 
 def is_kept(folder: Path) -> bool:
     """Return whether the secret of the stack's Prefect server is one that was made for it."""
-    return (folder / PREFECT_FILE).exists()
+    return (folder / PREFECT_AUTH_FILE).exists()
 
 
 def ray_token() -> str:

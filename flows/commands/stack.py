@@ -44,7 +44,7 @@ def up(
     """
     from infra.orchestrator import use_server
     from infra.running_stack import folder
-    from infra.secrets import PREFECT_FILE, is_kept
+    from infra.secrets import PREFECT_AUTH_FILE, is_kept
     from infra.stack import bring_up
     from pipeline.store.writable import check_home
 
@@ -55,7 +55,7 @@ def up(
     console = Console(highlight=False)
     console.print(f"\nlogs in {folder() / 'logs'}; `prefect` commands use this server until `nmt down`", soft_wrap=True)
     if is_kept(folder()):
-        console.print(f"Prefect's UI asks for what is in {folder() / PREFECT_FILE}", soft_wrap=True)
+        console.print(f"Prefect's UI asks for what is in {folder() / PREFECT_AUTH_FILE}", soft_wrap=True)
     console.print("\nnext:")
     for command in (
         "prefect deploy --all --prefect-file infra/prefect.yaml",
