@@ -11,7 +11,7 @@ import yaml
 from flows.permitted import check_config, check_read
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
-from pipeline.overrides import EXTENDS, build_config, flatten, nearest_name, read_yaml, refuse_unknown
+from pipeline.overrides import EXTENDS, UnboundedYaml, build_config, flatten, nearest_name, read_yaml, refuse_unknown
 
 MOST_BYTES = 2**18
 EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "evaluation.bleu_tokenizer", "registry.experiment")
@@ -94,6 +94,8 @@ def _named(name: str, asked_by: str) -> dict[str, Any]:
 def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         content = read_yaml(text) or {}
+    except UnboundedYaml as error:
+        raise InputError(f"--preset {name}: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""

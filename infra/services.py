@@ -157,7 +157,8 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _ray_environment(options: StackOptions) -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "token"} | ({} if options.is_public else {RAY_ON_LOOPBACK: "0"})
+    token = {name: os.environ[name] for name in ("RAY_AUTH_TOKEN",) if name in os.environ}
+    return {"RAY_AUTH_MODE": "token"} | token | ({} if options.is_public else {RAY_ON_LOOPBACK: "0"})
 
 
 def _ray_folder() -> dict[str, str]:

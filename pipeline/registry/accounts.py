@@ -4,10 +4,10 @@ The servers of infra/ run this whenever they start: so a run never holds the adm
 """
 
 import os
+import warnings
 from collections.abc import Callable
 
 from mlflow.exceptions import RestException
-from mlflow.server.auth.client import AuthServiceClient
 from mlflow.tracking import MlflowClient
 
 WORKER = "worker"
@@ -20,6 +20,10 @@ def provide_account(uri: str, password: str) -> None:
     Users may read everything, create experiments and models, and change their own. The administrator is whom
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD name. Raises what MLflow raises.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of MLflow's server, which this imports.
+        from mlflow.server.auth.client import AuthServiceClient
+
     accounts, client = AuthServiceClient(uri), MlflowClient(uri)
     if not _new(accounts.create_user, WORKER, password):
         accounts.update_user_password(WORKER, password)

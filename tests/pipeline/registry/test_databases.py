@@ -64,6 +64,7 @@ def test_a_first_use_that_is_killed_leaves_nothing_and_two_at_once_both_work(nmt
 def test_a_home_that_an_older_version_left_half_made_works_again(
     nmt_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING", logger="pipeline")  # Whatever other tests have had libraries set.
     nmt_home.mkdir()
     assert start(KILLED + IN_PLACE, tracking_uri()).wait() == -9
     assert revision(nmt_home / "mlflow.db") != RUNS_REVISION

@@ -130,6 +130,7 @@ def test_an_older_one_is_brought_up_to_date_or_stays_as_it_was(tmp_path: Path) -
 def test_one_that_an_older_version_left_half_made_is_set_aside_if_empty(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING", logger="pipeline")  # Whatever other tests have had libraries set.
     path = tmp_path / "x.db"
     schema(2).migrate(path)
     with closing(sqlite3.connect(path)) as database:

@@ -100,6 +100,7 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path, error: BaseException)
 def test_damaged_output_is_set_aside_and_made_again(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING", logger="pipeline")  # Whatever other tests have had libraries set.
     store = Store(tmp_path)
     (store.produce(STAGE, write).path / damage).write_text("{}")
     again = store.produce(STAGE, write)
