@@ -69,9 +69,17 @@ def command(tmp_path: Path) -> Iterator[Command]:
             process.kill()
 
 
+def answers_neither_web_pages_nor_other_users(command: Command) -> None:
+    assert httpx.post(f"{command.url}/flows/", json={"name": "theirs"}).status_code == 401
+    foreign = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    assert httpx.options(f"{command.url}/flows/", headers=foreign).status_code == 400
+    assert httpx.get(f"{command.url}/health", headers={"Host": "evil.example"}).status_code == 400
+
+
 def test_it_is_started_again_when_it_dies_and_ends_with_a_command_that_is_killed(
     command: Command, tmp_path: Path
 ) -> None:
+    answers_neither_web_pages_nor_other_users(command)
     created = httpx.post(f"{command.url}/flows/", json={"name": "train"}, timeout=60, auth=command.auth).json()
     killed = command.kill_server()
     found = httpx.get(f"{command.url}/flows/{created['id']}", timeout=60, auth=command.auth)
@@ -83,13 +91,6 @@ def test_it_is_started_again_when_it_dies_and_ends_with_a_command_that_is_killed
     assert open_to_others == [], "the key of all that Prefect encrypts is in there"
     command.process.kill()
     server.wait(timeout=20)
-
-
-def test_it_answers_neither_web_pages_nor_other_users(command: Command) -> None:
-    assert httpx.post(f"{command.url}/flows/", json={"name": "theirs"}).status_code == 401
-    foreign = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
-    assert httpx.options(f"{command.url}/flows/", headers=foreign).status_code == 400
-    assert httpx.get(f"{command.url}/health", headers={"Host": "evil.example"}).status_code == 400
 
 
 @pytest.mark.slow

@@ -132,3 +132,17 @@ def test_a_process_is_told_by_its_environment_whatever_the_clock() -> None:
         process.stdin.close()
         process.wait()
     assert Handle(process.pid, "mark", "mlflow").process() is None
+
+
+def test_serving_imports_ray_after_it_knows_the_stack(tmp_path: Path) -> None:
+    """Ray reads as it is imported whether to send the token that the stack's cluster asks for."""
+    program = """
+import sys
+import infra.running_stack
+from flows.commands.serve import serve_until_stopped
+infra.running_stack.use_running_stack = lambda: sys.exit("ray" in sys.modules)
+serve_until_stopped("captions", "127.0.0.1", 0)
+"""
+    environment = os.environ | {"NMT_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=120)
+    assert done.returncode == 0

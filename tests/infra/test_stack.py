@@ -78,8 +78,6 @@ def test_from_nothing_to_a_registered_model_and_back(machine: Machine, postgres:
         mlflow.set_tracking_uri(f"http://127.0.0.1:{machine.ports['mlflow']}")
         model = mlflow.pyfunc.load_model("models:/captions@champion")
         assert len(model.predict(["Ein Hund läuft durch den Park."])) == 1
-        requests_are_answered_on_the_cluster(machine)
-        a_server_that_is_killed_is_missed_and_started_again(machine, postgres)
     left = machine.processes()
     assert len(left) > 4
     machine.ok("nmt", "down")
@@ -113,7 +111,7 @@ def requests_are_answered_on_the_cluster(machine: Machine) -> None:
         assert f"answers at http://127.0.0.1:{port}/invocations" in line
 
 
-def a_server_that_is_killed_is_missed_and_started_again(machine: Machine, postgres: str) -> None:
+def a_server_that_is_killed_is_missed_and_started_again(machine: Machine) -> None:
     """Not replaced in silence by another database; and its port is not kept by what it has left."""
     server = psutil.Process(machine.stack()["running"]["mlflow"]["pid"])
     children = server.children(recursive=True)
@@ -125,7 +123,7 @@ def a_server_that_is_killed_is_missed_and_started_again(machine: Machine, postgr
         "rest with `nmt down`\n"
     )
     assert any(child.is_running() for child in children)
-    again = machine.ok("nmt", "up", *machine.port_options, "--database-url", postgres)
+    again = machine.ok("nmt", "up", *machine.port_options)
     assert again.count("already running") == 3
     assert "mlflow   ready at" in again
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
@@ -151,6 +149,8 @@ def test_a_schedule_fires_and_two_at_once_go_one_after_the_other(machine: Machin
     started = machine.runs()
     for before, after in pairwise(started):
         assert before["end_time"] <= after["start_time"]
+    requests_are_answered_on_the_cluster(machine)
+    a_server_that_is_killed_is_missed_and_started_again(machine)
 
 
 def test_a_port_that_is_taken(machine: Machine) -> None:

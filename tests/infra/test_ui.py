@@ -52,6 +52,7 @@ def has_ipv6() -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6"))],
@@ -63,12 +64,14 @@ def test_the_ui_answers_on_loopback_and_stops_on_ctrl_c(tmp_path: Path, host: st
         assert httpx.get(url, headers={"Host": "192.168.evil.example"}).status_code == 403
 
 
-def test_with_a_password_it_asks_for_it_and_shows_none_to_other_users(tmp_path: Path) -> None:
+def test_with_a_password_it_asks_for_it_shows_none_to_other_users_and_stops_on_ctrl_c(tmp_path: Path) -> None:
     user = {"MLFLOW_TRACKING_USERNAME": "engineer", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
     with ui(tmp_path, "127.0.0.1", **user) as (address, process):
         url = f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0"
         assert httpx.get(url).status_code == 401
-        assert httpx.get(url, auth=httpx.BasicAuth("engineer", PASSWORD)).status_code == 200
+        account = httpx.BasicAuth("engineer", PASSWORD)
+        assert httpx.get(url, auth=account).status_code == 200
+        assert httpx.get(url, auth=account, headers={"Host": "192.168.evil.example"}).status_code == 403
         server = psutil.Process(process.pid)
         commands = [" ".join(each.cmdline()) for each in (server, *server.children(recursive=True))]
         assert not [command for command in commands if PASSWORD in command or "mlflow.db" in command]
