@@ -18,7 +18,7 @@ RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def make_server(names: Sequence[str], temporary: bool = False) -> Any:
-    """Return the ASGI application of a server that answers requests to these host names.
+    """Return the ASGI application of a server that answers requests to these hosts, named as in a URL.
 
     A temporary one, for a single program, has no UI, and almost no services: `SubprocessASGIServer`
     (prefect/server/api/server.py) asks for the same through variables, PREFECT__SERVER_EPHEMERAL and
@@ -28,9 +28,7 @@ def make_server(names: Sequence[str], temporary: bool = False) -> Any:
     from prefect.server.api.server import create_app
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    bracketed = [f"[{name}]" if ":" in name else name for name in names]
-    app = create_app(ephemeral=temporary, final=True)
-    return TrustedHostMiddleware(app, allowed_hosts=bracketed, www_redirect=False)
+    return TrustedHostMiddleware(create_app(ephemeral=temporary, final=True), allowed_hosts=names, www_redirect=False)
 
 
 def reload_settings() -> None:

@@ -21,11 +21,11 @@ def make_prefect_auth(folder: Path) -> None:
 
 
 def prefect_auth(folder: Path) -> str:
-    """Return the secret of the stack's Prefect server.
+    """Return the secret of the stack's Prefect server: the one that is kept, which is there if the server has it.
 
     Raises InputError if the server was started with one from the environment, and this environment has none.
     """
-    found = os.environ.get(PREFECT_SERVER_AUTH) or content(folder / PREFECT_AUTH_FILE) or os.environ.get(PREFECT_AUTH)
+    found = content(folder / PREFECT_AUTH_FILE) or os.environ.get(PREFECT_SERVER_AUTH) or os.environ.get(PREFECT_AUTH)
     if not found:
         raise InputError(f"{PREFECT_AUTH}: it is not set, and the servers were started with a secret of yours; set it")
     return found
@@ -45,8 +45,8 @@ def ray_token() -> str:
     return given or kept_secret(Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"))
 
 
-def check_prefect_auth(auth: str, name: str = PREFECT_SERVER_AUTH) -> None:
+def check_prefect_auth(auth: str) -> None:
     """Raise InputError for a secret of Prefect's server that it could not be asked for."""
     user, colon, password = auth.partition(":")
     if not (user and colon and password):
-        raise InputError(f"{name}: it is not of the form user:password; give both")
+        raise InputError(f"{PREFECT_SERVER_AUTH}: it is not of the form user:password; give both")

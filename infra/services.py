@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from infra.mlflow_server import mlflow_server
-from infra.options import EVERYWHERE, MLFLOW_SECRETS, StackOptions, own_hosts
+from infra.options import EVERYWHERE, MLFLOW_SECRETS, StackOptions, bracketed, own_hosts
 from infra.probes import answers, worker_is_online
 from infra.processes import free_port
 from infra.secrets import PREFECT_AUTH, PREFECT_SERVER_AUTH, prefect_auth, ray_token
@@ -83,7 +83,9 @@ def _prefect(options: StackOptions, folder: Path) -> Service:
     url = options.url(options.prefect_port)
     return Service(
         PREFECT,
-        _python("infra.prefect_server", options.host, str(options.prefect_port), *own_hosts(options.host)),
+        _python(
+            "infra.prefect_server", options.host, str(options.prefect_port), *map(bracketed, own_hosts(options.host))
+        ),
         database
         | {
             PREFECT_SERVER_AUTH: prefect_auth(folder),

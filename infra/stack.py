@@ -76,9 +76,10 @@ def bring_up(options: StackOptions, say: Say) -> Stack:
 
 def _prepare_secret(stack: Stack) -> None:
     """Make the secret of a Prefect server that is to be started. Raises InputError if one runs with another."""
+    given = os.environ.get(PREFECT_SERVER_AUTH)
     if PREFECT not in stack.alive:
         make_prefect_auth(folder())
-    elif os.environ.get(PREFECT_SERVER_AUTH, kept := prefect_auth(folder())) != kept:
+    elif given and given != prefect_auth(folder()):
         raise InputError(f"{PREFECT_SERVER_AUTH}: Prefect's server runs with another; unset it, or `nmt down` first")
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from infra.mlflow_server import mlflow_server
+from infra.mlflow_server import mlflow_server, prepare_accounts
 from infra.options import MLFLOW_SECRETS, bracketed, check_secrets
 from infra.processes import busy
 from infra.running_stack import folder
@@ -26,6 +26,7 @@ def serve_ui(host: str, port: int) -> NoReturn:
     if reason is not None:
         raise InputError(f"--host {host} --port {port}: {reason}; choose another with --port")
     use_registry()  # The server would make its database step by step, and be broken by Ctrl-C in between.
+    prepare_accounts(folder())
     command, environment = mlflow_server(uri, host, port, folder())
     command += ("--uvicorn-opts", "--log-level warning")  # Else a line per request.
     usual = {"MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from infra.options import StackOptions
+from infra.options import MLFLOW_SECRETS, StackOptions
 from infra.processes import MARK, SERVER, Handle
 from infra.running_stack import Running, Stack, find_stack, folder, record, use_running_stack
-from infra.secrets import PREFECT_AUTH, make_prefect_auth
-from infra.services import NAMES
+from infra.secrets import PREFECT_AUTH, PREFECT_SERVER_AUTH, make_prefect_auth
+from infra.services import NAMES, services
+from infra.stack import bring_up
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.writable import check_home
 
@@ -146,3 +147,25 @@ serve_until_stopped("captions", "127.0.0.1", 0)
     environment = os.environ | {"NMT_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=120)
     assert done.returncode == 0
+
+
+def test_a_secret_that_the_running_server_does_not_have_is_refused(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PREFECT_SERVER_AUTH, "engineer:another")
+    with pytest.raises(InputError, match="PREFECT_SERVER_API_AUTH_STRING: Prefect's server runs with another"):
+        bring_up(stack.options, print)
+
+
+@pytest.mark.parametrize("given", [(), ("MLFLOW_TRACKING_PASSWORD",), MLFLOW_SECRETS])
+def test_looking_at_a_stack_writes_nothing(
+    stack: Stack, given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it need both parts of an account, which starting a server does."""
+    for name in MLFLOW_SECRETS:
+        monkeypatch.delenv(name, raising=False)
+    for name in given:
+        monkeypatch.setenv(name, "a secret of mlflow")
+    before = sorted(folder().iterdir())
+    assert set(services(stack.options, folder())) == set(NAMES)
+    assert sorted(folder().iterdir()) == before

@@ -61,6 +61,7 @@ def test_prefects_secret_is_kept_unless_the_environment_gives_one(
     assert is_kept(tmp_path)
     assert prefect_auth(tmp_path).startswith("nmt:")
     monkeypatch.setenv(PREFECT_SERVER_AUTH, "engineer:given")
+    assert prefect_auth(tmp_path).startswith("nmt:"), "the server that runs has this one"
     make_prefect_auth(tmp_path)
     assert not is_kept(tmp_path), "it is written nowhere"
     assert prefect_auth(tmp_path) == "engineer:given"

@@ -61,21 +61,15 @@ def test_a_promotion_that_is_killed_is_completed_and_the_way_back_is_kept(
     assert tags["nmt.previous_champion"] == "1"
 
 
-def test_a_model_without_its_version_is_found_again(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("owner", "step"), [(mlflow.pyfunc, "log_model"), (MlflowClient, "log_model_artifacts")], ids=["whole", "in part"]
+)
+def test_a_model_that_was_logged_without_a_version_is_no_orphan(
+    owner: Any, step: str, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole one gets its version; one that was logged in part is removed, and logged again."""
     with monkeypatch.context() as patch:
-        killed_after(patch, mlflow.pyfunc, "log_model", lambda *_: True)
-        with pytest.raises(Killed):
-            register(1, 30.0)
-    register(1, 30.0)
-    client = MlflowClient(tracking_uri())
-    run = client.get_run(version("1").run_id)
-    (logged,) = client.search_logged_models([run.info.experiment_id])
-    assert version("1").source == logged.model_uri, "not a second one, and an orphan"
-
-
-def test_a_model_that_was_logged_in_part_is_removed(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        killed_after(patch, MlflowClient, "log_model_artifacts", lambda *_: True)
+        killed_after(patch, owner, step, lambda *_: True)
         with pytest.raises(Killed):
             register(1, 30.0)
     register(1, 30.0)
