@@ -1,12 +1,11 @@
 """Secrets that are made once, and kept where only their owner reads."""
 
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
-from pipeline.store.whole_files import make_private, tighten
+from filelock import FileLock
+
+from pipeline.store.whole_files import make_private, replacing, tighten
 
 
 def kept_secret(path: Path, prefix: str = "") -> str:
@@ -16,17 +15,11 @@ def kept_secret(path: Path, prefix: str = "") -> str:
     """
     if not content(path):
         make_private(path.parent)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # With mode 0600.
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf8") as file:
-                file.write(prefix + token_hex(32))
-            if path.exists():  # Empty: its maker was killed.
-                Path(name).replace(path)
-            else:
-                with suppress(FileExistsError):  # Another process was first.
-                    os.link(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not content(path):  # Another process may have been first.
+                with replacing(path) as temporary:
+                    temporary.touch(mode=0o600)
+                    temporary.write_text(prefix + token_hex(32), "utf8")
     tighten(path)
     return content(path)
 

@@ -19,7 +19,7 @@ from infra.stack import bring_up
 from pipeline.errors import ExternalError, InputError
 from pipeline.store.writable import check_home
 
-VARIABLES = ("PREFECT_API_URL", PREFECT_AUTH, "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RAY_AUTH_MODE")
+VARIABLES = ("PREFECT_API_URL", PREFECT_AUTH, "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
 
 
 @pytest.fixture

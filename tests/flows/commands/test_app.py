@@ -154,6 +154,7 @@ def test_ctrl_c_while_the_command_is_imported(
     original = builtins.__import__
     with monkeypatch.context() as patch:
         patch.setattr("flows.commands.__main__.LAST_SECONDS", 3600.0)  # This process has other tests to run.
+        patch.setenv("PYTHONSAFEPATH", "1")  # As `main` sets it, but taken back.
         patch.setattr(builtins, "__import__", interrupted)
         with pytest.raises(SystemExit) as exit_:
             main()

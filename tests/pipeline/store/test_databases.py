@@ -67,7 +67,9 @@ def kill_at(wanted: Schema, statement: int) -> Schema:
 
 
 def start(path: Path, statement: int = 0) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", MAKE, str(path), str(statement)])
+    # Of the repository, wherever and however the tests are started.
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.Popen([sys.executable, "-c", MAKE, str(path), str(statement)], env=environment)
 
 
 def contents(path: Path) -> dict[str, list[str]]:
