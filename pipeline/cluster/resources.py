@@ -1,11 +1,49 @@
-"""Which workers a cluster can give: arithmetic on its nodes, so that a request beyond them is an error at once."""
+"""Which workers a cluster can give: what its GPUs are good for, and arithmetic on its nodes.
+
+A request beyond them is an error at once.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.cluster.ray_internals import NODE_LABEL, free_gpus
 from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
+from pipeline.inference.devices import GPU, device_name, gpu_obstacles
+
+Node = Mapping[str, Any]
+"""A node as Ray lists it."""
+
+ASKING_SECONDS = 60
+"""How long the nodes may take to say what is in the way of their GPUs: each imports torch for it."""
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The GPUs of a cluster that torch can use."""
+
+    nodes: tuple[str, ...] = ()
+    """The ids of the nodes with GPUs that can be used, all of a node's or none."""
+    obstacles: tuple[str, ...] = ()
+    """What is in the way of the other nodes' GPUs, each reason once, with a remedy."""
+    name: str = ""
+    """What the first of them is called; empty where nobody could be asked."""
+
+    @property
+    def remark(self) -> str:
+        """What the user should know of GPUs that are there and not used; empty if all of them can be."""
+        left = "some GPUs are" if self.nodes else "the GPU is"
+        return f"{left} not used: {'; '.join(self.obstacles)}" if self.obstacles else ""
+
+    @property
+    def labels(self) -> dict[str, str] | None:
+        """The labels of the nodes that can be used, for Ray to select by; None if all that have GPUs can."""
+        return {NODE_LABEL: f"in({','.join(self.nodes)})"} if self.nodes and self.obstacles else None
 
 
 @dataclass(frozen=True)
@@ -17,22 +55,93 @@ class Allotment:
     threads: int
 
 
-def allot(config: TrainingConfig, nodes: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> Allotment:
-    """Return the workers that `config` asks for, fitted to the nodes as Ray lists them.
+def ask_for_gpus(nodes: Sequence[Node]) -> Gpus:
+    """Have every node that lists GPUs try all that are free, in a process of its own; return which can be used.
+
+    Ray lists what the machine has, whether or not torch there has a build, a driver and code for it. A node whose GPUs
+    are in use, or that does not answer in time, counts: its workers ask again.
+    """
+    free = free_gpus()
+    listed = {str(node["NodeID"]): node for node in nodes if node.get("Alive", True) and _gpus(node) > 0}
+    asked = {
+        ray.remote(num_cpus=0, max_calls=1, max_retries=0)(_try_gpus)
+        .options(num_gpus=free[name], scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False))
+        .remote(): name
+        for name in listed
+        if free.get(name)
+    }
+    answered, late = ray.wait([*asked], num_returns=len(asked), timeout=ASKING_SECONDS) if asked else ([], [])
+    for task in late:
+        ray.cancel(task)
+    answers = {asked[task]: _answer(task) for task in answered}
+    names = [name for name, _ in answers.values() if name]
+    usable = tuple(node for node in listed if not answers.get(node, ("", ""))[1])
+    several = len(listed) > 1
+    obstacles = [
+        f"node {listed[node]['NodeManagerAddress']}: {reason}" if several else reason
+        for node, (_, reason) in answers.items()
+        if reason
+    ]
+    return Gpus(usable, tuple(obstacles), names[0] if names else "")
+
+
+def _try_gpus() -> tuple[str, str]:
+    """In a process that has GPUs: return what the first is called, and what is in the way, or nothing."""
+    obstacles = gpu_obstacles()
+    return ("", "; ".join(obstacles)) if obstacles else (device_name(GPU), "")
+
+
+def _answer(task: Any) -> tuple[str, str]:
+    try:
+        answer: tuple[str, str] = ray.get(task)
+    except RayError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return "", f"the process that tried it ended ({reason}); look at what `nvidia-smi` says"
+    return answer
+
+
+def _gpus(node: Node) -> int:
+    return int(node["Resources"].get("GPU", 0))
+
+
+def ask_for(choice: str, option: str, nodes: Sequence[Node]) -> Gpus:
+    """Return the GPUs that a choice of devices (auto, cpu, gpu) may use; `option` is its field and value, for messages.
+
+    Raises InputError for `gpu` where none can be used.
+    """
+    gpus = Gpus() if choice == "cpu" else ask_for_gpus(nodes)
+    if choice == "gpu" and not gpus.nodes and gpus.obstacles:
+        raise InputError(f"{option}: the GPU cannot be used: {'; '.join(gpus.obstacles)}, or choose cpu")
+    return gpus
+
+
+def usable(nodes: Sequence[Node], gpus: Gpus) -> list[Mapping[str, float]]:
+    """Return the resources of each node that is alive, without the GPUs that torch cannot use."""
+    return [
+        node["Resources"] | ({} if node["NodeID"] in gpus.nodes else {"GPU": 0})
+        for node in nodes
+        if node.get("Alive", True)
+    ]
+
+
+def gpu_slots(resources: Sequence[Mapping[str, float]], cpus: int = 1) -> int:
+    """Return how many processes there is room for that take a GPU and `cpus` CPUs of the same node each."""
+    return sum(min(int(node.get("CPU", 0)) // cpus, int(node.get("GPU", 0))) for node in resources)
+
+
+def allot(
+    config: TrainingConfig, resources: Sequence[Mapping[str, float]], environment: Mapping[str, str]
+) -> Allotment:
+    """Return the workers that `config` asks for, fitted to the nodes' resources (see `usable`).
 
     OMP_NUM_THREADS in `environment` limits a worker's threads. Raises InputError naming what is missing; Ray itself
     would wait for it forever.
     """
-    alive = [node["Resources"] for node in nodes if node.get("Alive", True)]
-    cpus = [int(resources.get("CPU", 0)) for resources in alive]
-    gpus = [int(resources.get("GPU", 0)) for resources in alive]
-    gpu = config.device == "gpu" or (config.device == "auto" and sum(gpus) > 0)
-    workers = config.num_workers or (
-        # One process on CPU: threads share weights and gradients, which processes would have to copy.
-        max(1, sum(min(pair) for pair in zip(cpus, gpus, strict=True))) if gpu else 1
-    )
-    # A GPU worker takes a CPU as well, on the same node.
-    slots = sum(min(pair) for pair in zip(cpus, gpus, strict=True))
+    cpus = [int(node.get("CPU", 0)) for node in resources]
+    slots = gpu_slots(resources)
+    gpu = config.device == "gpu" or (config.device == "auto" and any(node.get("GPU", 0) >= 1 for node in resources))
+    # One process on CPU: threads share weights and gradients, which processes would have to copy.
+    workers = config.num_workers or (max(1, slots) if gpu else 1)
     kind, there = ("GPU", slots) if gpu else ("CPU", sum(cpus))
     if workers > there:
         named = (
