@@ -3,6 +3,7 @@
 A request beyond them is an error at once.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,12 +34,6 @@ class Gpus:
     """What is in the way of the other nodes' GPUs, each reason once, with a remedy."""
     name: str = ""
     """What the first of them is called; empty where nobody could be asked."""
-
-    @property
-    def remark(self) -> str:
-        """What the user should know of GPUs that are there and not used; empty if all of them can be."""
-        left = "some GPUs are" if self.nodes else "the GPU is"
-        return f"{left} not used: {'; '.join(self.obstacles)}" if self.obstacles else ""
 
     @property
     def labels(self) -> dict[str, str] | None:
@@ -107,11 +102,18 @@ def _gpus(node: Node) -> int:
 def ask_for(choice: str, option: str, nodes: Sequence[Node]) -> Gpus:
     """Return the GPUs that a choice of devices (auto, cpu, gpu) may use; `option` is its field and value, for messages.
 
-    Raises InputError for `gpu` where none can be used.
+    Warns of GPUs that cannot be used. Raises InputError for `gpu` where there is none, or none that can be.
     """
     gpus = Gpus() if choice == "cpu" else ask_for_gpus(nodes)
-    if choice == "gpu" and not gpus.nodes and gpus.obstacles:
-        raise InputError(f"{option}: the GPU cannot be used: {'; '.join(gpus.obstacles)}, or choose cpu")
+    why = "; ".join(gpus.obstacles)
+    if choice == "gpu" and not gpus.nodes:
+        reason = (
+            f"the GPU cannot be used: {why}, or" if why else "the cluster lists no GPU; start it where there is one, or"
+        )
+        raise InputError(f"{option}: {reason} choose cpu")
+    if why:
+        left = "some GPUs are" if gpus.nodes else "on the CPU, since the GPU is"
+        logging.getLogger(__name__).warning("%s: %s not used: %s", option, left, why)
     return gpus
 
 
@@ -127,6 +129,44 @@ def usable(nodes: Sequence[Node], gpus: Gpus) -> list[Mapping[str, float]]:
 def gpu_slots(resources: Sequence[Mapping[str, float]], cpus: int = 1) -> int:
     """Return how many processes there is room for that take a GPU and `cpus` CPUs of the same node each."""
     return sum(min(int(node.get("CPU", 0)) // cpus, int(node.get("GPU", 0))) for node in resources)
+
+
+@dataclass(frozen=True)
+class WorkerRoom:
+    """How many processes that translate a cluster has room for, and on what."""
+
+    most: int
+    gpus: Gpus | None
+    """None: they compute on CPUs."""
+
+    @property
+    def kind(self) -> str:
+        """What each of them takes."""
+        return "GPU" if self.gpus else "CPU"
+
+    def options(self, cpus: int) -> dict[str, Any]:
+        """Return what Ray should give each."""
+        if self.gpus is None:
+            return {"num_cpus": cpus}
+        labels = self.gpus.labels
+        return {"num_cpus": cpus, "num_gpus": 1} | ({"label_selector": labels} if labels else {})
+
+
+def worker_room(device: str, option: str, cpus: int = 1) -> WorkerRoom:
+    """Return the room for processes that take `cpus` CPUs each on this cluster, and a GPU where one can be used.
+
+    Raises InputError as `ask_for` does.
+    """
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    gpus = ask_for(device, option, nodes)
+    resources = usable(nodes, gpus)
+    if slots := gpu_slots(resources, cpus):
+        return WorkerRoom(slots, gpus)
+    if device == "gpu":
+        raise InputError(
+            f"{option}: no node has a GPU and {cpus} CPUs for each process; give fewer CPUs, or choose cpu"
+        )
+    return WorkerRoom(sum(int(node.get("CPU", 0)) for node in resources) // cpus, None)
 
 
 def allot(

@@ -4,7 +4,6 @@ What each worker does is in training_worker.py.
 """
 
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -103,11 +102,9 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
 
 
 def _allot(run: RunConfig) -> tuple[Gpus, Allotment]:
-    """Return the GPUs that can be used, and the workers; warn of GPUs that cannot."""
+    """Return the GPUs that can be used, and the workers."""
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
     gpus = ask_for(run.training.device, f"training.device={run.training.device}", nodes)
-    if gpus.remark:
-        logging.getLogger(__name__).warning("training on the %s: %s", "GPU" if gpus.nodes else "CPU", gpus.remark)
     return gpus, allot(run.training, usable(nodes, gpus), os.environ)
 
 

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -27,14 +27,19 @@ def open_device(choice: str, option: str) -> torch.device:
 
     Raises InputError for `gpu` where torch cannot use one, and for what is no choice.
     """
-    if choice not in ("auto", "cpu", "gpu"):
-        raise InputError(f"{option}: there is no such device; choose auto, cpu or gpu")
+    check_choice(choice, option)
     if choice == "cpu":
         return CPU
     obstacle = gpu_obstacle()
     if obstacle is not None and choice == "gpu":
         raise InputError(f"{option}: the GPU cannot be used: {obstacle}, or choose cpu")
     return GPU if obstacle is None else CPU
+
+
+def check_choice(choice: str, option: str) -> None:
+    """Raise InputError for what is no choice of a device."""
+    if choice not in get_args(DeviceChoice):
+        raise InputError(f"{option}: there is no such device; choose one of {', '.join(get_args(DeviceChoice))}")
 
 
 def gpu_obstacle(number: int = 0) -> str | None:
