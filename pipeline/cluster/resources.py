@@ -50,34 +50,38 @@ class Allotment:
     threads: int
 
 
-def ask_for_gpus(nodes: Sequence[Node]) -> Gpus:
-    """Have every node that lists GPUs try all that are free, in a process of its own; return which can be used.
+_answers: dict[str, tuple[str, str]] = {}
+"""What the nodes have said in this process, by their ids: what the first GPU is called, and what is in the way."""
 
-    Ray lists what the machine has, whether or not torch there has a build, a driver and code for it. A node whose GPUs
-    are in use, or that does not answer in time, counts: its workers ask again.
+
+def ask_for_gpus(nodes: Sequence[Node]) -> Gpus:
+    """Have every node that lists GPUs try those that are free, in a process of its own; return which can be used.
+
+    Ray lists what the machine has, whether or not torch there has a build, a driver and code for it. A node that does
+    not answer in time, since all its GPUs are in use, counts: its workers ask again. A node is asked once.
     """
-    free = free_gpus()
     listed = {str(node["NodeID"]): node for node in nodes if node.get("Alive", True) and _gpus(node) > 0}
-    asked = {
-        ray.remote(num_cpus=0, max_calls=1, max_retries=0)(_try_gpus)
-        .options(num_gpus=free[name], scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False))
-        .remote(): name
-        for name in listed
-        if free.get(name)
-    }
+    free = free_gpus()
+    asked = {_ask(node, max(1, free.get(node, 0))): node for node in listed if node not in _answers}
     answered, late = ray.wait([*asked], num_returns=len(asked), timeout=ASKING_SECONDS) if asked else ([], [])
     for task in late:
         ray.cancel(task)
-    answers = {asked[task]: _answer(task) for task in answered}
-    names = [name for name, _ in answers.values() if name]
-    usable = tuple(node for node in listed if not answers.get(node, ("", ""))[1])
-    several = len(listed) > 1
+    _answers.update({asked[task]: _answer(task) for task in answered})
+    answers = {node: _answers.get(node, ("", "")) for node in listed}
     obstacles = [
-        f"node {listed[node]['NodeManagerAddress']}: {reason}" if several else reason
-        for node, (_, reason) in answers.items()
-        if reason
+        f"node {listed[node]['NodeManagerAddress']}: {why}" if len(listed) > 1 else why
+        for node, (_, why) in answers.items()
+        if why
     ]
-    return Gpus(usable, tuple(obstacles), names[0] if names else "")
+    usable = tuple(node for node, (_, why) in answers.items() if not why)
+    return Gpus(usable, tuple(obstacles), next((name for name, _ in answers.values() if name), ""))
+
+
+def _ask(node: str, gpus: int) -> Any:
+    """Start a process on a node that tries some of its GPUs, and ends, since it holds memory of them."""
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    trial: Any = ray.remote(num_cpus=0, max_calls=1, max_retries=0)(_try_gpus)
+    return trial.options(num_gpus=gpus, scheduling_strategy=here).remote()
 
 
 def _try_gpus() -> tuple[str, str]:

@@ -16,6 +16,7 @@ from model.search.config import SearchConfig
 from model.search.hypotheses import Hypothesis
 from model.search.search import search
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
+from pipeline.errors import InputError
 from pipeline.inference.devices import CPU, first_sentence, gpu_precision, is_out_of_memory
 from pipeline.inference.segments import has_letter, has_text, join_parts, one_line, split_line
 from pipeline.inference.subwords import Subwords
@@ -240,7 +241,7 @@ class Translator:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise ValueError(self._too_large(source, error)) from error
+            raise InputError(self._too_large(source, error)) from error
 
     def _too_large(self, source: torch.Tensor, error: BaseException) -> str:
         memory = "the GPU's memory" if self.device.type == "cuda" else "this machine's memory"
