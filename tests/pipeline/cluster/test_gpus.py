@@ -67,7 +67,7 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield [node["NodeID"] for node in ray.nodes() if "GPU" in node["Resources"]]  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.slow
