@@ -122,6 +122,10 @@ class LstmCell(nn.Module):
         cell_NH = forget_NH.sigmoid() * cell_NH + in_NH.sigmoid() * candidate_NH.tanh()
         return out_NH.sigmoid() * cell_NH.tanh(), cell_NH
 
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights as unrolled/cells.py reads them."""
+        return (self.from_state.weight,)
+
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
         """Yield the matrix products of a training step but those of the input."""
@@ -150,6 +154,10 @@ class GruCell(nn.Module):
         update_NH = (update_NH + hidden_update_NH).sigmoid()
         candidate_NH = (candidate_NH + reset_NH * hidden_candidate_NH).tanh()
         return (candidate_NH + update_NH * (hidden_NH - candidate_NH),)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights as unrolled/cells.py reads them."""
+        return self.from_fed.weight, self.from_hidden.weight, self.from_hidden.bias
 
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
