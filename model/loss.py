@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .padded_loss import padded_cross_entropy
 from .rounding import ROUNDING
 
 # Tokens whose logits are in memory at once: enough for products at full speed, and little beside the weights.
@@ -25,8 +26,8 @@ class Loss:
     """What training minimises, in nats, with a gradient."""
     nll: Tensor
     """The negative log-likelihood in nats, for perplexity; without a gradient."""
-    tokens: int
-    """Target tokens that both sum over, with `end` and without padding."""
+    tokens: Tensor
+    """Target tokens that both sum over, with `end` and without padding; a whole number, on the device of the sums."""
 
 
 def summed_cross_entropy(
@@ -42,12 +43,16 @@ def summed_cross_entropy(
     `label_smoothing` spreads that share e of each token's mass evenly over the vocabulary (Szegedy et al. 2016,
     "Rethinking the Inception Architecture for Computer Vision", section 7).
     """
-    positions_M = (target_BT != padding_index).flatten().nonzero().squeeze(1)
-    target_M = target_BT.flatten()[positions_M]
+    states_PR, target_P = readouts_BTR.flatten(0, 1), target_BT.flatten()
+    is_word_P = target_P != padding_index
+    if states_PR.is_cuda:  # To gather the words, the host would have to wait until their number is known.
+        smoothed, nll = padded_cross_entropy(states_PR, projection_VR, bias_V, target_P, is_word_P, label_smoothing)
+        return Loss(smoothed, nll, is_word_P.sum())
+    positions_M = is_word_P.nonzero().squeeze(1)
     smoothed, nll = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        readouts_BTR.flatten(0, 1), projection_VR, bias_V, positions_M, target_M, label_smoothing
+        states_PR, projection_VR, bias_V, positions_M, target_P[positions_M], label_smoothing
     )
-    return Loss(smoothed, nll, target_M.numel())
+    return Loss(smoothed, nll, torch.tensor(positions_M.numel()))
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -99,8 +104,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         if not ctx.gradients:
             raise RuntimeError("backward() can run only once: it gives away the gradients of the forward pass")
         gradients, ctx.gradients = ctx.gradients, ()
-        # In place, and on a CPU only where it changes something: they are as large as the weights.
-        if d_smoothed.is_cuda or d_smoothed != 1:
+        # In place, and only where it changes something: they are as large as the weights.
+        if d_smoothed != 1:
             for gradient in gradients:
                 gradient *= d_smoothed
         d_states_MR, d_projection_VR, d_bias_V = gradients

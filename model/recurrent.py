@@ -68,7 +68,8 @@ class HoldingLstmLayer(LstmLayer):
         from_input_GI, from_hidden_GH, *biases = (getattr(self.fused, name) for name in names)
         is_padding_BS = torch.arange(inputs_BSI.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
         marked_BSI = torch.cat([inputs_BSI, is_padding_BS.unsqueeze(-1).to(inputs_BSI.dtype)], dim=-1)
-        mark_G1 = from_input_GI.new_tensor([-self.HOLD, self.HOLD, 0.0, 0.0]).repeat_interleave(size).unsqueeze(1)
+        mark_G1 = from_input_GI.new_zeros(4 * size, 1)  # Filled where it is: a copy from the host would wait.
+        mark_G1[:size], mark_G1[size : 2 * size] = -self.HOLD, self.HOLD
         zeros_1BD = inputs_BSI.new_zeros(1, inputs_BSI.shape[0], size)
         outputs_BSD, _, cell_1BD = torch.lstm(
             marked_BSI,

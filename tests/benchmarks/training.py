@@ -6,7 +6,7 @@ medians of the windows, and ratios are those of the medians.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -46,13 +46,13 @@ def make_shares(
     for batch in plan_epoch(Lengths(source, target), tokens, 0.02, seed=1, epoch=0)[:batches]:
         part = share_rows(batch.size, rank, workers)
         collated = collate(rows[0], rows[1], batch[part], SPECIAL_TOKENS, DEVICE)
-        shares.append(Share(collated, torch.from_numpy(part), batch.size))
+        shares.append(Share(collated, torch.from_numpy(part), int(rows[1].lengths[batch[part]].sum())))
     return shares
 
 
 def words_of(shares: Sequence[Share]) -> int:
     """Return the target tokens of all, padding not counted."""
-    return sum(shape_of(share.batch).tokens for share in shares)
+    return sum(share.tokens for share in shares)
 
 
 class EnoughError(Exception):
@@ -70,7 +70,7 @@ def ours(
     """Return a window of the trainer; with `plain_loop`, the reference that the unrolled decoder is held to."""
     torch.manual_seed(1)
 
-    def steps(_: int) -> Iterator[list[Share]]:
+    def steps(_: int) -> Generator[list[Share], None, None]:
         for share in shares:
             yield [share]
 
@@ -98,7 +98,7 @@ def plain(config: ModelConfig, shares: Sequence[Share]) -> Window:
     torch.manual_seed(1)
     network = PlainSeq2Seq(config, VOCABULARY).to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    batches: list[tuple[Batch, int]] = [(share.batch, shape_of(share.batch).tokens) for share in shares]
+    batches: list[tuple[Batch, int]] = [(share.batch, share.tokens) for share in shares]
 
     def window() -> float:
         began = time.perf_counter()
@@ -128,5 +128,5 @@ def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, f
 def matmul_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
     """Return the target tokens per second of the matrix products alone, in that precision."""
     with matmul_precision(precision, DEVICE):
-        seconds = [matmul_seconds(config, VOCABULARY, shape_of(share.batch), DEVICE, 0.1) for share in shares[::3]]
+        seconds = [matmul_seconds(config, VOCABULARY, shape_of(share), DEVICE, 0.1) for share in shares[::3]]
     return words_of(shares[::3]) / sum(seconds)

@@ -120,6 +120,21 @@ TIED = [
 COMBINATIONS = {describe(config): config for config in [*DECODERS, *ENCODERS, *TIED]}
 
 
+def covering() -> dict[str, ModelConfig]:
+    """Return a few of all combinations, in which every value of an option meets each cell and each decoder."""
+
+    def met(config: ModelConfig) -> set[tuple[Any, ...]]:
+        order = config.decoder, config.input_feeding, config.peeky, config.attention == "none"
+        values = [(name, getattr(config, name)) for name in (*OPTIONS, "layers")]
+        return {(kind, value) for kind in (config.cell, order) for value in values}
+
+    missing, chosen = set().union(*map(met, COMBINATIONS.values())), {}
+    while missing:
+        best = max(COMBINATIONS, key=lambda name: len(met(COMBINATIONS[name]) & missing))
+        chosen[best], missing = COMBINATIONS[best], missing - met(COMBINATIONS[best])
+    return chosen
+
+
 @cache
 def network(config: ModelConfig) -> Seq2Seq:
     """Return a network with weights larger than at the start of training, so that all make a difference."""
