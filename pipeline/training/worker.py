@@ -59,7 +59,7 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
 
     @lru_cache(maxsize=1)
     def plan(epoch: int) -> list[Indices]:
-        return plan_epoch(lengths, batching.tokens, batching.max_padding, seed, epoch)
+        return plan_epoch(lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
 
     def collated(epoch: int) -> Iterator[list[Share]]:
         for batch in plan(epoch):
@@ -146,7 +146,9 @@ def make_trainer(
         for parameter in network.parameters():
             dist.broadcast(parameter.data, src=0)
     epochs = make_epochs(data, run.batching, run.training.seed, workers)
-    trainer = Trainer(network, run.training, run.model.dropout, epochs, hooks)
+    peak = run.training.learning_rate * run.batching.rate_factor(workers.size)
+    training = run.training.model_copy(update={"learning_rate": peak})
+    trainer = Trainer(network, training, run.model.dropout, epochs, hooks)
     if checkpoint is not None:
         load_checkpoint(trainer, checkpoint)
     return trainer
