@@ -3,21 +3,23 @@
 import inspect
 import sys
 
-from model import gpu_kernels
+from model import gpu_kernels, gpu_loss
 
 ARCHITECTURES = (80, 90)
 """A100 and H100."""
 WARP = 32
+FLOAT, INT = "*fp32", "*i64"
 TENSORS = {
-    "_lstm_forward": 4,
-    "_lstm_backward": 5,
-    "_gru_forward": 4,
-    "_gru_backward": 4,
-    "_attend_forward": 6,
-    "_attend_backward": 6,
-    "_tanh_backward": 4,
+    "_lstm_forward": [FLOAT] * 4,
+    "_lstm_backward": [FLOAT] * 5,
+    "_gru_forward": [FLOAT] * 4,
+    "_gru_backward": [FLOAT] * 4,
+    "_attend_forward": [FLOAT] * 6,
+    "_attend_backward": [FLOAT] * 6,
+    "_tanh_backward": [FLOAT] * 4,
+    "_cross_entropy_kernel": [FLOAT, INT, FLOAT, FLOAT, FLOAT],
 }
-"""How many of a kernel's arguments are tensors, the first ones; the others are sizes, and the scale."""
+"""The first arguments of a kernel, which are tensors; the others are sizes, and numbers with a point."""
 
 
 def compile_all() -> list[str]:
@@ -28,10 +30,10 @@ def compile_all() -> list[str]:
 
     done = []
     for name, tensors in TENSORS.items():
-        kernel = getattr(gpu_kernels, name)
+        kernel = getattr(gpu_kernels, name, None) or getattr(gpu_loss, name)
         names = list(inspect.signature(kernel.fn).parameters)
-        constants = {argument: 32 for argument in ("POSITIONS", "UNITS") if argument in names}
-        kinds = ["*fp32"] * tensors + ["fp32" if argument == "scale" else "i32" for argument in names[tensors:]]
+        constants = {argument: 32 for argument in ("POSITIONS", "UNITS", "TOKENS") if argument in names}
+        kinds = tensors + ["fp32" if name in ("scale", "smoothing") else "i32" for name in names[len(tensors) :]]
         signature = {
             argument: "constexpr" if argument in constants else kind
             for argument, kind in zip(names, kinds, strict=True)

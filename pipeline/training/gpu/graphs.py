@@ -58,7 +58,7 @@ class Graphs:
 
     CALLS = 3
     """Calls of a key before it is recorded: libraries set themselves up, and a key that comes rarely costs nothing."""
-    MOST = 48
+    MOST = 64
     """Graphs at most. Each takes some kilobytes for every launch that it holds, beside the pool that all share."""
 
     def __init__(self, api: GraphApi) -> None:
