@@ -22,6 +22,7 @@ from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric
 from pipeline.training.checkpoint import load_checkpoint
+from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 
@@ -148,7 +149,8 @@ def make_trainer(
     epochs = make_epochs(data, run.batching, run.training.seed, workers)
     peak = run.training.learning_rate * run.batching.rate_factor(workers.size)
     training = run.training.model_copy(update={"learning_rate": peak})
-    trainer = Trainer(network, training, run.model.dropout, epochs, hooks)
+    graphs = CudaGraphs(workers.device) if workers.device.type == "cuda" else None
+    trainer = Trainer(network, training, run.model.dropout, epochs, hooks, graphs=graphs)
     if checkpoint is not None:
         load_checkpoint(trainer, checkpoint)
     return trainer

@@ -13,6 +13,11 @@ import torch
 Run = Callable[[], None]
 
 
+def call(run: Run) -> None:
+    """Call the function."""
+    run()
+
+
 class GraphApi(Protocol):
     """What records and replays; a test's counts and calls again."""
 
@@ -65,6 +70,8 @@ class Graphs:
         self._api = api
         self._calls: Counter[Hashable] = Counter()
         self._replays: dict[Hashable, Run] = {}
+        self.called = self.replayed = 0
+        """How often a function was called, and by its graph."""
         self.refused: str | None = None
         """Why nothing more is recorded: CUDA's message, once it has refused a recording."""
 
@@ -74,8 +81,17 @@ class Graphs:
             self._record(key, run)
         if key in self._replays:
             self._replays[key]()
+            self.replayed += 1
         else:
-            self._api.call(run)
+            self.call(run)
+
+    def call(self, run: Run) -> None:
+        """Call the function, which will not be recorded."""
+        self._api.call(run)
+        self.called += 1
+
+    def __len__(self) -> int:
+        return len(self._replays)
 
     def _is_worth_it(self, key: Hashable) -> bool:
         self._calls[key] += 1

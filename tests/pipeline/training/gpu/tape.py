@@ -10,7 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
+
+from model.loss import Loss
+from model.padded_loss import padded_cross_entropy
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _alias(value: Any) -> Any:
+    """Return the same memory under a shape of its own, which an operation in place may change later."""
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _place(tensor: Tensor) -> int:
@@ -24,7 +36,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._operations: list[tuple[Any, Sequence[Any], dict[str, Any], list[Tensor]]] = []
         self._own: set[int] = set()
-        self._before: dict[int, tuple[Tensor, Tensor]] = {}
+        self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -34,28 +46,44 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 given = args[position] if position < len(args) else kwargs.get(argument.name)
                 for tensor in tree_leaves(given):
                     if _place(tensor) not in self._own:
-                        self._before.setdefault(_place(tensor), (tensor, tensor.detach().clone()))
-        read = {_place(tensor) for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)}
+                        storage = tensor.untyped_storage()
+                        self._before.setdefault(_place(tensor), (storage, storage.clone()))
+        frozen = tree_map(_alias, (args, kwargs))
+        read = {_place(tensor) for tensor in _tensors(frozen)}
         result = function(*args, **kwargs)
-        made = [tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor) and _place(tensor) not in read]
+        made = [_alias(tensor) for tensor in _tensors(result) if _place(tensor) not in read]
         self._own |= {_place(tensor) for tensor in made}
-        self._operations.append((function, args, kwargs, made))
+        self._operations.append((function, *frozen, made))
         return result
 
     def undo(self) -> None:
         """Give tensors from outside their values back: what is recorded is not run."""
-        for tensor, before in self._before.values():
-            tensor.copy_(before)
+        for storage, before in self._before.values():
+            storage.copy_(before)
 
     @torch.no_grad()
     def replay(self) -> None:
         """Do the operations again, into the same tensors."""
         for function, args, kwargs, made in self._operations:
-            result = function(*args, **kwargs)
-            again = [tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor)]
-            fresh = again[len(again) - len(made) :] if made else []
-            for tensor, value in zip(made, fresh, strict=True):
+            result = function(*tree_map(_alias, args), **tree_map(_alias, kwargs))
+            again = _tensors(result)
+            for tensor, value in zip(made, again[len(again) - len(made) :], strict=True):
                 tensor.copy_(value)
+
+
+def on_gpu(
+    readouts_BTR: Tensor,
+    projection_VR: Tensor,
+    bias_V: Tensor,
+    target_BT: Tensor,
+    padding_index: int,
+    label_smoothing: float = 0.0,
+) -> Loss:
+    """Return the loss as a GPU computes it, for which the number of words makes no difference."""
+    states_PR, target_P = readouts_BTR.flatten(0, 1), target_BT.flatten()
+    is_word_P = target_P != padding_index
+    sums = padded_cross_entropy(states_PR, projection_VR, bias_V, target_P, is_word_P, label_smoothing)
+    return Loss(*sums, is_word_P.sum())
 
 
 class TapeGraphs:
