@@ -58,9 +58,9 @@ FULL = Plan(
 TINY = Plan(({"units": 16, "layers": 2, "pieces": 50},), (256,), batches=2, pieces=50)
 
 
-def network_of(units: int, layers: int = 1, **options: object) -> ModelConfig:
+def network_of(units: int, **options: object) -> ModelConfig:
     """Return a network like that of model/README.md, with so many units everywhere."""
-    sizes = {"embedding_size": units, "encoder_size": units // 2, "decoder_size": units, "layers": layers}
+    sizes = {"embedding_size": units, "encoder_size": units // 2, "decoder_size": units}
     return ModelConfig.model_validate(sizes | options)
 
 
@@ -112,6 +112,7 @@ def graphs_against_calls(plan: Plan) -> Figures:
         run = measured(config, plan.tokens[0], plan.pieces, batches=2, graphs=graphs)
         for _ in range(WARM_UP):
             run.window()
+        assert run.trainer is not None
         weights.append([parameter.detach().clone() for parameter in run.trainer.model.parameters()])
         notes = run.graphs
     differences = [(one - other).abs().max() / one.abs().max() for one, other in zip(*weights, strict=True)]
@@ -121,7 +122,7 @@ def graphs_against_calls(plan: Plan) -> Figures:
 def rates(plan: Plan) -> Iterator[tuple[str, Callable[[], Figures]]]:
     """Yield the measurements of every network at every size of batch, by name."""
     for sizes in plan.networks:
-        config, pieces = network_of(sizes["units"], sizes["layers"]), sizes["pieces"]
+        config, pieces = network_of(sizes["units"], layers=sizes["layers"]), sizes["pieces"]
         layers = f"{sizes['layers']} layers" if sizes["layers"] > 1 else "1 layer"
         for tokens in plan.tokens:
             name = f"{sizes['units']:,} units, {layers}, {pieces:,} pieces, {tokens:,} tokens"
@@ -155,7 +156,8 @@ def at_the_smallest(plan: Plan) -> Figures:
             ("graphs", measured(config, tokens, plan.pieces, plan.batches)),
         )
     }
-    return {f"{name}, target tokens/s": value for name, value in rate.items()} | {
+    return {
+        **{f"{name}, target tokens/s": value for name, value in rate.items()},
         "graphs to calls": rate["graphs"] / rate["calls"],
         "graphs to plain PyTorch": rate["graphs"] / rate["plain PyTorch"],
     }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from model.config import ModelConfig
@@ -87,7 +88,7 @@ def top_kernels(run: Measured) -> dict[str, float | str]:
     spent = {
         event.key: (event.self_device_time_total if on_gpu else event.self_cpu_time_total, event.count)
         for event in profiler.key_averages()
-        if not on_gpu or event.device_type == torch.autograd.DeviceType.CUDA
+        if not on_gpu or event.device_type == DeviceType.CUDA
     }
     busy = sum(microseconds for microseconds, _ in spent.values())
     figures: dict[str, float | str] = {
