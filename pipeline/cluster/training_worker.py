@@ -138,7 +138,8 @@ def _open_data(job: TrainingJob) -> TrainingData:
 
 def _too_large(run: RunConfig, worker: WorkerInfo, error: BaseException) -> str:
     memory = "the memory of its GPU" if worker.device.type == "cuda" else "its memory"
+    share = run.batching.step_tokens(worker.size) // worker.size
     return (
         f"batching.worker_tokens={run.batching.worker_tokens}: a worker's share of a step does not fit {memory} "
-        f"({first_sentence(error)}); set it to less than {run.batching.tokens // worker.size}, and the run continues"
+        f"({first_sentence(error)}); set it to less than {share}, and the run continues"
     )
