@@ -1,39 +1,43 @@
-"""Variational dropout: one mask per sentence, the same on any number of workers.
+"""Variational dropout: one mask per sentence, the same on any device and any number of workers.
 
-Shapes: B sentences of this share; T and H stand for positions and units of either side.
+Shapes: B sentences of this share; O units of all masks; T and H stand for positions and units of either side.
 """
 
-import torch
 from torch import Tensor
+
+from .philox import LEVELS, draw
+
+STREAM = 0
+"""What dropout draws; see philox.py."""
 
 
 class DropoutNoise:
-    """Draws the dropout masks of one training step.
+    """The dropout masks of one training step.
 
-    Masks are drawn for all sentences of the *global* batch and then cut to the rows of this share. So a sentence gets
-    the same mask on any worker and in any micro-batch: the number of workers changes the speed, not the mathematics,
-    and a resumed run needs no saved generator. All positions of a sentence share one mask (Gal and Ghahramani 2016, "A
-    Theoretically Grounded Application of Dropout in Recurrent Neural Networks", eq. 7).
+    Whether a unit is kept depends on the seed, the step, the sentence's place in the global batch and the unit alone.
+    So a sentence gets the same masks on any device and worker and in any micro-batch: the number of workers changes
+    the speed, not the mathematics, and a resumed run needs no saved generator. All positions of a sentence share one
+    mask (Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks", eq.
+    7).
     """
 
-    def __init__(self, rate: float, seed: int, rows: Tensor, global_size: int) -> None:
-        """Make the noise of one step.
+    def __init__(self, rate: float, seed: int, step: int | Tensor, rows_B: Tensor, units: int) -> None:
+        """Draw all masks of a step at once.
 
-        rate: share of units set to zero, in [0, 1). seed: unique to the step.
-        rows: int64 (B,), places of this share's sentences in the global batch of `global_size`.
+        rate: share of units set to zero, in [0, 1); it is rounded to a multiple of 2^-16. seed, step, rows_B: see
+        philox.py. units: of all masks of a sentence together, `Seq2Seq.mask_units`.
         """
-        self._rate = rate
-        self._rows = rows
-        self._global_size = global_size
-        # Always on the CPU, so that a seed gives the same mask on every device.
-        self._generator = torch.Generator().manual_seed(seed)
+        kept = max(1, round((1.0 - rate) * LEVELS))
+        self._keep_BO = draw(seed, step, STREAM, rows_B, units) <= kept - 1 - LEVELS // 2
+        self._scale = LEVELS / kept
+        self._used = 0
 
     def mask(self, like_BTH: Tensor) -> Tensor:
         """Return the next mask, (B, 1, H), scaled by 1 / (1 - rate) so that expectations stay the same."""
-        keep = 1.0 - self._rate
-        draw = torch.rand(self._global_size, like_BTH.shape[-1], generator=self._generator)
-        mask_BH = (draw[self._rows] < keep).to(like_BTH.dtype) / keep
-        return mask_BH.unsqueeze(1).to(like_BTH.device)
+        first, self._used = self._used, self._used + like_BTH.shape[-1]
+        assert self._used <= self._keep_BO.shape[1], "units must count every mask"
+        mask_BH = self._keep_BO[:, first : self._used].to(like_BTH.dtype).mul_(self._scale)
+        return mask_BH.unsqueeze(1)
 
 
 def drop(values_BTH: Tensor, noise: DropoutNoise | None) -> Tensor:

@@ -32,6 +32,17 @@ class _LookUp(torch.autograd.Function):
         for index, d_row in zip(ctx.saved_tensors, d_rows, strict=True):
             if d_row is not None:
                 d_table_VE = d_row.new_zeros(ctx.shape) if d_table_VE is None else d_table_VE
-                # In place, into the output layer's gradient: nothing else holds it.
-                d_table_VE.index_add_(0, index.flatten(), d_row.flatten(0, -2))
+                _add_rows(d_table_VE, index, d_row)
         return d_table_VE, *(None for _ in d_rows)
+
+
+def _add_rows(d_table_VE: Tensor, index: Tensor, d_row: Tensor) -> None:
+    """Add rows (..., E) to those of the table at `index` (...), in place: nothing else holds the gradient.
+
+    A GPU's index_add_ adds in any order, so that the same training would end with other weights every time. Autograd's
+    own sum for embeddings sorts the indices first: it adds in one order, in a second table.
+    """
+    if d_row.is_cuda:
+        d_table_VE += torch.ops.aten.embedding_dense_backward(d_row, index, len(d_table_VE), -1, False)
+    else:
+        d_table_VE.index_add_(0, index.flatten(), d_row.flatten(0, -2))

@@ -79,7 +79,8 @@ class HoldingLstmLayer(LstmLayer):
         from_input_GI, from_hidden_GH, *biases = (getattr(self.fused, name) for name in names)
         is_padding_BS = torch.arange(inputs_BSI.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
         marked_BSI = torch.cat([inputs_BSI, is_padding_BS.unsqueeze(-1).to(inputs_BSI.dtype)], dim=-1)
-        mark_G1 = from_input_GI.new_tensor([-self.HOLD, self.HOLD, 0.0, 0.0]).repeat_interleave(size).unsqueeze(1)
+        mark_G1 = from_input_GI.new_zeros(4 * size, 1)  # Filled where it is: a copy from the host would wait.
+        mark_G1[:size], mark_G1[size : 2 * size] = -self.HOLD, self.HOLD
         weights: tuple[Tensor, ...] = (torch.cat([from_input_GI, mark_G1], dim=1), from_hidden_GH, *biases)
         if inputs_BSI.is_cuda:
             weights = side_by_side(weights)
@@ -136,6 +137,10 @@ class LstmCell(nn.Module):
         cell_NH = forget_NH.sigmoid() * cell_NH + in_NH.sigmoid() * candidate_NH.tanh()
         return out_NH.sigmoid() * cell_NH.tanh(), cell_NH
 
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights as unrolled/cells.py reads them."""
+        return (self.from_state.weight,)
+
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
         """Yield the matrix products of a training step but those of the input."""
@@ -164,6 +169,10 @@ class GruCell(nn.Module):
         update_NH = (update_NH + hidden_update_NH).sigmoid()
         candidate_NH = (candidate_NH + reset_NH * hidden_candidate_NH).tanh()
         return (candidate_NH + update_NH * (hidden_NH - candidate_NH),)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights as unrolled/cells.py reads them."""
+        return self.from_fed.weight, self.from_hidden.weight, self.from_hidden.bias
 
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:

@@ -13,10 +13,11 @@ Legend of the shape letters that end a tensor's name in this folder (a digit is 
     C  tokens of a chunk of the loss            G  units of all gates of a cell
     L  tokens of a hypothesis so far            U  units that a cell multiplies: F + H
     J  candidates for the next hypotheses       X  units that make a readout: H + A
-    V  vocabulary                               Q  blocks of the vocabulary
-                                                W  tokens of a block
+    V  vocabulary                               Q  blocks, of the vocabulary or of draws
+    O  random draws of a sentence               W  tokens of a block
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +55,10 @@ class Batch:
     source_lengths_B: Tensor
     target_BT: Tensor
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with all of its tensors changed."""
+        return Batch(change(self.source_BS), change(self.source_lengths_B), change(self.target_BT))
+
 
 class Seq2Seq(nn.Module):
     """Encoder, bridge, decoder and output projection."""
@@ -80,6 +85,13 @@ class Seq2Seq(nn.Module):
             self.output.weight = self.target_embedding.weight
         if config.tied_embeddings == "all":
             self.source_embedding.weight = self.target_embedding.weight
+
+    @property
+    def mask_units(self) -> int:
+        """Units of all dropout masks of a sentence: on words, between layers, on annotations and readouts."""
+        config = self.config
+        words, layers = 2 * config.embedding_size, config.layers
+        return words + layers * config.annotation_size + (layers - 1) * config.decoder_size + config.readout_size
 
     def encode(
         self, source_BS: Tensor, lengths_B: Tensor, noise: DropoutNoise | None = None
@@ -144,7 +156,7 @@ class Seq2Seq(nn.Module):
         """Return the readouts (B, T, R), feeding tokens of the reference or, where not forced, the likeliest ones."""
         mask_E = drop(torch.ones_like(self.target_embedding.weight[:1]).unsqueeze(0), noise)
         mask_R = drop(torch.ones_like(self.output.weight[:1]).unsqueeze(0), noise)
-        forced_BT = forcing.draw(target_BT.shape[1] - 1).to(target_BT.device)
+        forced_BT = forcing.draw(target_BT.shape[1] - 1)
         token_B = target_BT[:, 0]
         readouts: list[Tensor] = []
         for reference_B, forced_B in zip(target_BT.unbind(1), forced_BT.unbind(1), strict=False):

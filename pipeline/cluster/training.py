@@ -45,10 +45,14 @@ CONTROLLER_FAILURES = 3
 
 
 def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
-    """Return the stage of a training: what its result depends on (the number of workers is not part of it)."""
+    """Return the stage of a training: what its result depends on.
+
+    The number of workers is part of it only where a step has so many tokens for each of them.
+    """
+    runtime = RUNTIME_FIELDS - ({"num_workers"} if run.batching.tokens_per_worker else set())
     settings = Settings.joined(
         model=Settings.of(run.model),
-        training=Settings.of(run.training, exclude=RUNTIME_FIELDS),
+        training=Settings.of(run.training, exclude=runtime),
         validation=Settings({"bleu_tokenizer": _bleu_tokenizer(encoded, run)}, {"bleu_tokenizer": "13a"}),
     )
     return Stage("training", settings, {"encoded": encoded.fingerprint})

@@ -31,7 +31,7 @@ VERSIONS: Mapping[StageName, int] = {
     "corpus": 2,
     "tokenizer": 2,
     "encoded": 1,
-    "training": 2,
+    "training": 3,
     "evaluation": 3,
     "ablation": 1,
     "model": 1,

@@ -23,7 +23,7 @@ def teacher_forced_nll(
             indices = np.array(order[start : start + batch_sentences], dtype=np.int64)
             loss = model(collate(source, target, indices, model.tokens, device))
             total += float(loss.nll)
-            tokens += loss.tokens
+            tokens += int(loss.tokens)
     return total, tokens
 
 

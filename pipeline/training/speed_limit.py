@@ -2,34 +2,33 @@
 
 from model.config import ModelConfig
 from model.decoder import plain_loop_because
-from model.seq2seq import SPECIAL_TOKENS, Batch
 from pipeline.config import RunConfig
 from pipeline.training.matmul import Shape, matmul_seconds, operations
+from pipeline.training.trainer import Share
 
 MEASURED_SECONDS = 0.02
 """Per product: with about thirty of them, training starts a second later."""
 
 
-def shape_of(batch: Batch) -> Shape:
-    """Return the sizes of a batch, which set the shapes of its products."""
-    target_BT = batch.target_BT[:, 1:]
-    tokens = int((target_BT != SPECIAL_TOKENS.padding).sum())
-    return Shape(batch.source_BS.shape[0], batch.source_BS.shape[1], target_BT.shape[1], tokens)
+def shape_of(share: Share) -> Shape:
+    """Return the sizes of a share, which set the shapes of its products."""
+    source_BS, target_BT = share.batch.source_BS, share.batch.target_BT
+    return Shape(source_BS.shape[0], source_BS.shape[1], target_BT.shape[1] - 1, share.tokens)
 
 
 class SpeedLimit:
-    """Estimates how long a batch's products take alone, from their operations and the rate of the first batch's."""
+    """Estimates how long a share's products take alone, from their operations and the rate of the first share's."""
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
         self._config, self._vocabulary = config, vocabulary
         self._rate = 0.0
 
-    def seconds(self, batch: Batch) -> float:
-        """Return the time of the batch's products on this process's threads; the first call measures their rate."""
-        shape = shape_of(batch)
+    def seconds(self, share: Share) -> float:
+        """Return the time of the share's products on this process's threads; the first call measures their rate."""
+        shape = shape_of(share)
         count = operations(self._config, self._vocabulary, shape)
         if not self._rate:
-            device = batch.source_BS.device
+            device = share.rows.device
             self._rate = count / matmul_seconds(self._config, self._vocabulary, shape, device, MEASURED_SECONDS)
         return count / self._rate
 

@@ -2,8 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,11 +14,14 @@ from torch import Tensor
 from model.dropout import DropoutNoise
 from model.forcing import TeacherForcing
 from model.loss import Loss
+from model.products import fastest_products
 from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
 from pipeline.metrics.metrics import metric_titled
-from pipeline.training.gradients import Gradients, StepLoss
+from pipeline.training.gpu.graphs import GraphApi, call
+from pipeline.training.gpu.step import GraphedStep
+from pipeline.training.gradients import Gradients, Reading
 from pipeline.training.precision import matmul_precision
 
 NEAR_ZERO = 1.0
@@ -29,7 +35,12 @@ class Share:
     batch: Batch
     rows: Tensor
     """int64 (B,): the rows of these sentences in the global batch."""
-    global_size: int
+    tokens: int
+    """Target tokens, with `end` and without padding."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Share":
+        """Return the share with all of its tensors changed: pinned, or copied to a device."""
+        return Share(self.batch.map(change), change(self.rows), self.tokens)
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,8 @@ def selection_score(figures: Mapping[str, float], select_by: SelectBy) -> float:
 class Epochs:
     """The training data: `steps(e)` yields this worker's shares of every step of epoch `e`, in order."""
 
-    steps: Callable[[int], Iterable[list[Share]]]
+    steps: Callable[[int], Generator[list[Share], None, None]]
+    """Closed when the loop ends early, so that nothing is prepared any more."""
     count: Callable[[int], int]
     """Returns the number of steps of an epoch, the same on every worker."""
 
@@ -74,8 +86,11 @@ class Hooks:
     """Receives the figures of a step: floats by name."""
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
     """Receives the figures of an epoch and the trainer, on every worker; saves checkpoints."""
-    matmul_seconds: Callable[[Batch], float] = lambda _: 0.0
-    """Returns the seconds that a batch's matrix products take on this machine: what a step's time is compared with."""
+    matmul_seconds: Callable[[Share], float] = lambda _: 0.0
+    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with.
+    Not a number while the machine is busy with something else; the epoch's share of its speed is then left out."""
+    between_steps: Callable[[], None] = lambda: None
+    """Called after each step."""
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
@@ -103,23 +118,41 @@ def teacher_forcing_ratio(config: TrainingConfig, step: int, done: float) -> flo
     return lowest
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Return the seed of a step's dropout noise, different for every step and run."""
-    return seed * 1_000_003 + step
+@dataclass(frozen=True)
+class _Taken:
+    """A step that was enqueued, and what is reported with its loss."""
+
+    step: int
+    epoch: float
+    rate: float
+    forced: float
+    read: Reading
 
 
 @dataclass
-class _EpochTimes:
-    """Seconds of an epoch's steps, and of these: waiting for data, reporting, and what the products alone take."""
+class _EpochSums:
+    """Sums over an epoch's steps: losses, tokens, and seconds, of these those spent waiting for data and reporting."""
 
+    smoothed: float = 0.0
+    nll: float = 0.0
+    tokens: int = 0
     seconds: float = 0.0
     waiting: float = 0.0
     reporting: float = 0.0
     matmul: float = 0.0
+    """What the products alone take."""
 
-    def add(self, seconds: float, waiting: float, reporting: float, matmul: float) -> None:
-        self.seconds, self.waiting = self.seconds + seconds, self.waiting + waiting
-        self.reporting, self.matmul = self.reporting + reporting, self.matmul + matmul
+    def figures(self) -> dict[str, float]:
+        """Return the means and shares that are reported."""
+        return {
+            "train_loss": self.smoothed / self.tokens,
+            "train_perplexity": math.exp(min(self.nll / self.tokens, 700.0)),
+            "train_target_tokens_per_second": self.tokens / self.seconds,
+            "train_seconds": self.seconds,
+            "train_waiting_share": self.waiting / self.seconds,
+            "train_reporting_share": self.reporting / self.seconds,
+            **({} if math.isnan(self.matmul) else {"train_matmul_share": self.matmul / self.seconds}),
+        }
 
 
 @dataclass
@@ -132,18 +165,23 @@ class Trainer:
     epochs: Epochs
     hooks: Hooks
     progress: Progress = field(default_factory=Progress)
+    graphs: GraphApi | None = None
+    """What records the steps on a GPU; None: they are called."""
 
     def __post_init__(self) -> None:
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), betas=(0.9, self.config.adam_beta2), eps=1e-9, fused=True
-        )
-        self._gradients = Gradients(self.model)
+        device = next(self.model.parameters()).device
+        on_gpu = device.type == "cuda" or self.graphs is not None
+        self._gradients = Gradients(self.model, self.config.adam_beta2, on_gpu=on_gpu)
+        self.optimizer = self._gradients.optimizer
+        # Where the model is, so that a CUDA graph of the step can read it.
+        self._number = torch.zeros((), dtype=torch.int64, device=device)
+        self._graphed = None if self.graphs is None else GraphedStep(self.graphs, device)
 
     def fit(self) -> Progress:
         """Train until all epochs are done or `select_by` has stopped improving; return the progress."""
         while not self.finished:
             device = next(self.model.parameters()).device
-            with matmul_precision(self.config.precision, device) as in_bf16:
+            with fastest_products(device), matmul_precision(self.config.precision, device) as in_bf16:
                 figures = self._epoch() | {"train_bf16": float(in_bf16)}
             figures |= self.hooks.validate(self.model.eval())
             if not math.isfinite(loss := figures["validation_loss"]):  # The last step has spoilt the weights.
@@ -172,75 +210,94 @@ class Trainer:
         )
 
     def _epoch(self) -> dict[str, float]:
-        """Take all steps of the next epoch; return its mean training loss, its speed, and where the time went."""
+        """Take all steps of the next epoch; return its mean training loss, its speed, and where the time went.
+
+        On a GPU the host reads a step's loss when it has enqueued the next one: the GPU never waits for the host.
+        """
         self.model.train()
         epoch, steps = self.progress.epoch, self.epochs.count(self.progress.epoch)
-        smoothed, nll, tokens = 0.0, 0.0, 0
-        spent = _EpochTimes()
-        began = time.perf_counter()
-        for index, shares in enumerate(self.epochs.steps(epoch)):
-            waited = time.perf_counter() - began
-            done = (epoch + index / steps) / self.config.epochs
-            rate = learning_rate(self.config, self.progress.step + 1, done)
-            forced = teacher_forcing_ratio(self.config, self.progress.step + 1, done)
-            loss, norm = self._step(shares, rate, forced)
-            smoothed, nll = smoothed + loss.smoothed * loss.tokens, nll + loss.nll * loss.tokens
-            tokens += loss.tokens
-            stepped = time.perf_counter() - began
-            if self.progress.step % self.config.log_every == 0 or index + 1 == steps:
-                self.hooks.report_step(
-                    {
-                        "step": self.progress.step,
-                        "epoch": epoch + (index + 1) / steps,
-                        "tokens": loss.tokens,
-                        "loss": loss.smoothed,
-                        "perplexity": math.exp(min(loss.nll, 700.0)),
-                        "learning_rate": rate,
-                        "teacher_forcing": forced,
-                        "gradient_norm": norm,
-                        "target_tokens_per_second": loss.tokens / stepped,
-                    }
-                )
-            reported = time.perf_counter() - began - stepped
-            spent.add(
-                stepped + reported, waited, reported, sum(self.hooks.matmul_seconds(share.batch) for share in shares)
-            )
-            began = time.perf_counter()  # The next step starts by waiting for its data.
-        return {
-            "step": self.progress.step,
-            "train_loss": smoothed / tokens,
-            "train_perplexity": math.exp(min(nll / tokens, 700.0)),
-            "train_target_tokens_per_second": tokens / spent.seconds,
-            "train_seconds": spent.seconds,
-            "train_waiting_share": spent.waiting / spent.seconds,
-            "train_reporting_share": spent.reporting / spent.seconds,
-            "train_matmul_share": spent.matmul / spent.seconds,
-        }
+        sums, late, behind = _EpochSums(), deque[_Taken](), int(self._gradients.on_gpu)
+        began = ended = time.perf_counter()
+        with closing(self.epochs.steps(epoch)) as data:
+            for index, shares in enumerate(data):
+                sums.waiting += time.perf_counter() - ended
+                done = (epoch + index / steps) / self.config.epochs
+                rate = learning_rate(self.config, self.progress.step + 1, done)
+                forced = teacher_forcing_ratio(self.config, self.progress.step + 1, done)
+                read = self._step(shares, rate, forced)
+                late.append(_Taken(self.progress.step, epoch + (index + 1) / steps, rate, forced, read))
+                while len(late) > (behind if index + 1 < steps else 0):
+                    began = self._finish(late.popleft(), began, sums, last=index + 1 == steps and not late)
+                self.hooks.between_steps()
+                ended = time.perf_counter()
+                sums.matmul += sum(self.hooks.matmul_seconds(share) for share in shares)
+                # The next step starts by waiting for its data; to measure products belongs to none.
+                measured, ended = time.perf_counter() - ended, time.perf_counter()
+                began += measured
+        graphed = {} if self._graphed is None else {"train_graph_share": self._graphed.share}
+        return {"step": self.progress.step, **sums.figures(), **graphed}
 
-    def _step(self, shares: list[Share], rate: float, forced: float) -> tuple[StepLoss, float]:
-        """Take one optimizer step; return the loss over all workers and the gradient's norm."""
+    @property
+    def graphs_used(self) -> str:
+        """What part CUDA graphs had, in words."""
+        return "not used" if self._graphed is None else self._graphed.describe()
+
+    def _finish(self, taken: _Taken, began: float, sums: _EpochSums, last: bool) -> float:
+        """Read and report the loss of a step whose time began at `began`; return when that of the next one begins.
+
+        Raises InputError if it is not finite.
+        """
+        loss = taken.read()
+        if not math.isfinite(loss.smoothed + loss.norm):
+            at = f"at step {taken.step}"
+            raise self._diverged(f"{at} the loss is {loss.smoothed} and the gradient's norm {loss.norm}")
+        sums.smoothed, sums.nll = sums.smoothed + loss.smoothed * loss.tokens, sums.nll + loss.nll * loss.tokens
+        sums.tokens += loss.tokens
+        stepped = time.perf_counter() - began
+        if taken.step % self.config.log_every == 0 or last:
+            self.hooks.report_step(
+                {
+                    "step": taken.step,
+                    "epoch": taken.epoch,
+                    "tokens": loss.tokens,
+                    "loss": loss.smoothed,
+                    "perplexity": math.exp(min(loss.nll, 700.0)),
+                    "learning_rate": taken.rate,
+                    "teacher_forcing": taken.forced,
+                    "gradient_norm": loss.norm,
+                    "target_tokens_per_second": loss.tokens / stepped,
+                }
+            )
+        ended = time.perf_counter()
+        sums.seconds, sums.reporting = sums.seconds + ended - began, sums.reporting + ended - began - stepped
+        return ended
+
+    def _step(self, shares: list[Share], rate: float, forced: float) -> Reading:
+        """Take one optimizer step; return what reads its loss over all workers. Nothing here waits for a GPU."""
         self._gradients.reset()
-        seed = step_seed(self.config.seed, self.progress.step)
+        self._gradients.set_rate(rate)
+        self._number.fill_(self.progress.step)
         for share in shares:
-            noise = DropoutNoise(self.dropout, seed, share.rows, share.global_size) if self.dropout else None
-            forcing = None  # With all tokens from the reference, all are known beforehand: the fast path.
-            if forced < 1.0:
-                # Another seed than dropout's, whose draws would begin with the same numbers.
-                per = self.config.teacher_forcing_per
-                forcing = TeacherForcing(forced, per, seed + 2**40, share.rows, share.global_size)
-            loss: Loss = self.model(share.batch, noise, self.config.label_smoothing, forcing)
-            loss.smoothed.backward()  # type: ignore[no-untyped-call]
-            self._gradients.add_totals(loss)
-        mean = self._gradients.average()
-        norm = self._gradients.clip(mean.tokens, self.config.clip_norm)
-        if not math.isfinite(mean.smoothed + norm):
-            at = f"at step {self.progress.step + 1}"
-            raise self._diverged(f"{at} the loss is {mean.smoothed} and the gradient's norm {norm}")
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+            accumulate = partial(self._accumulate, share.batch, share.rows, forced)
+            if self._graphed is None:
+                accumulate()
+            elif forced < 1.0:
+                self._graphed.call(accumulate)
+            else:
+                self._graphed.accumulate(self._accumulate, share.batch, share.rows)
         self.progress = replace(self.progress, step=self.progress.step + 1)
-        return mean, norm
+        return self._gradients.apply(self.config.clip_norm, call if self._graphed is None else self._graphed.update)
+
+    def _accumulate(self, batch: Batch, rows: Tensor, forced: float = 1.0) -> None:
+        """Add the loss and the gradients of a share."""
+        seed, step = self.config.seed, self._number
+        noise = DropoutNoise(self.dropout, seed, step, rows, self.model.mask_units) if self.dropout else None
+        forcing = None  # With all tokens from the reference, all are known beforehand: the fast path.
+        if forced < 1.0:
+            forcing = TeacherForcing(forced, self.config.teacher_forcing_per, seed, step, rows)
+        loss: Loss = self.model(batch, noise, self.config.label_smoothing, forcing)
+        loss.smoothed.backward()  # type: ignore[no-untyped-call]
+        self._gradients.add_totals(loss)
 
     def _diverged(self, what: str) -> InputError:
         return InputError(

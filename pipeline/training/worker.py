@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch.distributed as dist
 
 from model.search.config import SearchConfig
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
+from pipeline.batches.ahead import ahead
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Indices, Lengths, plan_epoch, share_rows, split_share
 from pipeline.config import RunConfig
@@ -20,12 +22,21 @@ from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric
 from pipeline.training.checkpoint import load_checkpoint
+from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 
 # By default, glibc returns large freed blocks to the system and faults them in again at every step, which takes a third
 # of the time on CPU. It reads these variables when a process starts.
-WORKER_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+WORKER_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    # oneDNN compiles a kernel for every new shape, in about a millisecond, and keeps 1,024: an epoch has more.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096",
+}
+
+STEPS_AHEAD = 4
+"""Of which the shares are prepared for a GPU before it takes them."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +65,37 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
 
     @lru_cache(maxsize=1)
     def plan(epoch: int) -> list[Indices]:
-        return plan_epoch(lengths, batching.tokens, batching.max_padding, seed, epoch)
+        return plan_epoch(lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
 
-    def steps(epoch: int) -> Iterator[list[Share]]:
+    def collated(epoch: int) -> Iterator[list[Share]]:
         for batch in plan(epoch):
             rows = share_rows(batch.size, workers.rank, workers.size)
             parts = split_share(rows, lengths.cost(batch[rows]), batching.worker_tokens)
-            yield [
-                Share(
-                    collate(source, target, batch[part], SPECIAL_TOKENS, workers.device),
-                    torch.from_numpy(part),
-                    batch.size,
-                )
-                for part in parts
-                if part.size
-            ]
+            yield [make_share(data.train, batch, part) for part in parts if part.size]
+
+    def steps(epoch: int) -> Generator[list[Share], None, None]:
+        if workers.device.type == "cpu":  # All cores compute: a thread would only take from them.
+            yield from collated(epoch)
+            return
+        with closing(ahead(pinned(collated(epoch)), STEPS_AHEAD)) as prepared:
+            for shares in prepared:
+                # From pinned memory, the host need not wait for the copies.
+                yield [share.map(lambda tensor: tensor.to(workers.device, non_blocking=True)) for share in shares]
 
     return Epochs(steps, lambda epoch: len(plan(epoch)))
+
+
+def make_share(sides: tuple[Ragged, Ragged], batch: Indices, rows: Indices) -> Share:
+    """Return the share of a global batch of pairs that is the sentences in its `rows`, on the CPU."""
+    source, target = sides
+    collated = collate(source, target, batch[rows], SPECIAL_TOKENS, torch.device("cpu"))
+    return Share(collated, torch.from_numpy(rows), int(target.lengths[batch[rows]].sum()))
+
+
+def pinned(steps: Iterator[list[Share]]) -> Iterator[list[Share]]:
+    """Yield the steps' shares in memory that a GPU can read while the host goes on."""
+    for shares in steps:
+        yield [share.map(torch.Tensor.pin_memory) for share in shares]
 
 
 def gather_texts(texts: Sequence[str], device: torch.device) -> list[list[str]]:
@@ -127,7 +152,10 @@ def make_trainer(
         for parameter in network.parameters():
             dist.broadcast(parameter.data, src=0)
     epochs = make_epochs(data, run.batching, run.training.seed, workers)
-    trainer = Trainer(network, run.training, run.model.dropout, epochs, hooks)
+    peak = run.training.learning_rate * run.batching.rate_factor(workers.size)
+    training = run.training.model_copy(update={"learning_rate": peak})
+    graphs = CudaGraphs(workers.device) if workers.device.type == "cuda" else None
+    trainer = Trainer(network, training, run.model.dropout, epochs, hooks, graphs=graphs)
     if checkpoint is not None:
         load_checkpoint(trainer, checkpoint)
     return trainer

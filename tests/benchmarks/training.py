@@ -6,18 +6,22 @@ medians of the windows, and ratios are those of the medians.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from model.config import ModelConfig
-from model.decoder import InputFeedingDecoder
+from model.decoder import AttentiveDecoder
+from model.kernels import load
+from model.products import fastest_products
 from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, plan_epoch, share_rows
 from pipeline.config import Precision, TrainingConfig
+from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.matmul import matmul_seconds
 from pipeline.training.precision import matmul_precision
 from pipeline.training.speed_limit import shape_of
@@ -46,17 +50,58 @@ def make_shares(
     for batch in plan_epoch(Lengths(source, target), tokens, 0.02, seed=1, epoch=0)[:batches]:
         part = share_rows(batch.size, rank, workers)
         collated = collate(rows[0], rows[1], batch[part], SPECIAL_TOKENS, DEVICE)
-        shares.append(Share(collated, torch.from_numpy(part), batch.size))
+        shares.append(Share(collated, torch.from_numpy(part).to(DEVICE), int(rows[1].lengths[batch[part]].sum())))
     return shares
 
 
 def words_of(shares: Sequence[Share]) -> int:
     """Return the target tokens of all, padding not counted."""
-    return sum(shape_of(share.batch).tokens for share in shares)
+    return sum(share.tokens for share in shares)
 
 
 class EnoughError(Exception):
     """Raised to leave the trainer's loop at the end of a window."""
+
+
+def make_training(
+    config: ModelConfig,
+    shares: Sequence[Share],
+    precision: Precision = "fp32",
+    *,
+    vocabulary: int = VOCABULARY,
+    plain_loop: bool = False,
+    graphs: bool = True,
+) -> Trainer:
+    """Return a trainer whose epochs are these shares; with `graphs`, by CUDA graphs where there is a GPU."""
+    torch.manual_seed(1)
+
+    def steps(_: int) -> Generator[list[Share], None, None]:
+        for share in shares:
+            yield [share]
+
+    def leave(_: object) -> Mapping[str, float]:
+        raise EnoughError
+
+    network = Seq2Seq(config, vocabulary, vocabulary).to(DEVICE)
+    if plain_loop and isinstance(network.decoder, AttentiveDecoder):
+        network.decoder.unrolls = False
+    hooks = Hooks(leave, lambda record: None, lambda figures, trainer: None)
+    training = TrainingConfig(epochs=10_000, precision=precision)
+    epochs = Epochs(steps, lambda epoch: len(shares))
+    api = CudaGraphs(DEVICE) if graphs and DEVICE.type == "cuda" else None
+    return Trainer(network, training, config.dropout, epochs, hooks, graphs=api)
+
+
+def window_of(trainer: Trainer) -> Window:
+    """Return a window of a trainer, which ends with its epoch, when the losses of all steps have been read."""
+
+    def window() -> float:
+        began = time.perf_counter()
+        with suppress(EnoughError):
+            trainer.fit()
+        return time.perf_counter() - began
+
+    return window
 
 
 def ours(
@@ -68,37 +113,25 @@ def ours(
     plain_loop: bool = False,
 ) -> Window:
     """Return a window of the trainer; with `plain_loop`, the reference that the unrolled decoder is held to."""
-    torch.manual_seed(1)
-
-    def steps(_: int) -> Iterator[list[Share]]:
-        for share in shares:
-            yield [share]
-
-    def leave(_: object) -> Mapping[str, float]:
-        raise EnoughError
-
-    network = Seq2Seq(config, vocabulary, vocabulary).to(DEVICE)
-    if plain_loop and isinstance(network.decoder, InputFeedingDecoder):
-        network.decoder.unrolls = False
-    hooks = Hooks(leave, lambda record: None, lambda figures, trainer: None)
-    training = TrainingConfig(epochs=10_000, precision=precision)
-    trainer = Trainer(network, training, config.dropout, Epochs(steps, lambda epoch: len(shares)), hooks)
-
-    def window() -> float:
-        began = time.perf_counter()
-        with suppress(EnoughError):
-            trainer.fit()
-        return time.perf_counter() - began
-
-    return window
+    return window_of(make_training(config, shares, precision, vocabulary=vocabulary, plain_loop=plain_loop))
 
 
-def plain(config: ModelConfig, shares: Sequence[Share]) -> Window:
+def without_kernels(window: Window) -> Window:
+    """Return a window that computes as it does where numba is missing."""
+
+    def by_torch() -> float:
+        with patch.object(load, "_kernels", lambda: None):
+            return window()
+
+    return by_torch
+
+
+def plain(config: ModelConfig, shares: Sequence[Share], vocabulary: int = VOCABULARY) -> Window:
     """Return a window of plain PyTorch."""
     torch.manual_seed(1)
-    network = PlainSeq2Seq(config, VOCABULARY).to(DEVICE)
+    network = PlainSeq2Seq(config, vocabulary).to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    batches: list[tuple[Batch, int]] = [(share.batch, shape_of(share.batch).tokens) for share in shares]
+    batches: list[tuple[Batch, int]] = [(share.batch, share.tokens) for share in shares]
 
     def window() -> float:
         began = time.perf_counter()
@@ -127,6 +160,6 @@ def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, f
 
 def matmul_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
     """Return the target tokens per second of the matrix products alone, in that precision."""
-    with matmul_precision(precision, DEVICE):
-        seconds = [matmul_seconds(config, VOCABULARY, shape_of(share.batch), DEVICE, 0.1) for share in shares[::3]]
+    with fastest_products(DEVICE), matmul_precision(precision, DEVICE):
+        seconds = [matmul_seconds(config, VOCABULARY, shape_of(share), DEVICE, 0.1) for share in shares[::3]]
     return words_of(shares[::3]) / sum(seconds)

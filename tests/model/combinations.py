@@ -120,6 +120,20 @@ TIED = [
 COMBINATIONS = {describe(config): config for config in [*DECODERS, *ENCODERS, *TIED]}
 
 
+def covering() -> dict[str, ModelConfig]:
+    """Return a few of all combinations: every value of an option is in one, and every cell in every decoder."""
+
+    def has(config: ModelConfig) -> set[tuple[Any, ...]]:
+        decoder = config.decoder, config.input_feeding, config.peeky, config.attention == "none"
+        return {(config.cell, decoder), *((name, getattr(config, name)) for name in (*OPTIONS, "layers"))}
+
+    missing, chosen = set().union(*map(has, COMBINATIONS.values())), {}
+    while missing:
+        best = max(COMBINATIONS, key=lambda name: len(has(COMBINATIONS[name]) & missing))
+        chosen[best], missing = COMBINATIONS[best], missing - has(COMBINATIONS[best])
+    return chosen
+
+
 @cache
 def network(config: ModelConfig) -> Seq2Seq:
     """Return a network with weights larger than at the start of training, so that all make a difference."""

@@ -34,7 +34,7 @@ def model(request: pytest.FixtureRequest) -> Seq2Seq:
 
 
 def forcing(ratio: float) -> TeacherForcing:
-    return TeacherForcing(ratio, "step", seed=3, rows=torch.arange(len(SOURCES)), global_size=len(SOURCES))
+    return TeacherForcing(ratio, "step", seed=3, step=1, rows=torch.arange(len(SOURCES)))
 
 
 def likelihood(model: Seq2Seq, batch: Batch, free: bool) -> tuple[Tensor, Tensor]:

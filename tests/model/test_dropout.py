@@ -3,12 +3,12 @@ import torch
 
 from model.config import ModelConfig
 from model.dropout import DropoutNoise, drop
-from tests.model.combinations import SOURCES, TARGETS, describe, make_batch, network, products
+from tests.model.combinations import COMBINATIONS, SOURCES, TARGETS, describe, make_batch, network, products
 from tests.model.literal import LiteralNetwork, Masks
 
 
 def noise(rows: list[int]) -> DropoutNoise:
-    return DropoutNoise(0.4, seed=11, rows=torch.tensor(rows), global_size=6)
+    return DropoutNoise(0.4, seed=11, step=2, rows_B=torch.tensor(rows), units=10)
 
 
 def test_a_sentence_gets_the_same_masks_in_any_share() -> None:
@@ -21,10 +21,25 @@ def test_a_sentence_gets_the_same_masks_in_any_share() -> None:
 
 def test_one_mask_a_sentence_and_the_expectation_is_kept() -> None:
     values = torch.ones(2000, 3, 50)
-    dropped = drop(values, DropoutNoise(0.4, 3, torch.arange(2000), 2000))
+    dropped = drop(values, DropoutNoise(0.4, 3, 1, torch.arange(2000), 50))
     assert (dropped == dropped[:, :1]).all()
-    assert set(dropped.flatten().tolist()) == {0.0, torch.tensor(1 / 0.6).item()}
+    assert set(dropped.flatten().tolist()) == {0.0, torch.tensor(2**16 / round(0.6 * 2**16)).item()}
     assert abs(dropped.mean().item() - 1) < 0.02
+
+
+@pytest.mark.parametrize("config", list(COMBINATIONS.values())[::7], ids=describe)
+def test_a_network_uses_all_the_units_that_it_asks_for(config: ModelConfig) -> None:
+    model = network(config)
+    noise = DropoutNoise(0.4, 1, 1, torch.arange(3), model.mask_units)
+    model(make_batch(), noise)
+    with pytest.raises(AssertionError, match="every mask"):
+        noise.mask(torch.ones(3, 1, 1))
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-9, 0.1, 0.5, 0.9999999])
+def test_what_is_kept_is_scaled_so_that_the_expectation_is_exact(rate: float) -> None:
+    masks = DropoutNoise(rate, 5, 7, torch.arange(500), 400).mask(torch.ones(1, 1, 400))
+    assert masks.mean().item() == pytest.approx(1, abs=5 * (max(rate, 1e-9) / max(1 - rate, 2**-16) / 200_000) ** 0.5)
 
 
 def test_no_noise_no_change() -> None:
@@ -52,7 +67,7 @@ def test_a_network_with_dropout_equals_its_equations_with_the_same_masks(config:
     rows = torch.tensor([5, 0, 3])
 
     def noise() -> DropoutNoise:
-        return DropoutNoise(0.4, seed=2, rows=rows, global_size=6)
+        return DropoutNoise(0.4, 2, 1, rows, network(config).mask_units)
 
     def draw(drawn: DropoutNoise, size: int, times: int = 1) -> list[torch.Tensor]:
         return [drawn.mask(torch.ones(3, 1, size).double())[:, 0] for _ in range(times)]

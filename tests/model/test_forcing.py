@@ -25,7 +25,7 @@ def model(request: pytest.FixtureRequest) -> Seq2Seq:
 @pytest.mark.parametrize("per", ["step", "sentence"])
 def test_a_sentence_gets_the_same_draws_in_any_share_and_however_long_it_is(per: str) -> None:
     rows = torch.tensor([7, 3, 399])
-    whole, share = (TeacherForcing(0.5, per, 9, part, 400) for part in (EVERYWHERE, rows))  # type: ignore[arg-type]
+    whole, share = (TeacherForcing(0.5, per, 9, 1, part) for part in (EVERYWHERE, rows))  # type: ignore[arg-type]
     assert torch.equal(whole.draw(6)[rows], share.draw(6))
     assert torch.equal(whole.draw(6)[:, :4], whole.draw(4))
 
@@ -33,7 +33,7 @@ def test_a_sentence_gets_the_same_draws_in_any_share_and_however_long_it_is(per:
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.8, 1.0])
 @pytest.mark.parametrize("per", ["step", "sentence"])
 def test_the_reference_is_fed_as_often_as_the_ratio_says(per: str, ratio: float) -> None:
-    draws = TeacherForcing(ratio, per, 4, EVERYWHERE, 400).draw(30)  # type: ignore[arg-type]
+    draws = TeacherForcing(ratio, per, 4, 1, EVERYWHERE).draw(30)  # type: ignore[arg-type]
     assert draws.shape == (400, 30)
     share = draws.double().mean().item()
     if per == "sentence":
@@ -47,16 +47,17 @@ def test_the_reference_is_fed_as_often_as_the_ratio_says(per: str, ratio: float)
         assert both == pytest.approx(ratio**2, abs=0.02), "independent of the word before"
 
 
-def test_the_seed_says_what_is_drawn() -> None:
-    draws = [TeacherForcing(0.5, "step", seed, EVERYWHERE, 400).draw(5) for seed in (1, 1, 2)]
+def test_the_seed_and_the_step_say_what_is_drawn() -> None:
+    draws = [TeacherForcing(0.5, "step", *drawn, EVERYWHERE).draw(5) for drawn in ((1, 1), (1, 1), (2, 1), (1, 2))]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+    assert not torch.equal(draws[0], draws[3])
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_word_that_is_not_forced_is_the_likeliest_after_what_was_fed(model: Seq2Seq, seed: int) -> None:
     batch = make_batch()
-    forcing = TeacherForcing(0.5, "step", seed, torch.arange(3), 3)
+    forcing = TeacherForcing(0.5, "step", seed, 1, torch.arange(3))
     forced = forcing.draw(batch.target_BT.shape[1] - 1)
     assert forced.any()
     assert not forced.all()
@@ -78,8 +79,8 @@ def test_forcing_every_word_under_dropout_is_the_fast_path_with_its_gradient(mod
     batch, rows = make_batch(), torch.tensor([4, 0, 2])
     parameters = list(model.parameters())
     results = []
-    for forcing in (None, TeacherForcing(1.0, "step", 3, rows, 5)):
-        loss = model(batch, DropoutNoise(0.4, 6, rows, 5), 0.1, forcing)
+    for forcing in (None, TeacherForcing(1.0, "step", 3, 1, rows)):
+        loss = model(batch, DropoutNoise(0.4, 6, 1, rows, model.mask_units), 0.1, forcing)
         results.append((loss.smoothed, loss.nll, *torch.autograd.grad(loss.smoothed, parameters)))
     for slow, fast in zip(*results, strict=True):
         torch.testing.assert_close(slow, fast)
@@ -89,7 +90,8 @@ def test_shares_add_up_to_the_whole_with_dropout_and_sampling(model: Seq2Seq) ->
     def gradients(rows: list[int]) -> list[torch.Tensor]:
         places = torch.tensor(rows)
         batch = make_batch([SOURCES[row] for row in rows], [TARGETS[row] for row in rows])
-        loss = model(batch, DropoutNoise(0.4, 6, places, 3), 0.1, TeacherForcing(0.5, "step", 5, places, 3))
+        noise = DropoutNoise(0.4, 6, 1, places, model.mask_units)
+        loss = model(batch, noise, 0.1, TeacherForcing(0.5, "step", 5, 1, places))
         return [loss.smoothed, *torch.autograd.grad(loss.smoothed, list(model.parameters()))]
 
     for whole, one, other in zip(gradients([0, 1, 2]), gradients([0, 2]), gradients([1]), strict=True):

@@ -33,7 +33,9 @@ def test_a_batch_is_the_sum_of_its_sentences(model: Seq2Seq) -> None:
 def test_shares_with_dropout_add_up_to_the_whole(model: Seq2Seq) -> None:
     def loss(rows: list[int]) -> torch.Tensor:
         batch = make_batch([SOURCES[r] for r in rows], [TARGETS[r] for r in rows])
-        smoothed: torch.Tensor = model(batch, DropoutNoise(0.5, 1, torch.tensor(rows), 3), 0.1).smoothed
+        smoothed: torch.Tensor = model(
+            batch, DropoutNoise(0.5, 1, 1, torch.tensor(rows), model.mask_units), 0.1
+        ).smoothed
         return smoothed
 
     torch.testing.assert_close(loss([0, 1, 2]), loss([0, 2]) + loss([1]))

@@ -1,6 +1,6 @@
 """A task that a tiny model learns in seconds: to say again the digits that it was told."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -39,14 +39,14 @@ class CopyTask:
     def plan(self, epoch: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
         return plan_epoch(self.lengths, self.tokens, 0.02, 1, epoch)
 
-    def shares(self, epoch: int, limit: int | None) -> Iterable[list[Share]]:
+    def shares(self, epoch: int, limit: int | None) -> Generator[list[Share], None, None]:
         for batch in self.plan(epoch):
             rows = share_rows(batch.size, 0, 1)
             yield [
                 Share(
                     collate(self.rows, self.rows, batch[part], SPECIAL_TOKENS, torch.device("cpu")),
                     torch.from_numpy(part),
-                    batch.size,
+                    int(self.rows.lengths[batch[part]].sum()),
                 )
                 for part in split_share(rows, self.lengths.cost(batch), limit)
             ]
