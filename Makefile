@@ -9,7 +9,7 @@ PRESET ?= captions
 MODEL ?= captions
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-slow check bench bench-serving bench-bulk lock hashes audit digests clean
+.PHONY: help run test test-slow check bench bench-gpu bench-serving bench-bulk lock hashes audit digests clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: $(VENV)/installed  ## check format, lint and types
 
 bench: $(VENV)/installed  ## measure training and search; of a registered MODEL, on the sentences in LINES
 	$(BIN)/python -m tests.benchmarks.speed $(if $(filter command line,$(origin MODEL)),--model $(MODEL)) $(if $(LINES),--lines $(LINES))
+
+bench-gpu: $(VENV)/installed  ## check and measure training on this machine's GPU
+	$(BIN)/python -m tests.benchmarks.gpu
 
 bench-serving: $(VENV)/installed  ## measure requests per second and latency of MODEL (captions), behind both servers
 	$(BIN)/python -m tests.benchmarks.serving --model $(MODEL)

@@ -18,6 +18,7 @@ from pipeline.errors import InputError, without_secrets
 from pipeline.evaluation.evaluation_set import EvaluationSet, Seen, count_seen, prepare_files, prepare_split
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
+from pipeline.inference.devices import open_device
 from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
 from pipeline.registry.pull import PulledVersion
 from pipeline.registry.runs import tracking_uri
@@ -47,11 +48,11 @@ def pairs_task(config: RunConfig, split: Split, files: bool, references: list[st
 
 
 @task(task_run_name=lambda: f"translation {runtime.task_run.parameters['model'].label}", cache_policy=NO_CACHE)
-def translation_task(model: PulledVersion, pairs: EvaluationSet) -> Translated:
+def translation_task(model: PulledVersion, pairs: EvaluationSet, device: str) -> Translated:
     """Translate the sources."""
     view = current_view()
     view.began("translation", pairs.pairs, system=model.label)
-    translated = translate_set(model, pairs, Store(), view.advanced)
+    translated = translate_set(model, pairs, Store(), view.advanced, device)
     view.ended(f"{pairs.pairs:,} sentences", translated.reused)
     return translated
 
@@ -96,6 +97,7 @@ def evaluate(
     overrides: dict[str, Any] | None = None,
     split: str = "test",
     references: list[str] | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Score a registered model on its own test set or another corpus, or compare it with another on the same sentences.
 
@@ -103,12 +105,13 @@ def evaluate(
     to score on; without one, the corpus that `model` was trained on. overrides: as of a training, such as
     {"corpus.path": "news.tsv"} for pairs of your own: of a single file all, else the `split`.
     `evaluation.bootstrap_samples` is the number of resampled sets. references: further columns of such a file, or
-    further text files if `corpus.target_path` is one. The result says in `scored_on` and `trained_on` how many of the
-    pairs the models were trained on.
+    further text files if `corpus.target_path` is one. device: auto, cpu or gpu, of this process. The result says in
+    `scored_on` and `trained_on` how many of the pairs the models were trained on.
     """
     hide_secrets_in_logs()
     wanted, values = find_split(split), overrides or {}
     check_evaluation(preset, values, references or [])
+    open_device(device, f"--device {device}")  # Before a download.
     models = [*([] if against is None else [model_task(against, "--against")]), model_task(model, "MODEL")]
     if len({found.uri for found in models}) < len(models):
         raise InputError(f"--against {against}: that is {models[0].uri} itself; name another version")
@@ -117,7 +120,7 @@ def evaluate(
         for name in references or []:
             check_read(name, f"--reference {name}")
     pairs = pairs_task(config, wanted, "corpus.path" in values, references or [])
-    systems = [translation_task(found, pairs) for found in models]
+    systems = [translation_task(found, pairs, device) for found in models]
     scores, run = scores_task(systems, models, pairs, config)
     seen = {found.uri: _seen(found, pairs) for found in models}
     sentences = [describe(models[-1], preset, values, config, wanted, pairs)]

@@ -129,9 +129,9 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store:
     view = current_view()
     view.began("batches")
     encoded = encode_corpus(corpus, tokenizer, config.batching, store)
-    figures = encoded.figures
+    figures, alone = encoded.figures, " of one worker" if config.batching.tokens_per_worker else ""
     view.ended(
-        f"{figures['steps_per_epoch']:,} steps per epoch, {figures['padding_share']:.1%} padding, "
+        f"{figures['steps_per_epoch']:,} steps per epoch{alone}, {figures['padding_share']:.1%} padding, "
         f"{figures['train_pairs_over_max_length']:,} pairs over {config.batching.max_length} tokens left out",
         encoded.reused,
     )
@@ -180,10 +180,21 @@ def training_task(
     slow = f", with the slower step-by-step decoder ({because})" if because else ""
     view.ended(
         f"{_best(figures, config.training.select_by)} after epoch {figures['best_epoch']} of {figures['epochs']}, "
-        f"{trained.machine}, {figures['training_seconds']:.1f} s of steps{slow}",
+        f"{trained.machine}{_scaled(config, figures['workers'])}, {figures['training_seconds']:.1f} s of steps{slow}",
         trained.reused,
     )
     return trained
+
+
+def _scaled(config: RunConfig, workers: int) -> str:
+    """Say how large a step was, and with which learning rate, where that depends on the workers."""
+    if config.batching.tokens_per_worker is None:
+        return ""
+    factor, rate = config.batching.rate_factor(workers), config.training.learning_rate
+    return (
+        f", steps of {config.batching.step_tokens(workers):,} tokens with a learning rate of {rate * factor:.4g} "
+        f"({factor:.3g} x {rate:g})"
+    )
 
 
 def _best(figures: Figures, select_by: SelectBy) -> str:

@@ -11,6 +11,7 @@ from flows.refusals import check_parameters, in_option_names
 from flows.tasks import RETRY_DELAYS, current_view, failed_externally, model_task
 from pipeline.cluster.translation import translate_chunks
 from pipeline.errors import InputError, without_secrets
+from pipeline.inference.devices import check_choice
 from pipeline.registry.pull import LoadedModel, PulledVersion
 from pipeline.rows.answers import check_output
 from pipeline.rows.columns import Column
@@ -46,16 +47,18 @@ def texts_task(source: str, column: str, model: PulledVersion, parameters: dict[
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def chunks_task(plan: TranslationPlan, model: PulledVersion, parameters: dict[str, Any], workers: int | None) -> int:
+def chunks_task(
+    plan: TranslationPlan, model: PulledVersion, parameters: dict[str, Any], workers: int | None, device: str
+) -> int:
     """Translate what is not translated yet."""
     view = current_view()
     waiting = sum(chunk.texts for chunk in plan.missing)
     view.began("translation", waiting, system=model.label)
     try:
-        used = translate_chunks(plan, model, parameters, workers, Store(), view.advanced)
+        used = translate_chunks(plan, model, parameters, workers, Store(), view.advanced, device)
     except InputError as error:
         raise InputError(in_option_names(str(error), parameters)) from None
-    view.ended(f"{waiting:,} texts on {used} workers" if waiting else f"{plan.texts:,} texts", Reuse(not waiting))
+    view.ended(f"{waiting:,} texts on {used}" if waiting else f"{plan.texts:,} texts", Reuse(not waiting))
     return waiting
 
 
@@ -96,13 +99,15 @@ def translate(
     column: str = USUAL_COLUMN,
     parameters: dict[str, Any] | None = None,
     workers: int | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Translate a file, or all files of a folder, in order, with a registered model.
 
     source, output: paths or s3:// addresses; JSON lines, CSV, TSV, TMX and Parquet have the text in `column`,
     everything else is text, one per line. model: a registered model's name (its champion), models:/name/3 or
     models:/name@alias. parameters: of the prediction, such as {"beam": 3}; the model's signature lists them. workers:
-    processes with a model each; None: one per CPU. A run that was stopped continues where it was.
+    processes with a model each; None: one per GPU or, without GPUs, per CPU. device: auto, cpu or gpu. A run that was
+    stopped continues where it was.
     """
     hide_secrets_in_logs()
     given, looked_for = parameters or {}, Column("--column", column)
@@ -116,9 +121,11 @@ def translate(
     _refuse_inside(source, target)
     objects, attention = bool(given.get("scores")) or given.get("n_best", 1) > 1, bool(given.get("attention"))
     check_output(files, target, objects, attention, looked_for)
+    check_choice(device, f"--device {device}")
     pulled = model_task(model)
-    check_parameters(model, LoadedModel(pulled.path), given)
+    pulled.check_device(device)
+    check_parameters(model, LoadedModel(pulled.path, "cpu"), given)  # Here there may be no GPU.
     plan = texts_task(source, column, pulled, given)
-    translated = chunks_task(plan, pulled, given, workers)
+    translated = chunks_task(plan, pulled, given, workers, device)
     output_task(plan, source, column, target)
     return {"model_uri": pulled.uri, "output": output, "texts": plan.texts, "translated": translated}

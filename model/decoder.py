@@ -2,7 +2,7 @@
 
 All have one interface: `remember` what the encoder made, `start`, and a call over any number of target positions: all
 of a sentence under teacher forcing, one in search. `read_out` is that call for training, which needs the readouts alone
-and is faster where unroll.py computes the decoder.
+and is faster where unrolled/ computes the decoder.
 
 Shapes: B sentences, N hypotheses (in training, the reference of each sentence: N = B), T target positions, S source
 positions, E embedding units, H decoder units, A annotation units, K units of a key, R units of a readout, G units of
@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from .attention import Attention, Softmax, SourceMemory, make_attention
 from .config import ModelConfig
 from .encoder import Encoding
-from .recurrent import CellStack, CellState, LayerStack, LstmCell
-from .scores import SCORES, ProductScore, is_product
-from .unroll import AttendedSource, LayerStart, unroll
+from .recurrent import CellStack, CellState, GruCell, LayerStack, LstmCell
+from .scores import ConcatScore, MlpScore, is_product
+from .unrolled.attention import AttendedSource
+from .unrolled.cells import LayerStart
+from .unrolled.unroll import unroll_bahdanau, unroll_luong
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,36 @@ class AttentiveDecoder(Decoder):
         super().__init__()
         self.layers: LayerStack | CellStack = layers
         self.attention = make_attention(config)
+        self.unrolls = isinstance(layers, CellStack) and self._is_what_unrolled_computes()
+        """Whether training takes all steps at once, by unrolled/; not what a subclass of its parts computes."""
+        assert self.unrolls == (isinstance(layers, CellStack) and plain_loop_because(config) is None), (
+            "plain_loop_because must name the option that unrolled/ does not compute"
+        )
+
+    def _is_what_unrolled_computes(self) -> bool:
+        """Compare the types of all parts: a subclass that computes something else must not be trained as its base."""
+        parts, score = (type(self.attention), type(self.attention.weigh)), self.attention.score
+        return (
+            type(self) in (InputFeedingDecoder, BahdanauDecoder)
+            and parts == (Attention, Softmax)
+            and (type(score) in (ConcatScore, MlpScore) or is_product(type(score)))
+            and isinstance(getattr(score, "scale", 1.0), float)  # A weight would get no gradient.
+        )
+
+    def _unrolled(
+        self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory
+    ) -> tuple[tuple[Tensor, Tensor], list[LayerStart], AttendedSource]:
+        """Return what unrolled/ takes: words and their weights, the layers, the source."""
+        assert isinstance(self.layers, CellStack)
+        from_word, cells = self.layers.from_embedding, self.layers.cells
+        masks = (None, *(memory.layer_masks or (None,) * len(self.layers.biases)))
+        weights = [cell.weights() for cell in cells if isinstance(cell, LstmCell | GruCell)]
+        biases = (from_word.bias, *self.layers.biases)
+        starts = [LayerStart(*parts) for parts in zip(state.layers, weights, biases, masks, strict=True)]
+        source = AttendedSource(
+            self.attention.score, memory.keys_BSK, memory.annotations_BSA, memory.padding_bias_BS, memory.lengths_B
+        )
+        return (embedded_NTE.transpose(0, 1).contiguous(), from_word.weight), starts, source
 
     def remember(self, encoding: Encoding, lengths_B: Tensor, layer_masks: tuple[Tensor, ...]) -> SourceMemory:
         """Compute what attention needs once per sentence."""
@@ -147,13 +179,6 @@ class InputFeedingDecoder(LuongDecoder):
 
     layers: CellStack
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        self.unrolls = self._is_what_unroll_computes()
-        assert self.unrolls == (plain_loop_because(config) is None), (
-            "plain_loop_because must name the option that unroll.py does not compute"
-        )
-
     @staticmethod
     def _make_layers(config: ModelConfig) -> CellStack:
         return CellStack(config.cell, config.embedding_size, config.decoder_size, config.decoder_size, config.layers)
@@ -175,45 +200,20 @@ class InputFeedingDecoder(LuongDecoder):
         return DecoderState(layers, fed_NH, coverage_NS), torch.cat(readouts, dim=1), torch.cat(weights, dim=1)
 
     def read_out(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
-        """Return the readouts (N, T, H), by unroll.py where it computes this decoder, else by the loop above."""
+        """Return the readouts (N, T, H), by unrolled/ where it computes this decoder, else by the loop above."""
         if not self.unrolls:
             return super().read_out(embedded_NTE, state, memory)
-        score = self.attention.score
-        assert isinstance(score, ProductScore)
-        from_word = self.layers.from_embedding
-        masks = (None, *(memory.layer_masks or (None,) * len(self.layers.biases)))
-        weights = [cell.from_state.weight for cell in self.layers.cells if isinstance(cell, LstmCell)]
-        biases = (from_word.bias, *self.layers.biases)
-        starts = [LayerStart(*parts) for parts in zip(state.layers, weights, biases, masks, strict=True)]
-        source = AttendedSource(memory.keys_BSK, memory.annotations_BSA, memory.padding_bias_BS, score.scale)
-        embedded_TBE = embedded_NTE.transpose(0, 1).contiguous()
-        return unroll(embedded_TBE, from_word.weight, starts, source, state.fed_NH, self.combine.weight)
-
-    def _is_what_unroll_computes(self) -> bool:
-        """Compare the types of all parts: a subclass that computes something else must not be trained as its base."""
-        score = self.attention.score
-        expected = {self: InputFeedingDecoder, self.attention: Attention, self.attention.weigh: Softmax}
-        expected |= dict.fromkeys(self.layers.cells, LstmCell)
-        return (
-            is_product(type(score))
-            and isinstance(getattr(score, "scale", None), float)  # A weight would get no gradient.
-            and all(type(part) is kind for part, kind in expected.items())
-        )
+        words, starts, source = self._unrolled(embedded_NTE, state, memory)
+        return unroll_luong(*words, starts, source, state.fed_NH, self.combine.weight)
 
 
 def plain_loop_because(config: ModelConfig) -> str | None:
     """Return the option that makes training run the decoder's plain loop, step by step; None where it does not."""
-    if config.decoder != "luong":
-        return f"decoder={config.decoder}"
     if config.coverage:
         return "coverage=true"
-    if not config.input_feeding:
+    if config.decoder == "luong" and not config.input_feeding:
         return None  # One call runs all steps, without a loop.
-    if config.cell != "lstm":
-        return f"cell={config.cell}"
-    if config.local_window is not None:
-        return f"local_window={config.local_window}"
-    return None if is_product(SCORES[config.attention]) else f"attention={config.attention}"
+    return None if config.local_window is None else f"local_window={config.local_window}"
 
 
 class BahdanauDecoder(AttentiveDecoder):
@@ -248,6 +248,14 @@ class BahdanauDecoder(AttentiveDecoder):
             weights.append(weights_N1S)
         readouts_NTH = self._read_out(torch.stack(hidden, dim=1), embedded_NTE, torch.cat(contexts, dim=1))
         return DecoderState(layers, state.fed_NH, coverage_NS), readouts_NTH, torch.cat(weights, dim=1)
+
+    def read_out(self, embedded_NTE: Tensor, state: DecoderState, memory: SourceMemory) -> Tensor:
+        """Return the readouts (N, T, H), by unrolled/ where it computes this decoder, else by the loop above."""
+        if not self.unrolls:
+            return super().read_out(embedded_NTE, state, memory)
+        words, starts, source = self._unrolled(embedded_NTE, state, memory)
+        hidden_NTH, contexts_NTA = unroll_bahdanau(*words, starts, source)
+        return self._read_out(hidden_NTH, embedded_NTE, contexts_NTA)
 
     def _read_out(self, hidden_NTH: Tensor, embedded_NTE: Tensor, context_NTA: Tensor) -> Tensor:
         pairs_NT2H = self.from_state(hidden_NTH) + self.from_word(embedded_NTE) + self.from_context(context_NTA)

@@ -10,7 +10,7 @@ GRU (Cho et al. 2014, with the reset gate after the product, as cuDNN and torch 
     r, z = sigmoid(W x + U h + b);  n = tanh(W x + b + r (U h + b));  h' = (1 - z) n + z h
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,17 @@ def last_tokens(outputs_BSD: Tensor, lengths_B: Tensor) -> Tensor:
     """Return the output (B, D) at the last token of each sentence."""
     index_B1D = (lengths_B - 1).view(-1, 1, 1).expand(-1, 1, outputs_BSD.shape[-1])
     return outputs_BSD.gather(1, index_B1D).squeeze(1)
+
+
+def side_by_side(weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return copies of weights that lie in one piece of memory, in their order; gradients go through.
+
+    That is how cuDNN takes them. Others it copies at every call, with a warning (torch's RNN.cpp,
+    `try_get_weight_buf`); torch's own modules lay theirs out like that by `flatten_parameters`.
+    """
+    flat = torch.cat([weight.flatten() for weight in weights])
+    parts = torch.split(flat, [weight.numel() for weight in weights])
+    return tuple(part.view_as(weight) for part, weight in zip(parts, weights, strict=True))
 
 
 class LstmLayer(nn.Module):
@@ -70,11 +81,14 @@ class HoldingLstmLayer(LstmLayer):
         marked_BSI = torch.cat([inputs_BSI, is_padding_BS.unsqueeze(-1).to(inputs_BSI.dtype)], dim=-1)
         mark_G1 = from_input_GI.new_zeros(4 * size, 1)  # Filled where it is: a copy from the host would wait.
         mark_G1[:size], mark_G1[size : 2 * size] = -self.HOLD, self.HOLD
+        weights: tuple[Tensor, ...] = (torch.cat([from_input_GI, mark_G1], dim=1), from_hidden_GH, *biases)
+        if inputs_BSI.is_cuda:
+            weights = side_by_side(weights)
         zeros_1BD = inputs_BSI.new_zeros(1, inputs_BSI.shape[0], size)
         outputs_BSD, _, cell_1BD = torch.lstm(
             marked_BSI,
             (zeros_1BD, zeros_1BD),
-            (torch.cat([from_input_GI, mark_G1], dim=1), from_hidden_GH, *biases),
+            weights,
             has_biases=True,
             num_layers=1,
             dropout=0.0,
@@ -123,6 +137,10 @@ class LstmCell(nn.Module):
         cell_NH = forget_NH.sigmoid() * cell_NH + in_NH.sigmoid() * candidate_NH.tanh()
         return out_NH.sigmoid() * cell_NH.tanh(), cell_NH
 
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights as unrolled/cells.py reads them."""
+        return (self.from_state.weight,)
+
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:
         """Yield the matrix products of a training step but those of the input."""
@@ -151,6 +169,10 @@ class GruCell(nn.Module):
         update_NH = (update_NH + hidden_update_NH).sigmoid()
         candidate_NH = (candidate_NH + reset_NH * hidden_candidate_NH).tanh()
         return (candidate_NH + update_NH * (hidden_NH - candidate_NH),)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the weights as unrolled/cells.py reads them."""
+        return self.from_fed.weight, self.from_hidden.weight, self.from_hidden.bias
 
     @staticmethod
     def matmuls(rows: int, fed_size: int, size: int, steps: int) -> Iterator[Matmul]:

@@ -1,5 +1,6 @@
 """The sections of the data: corpus, tokenizer and batches."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -137,6 +138,36 @@ class BatchingConfig(Section):
     worker_tokens: int | None = Field(
         None, ge=16, description="maximum tokens of a worker at once; gradients of a larger share are accumulated"
     )
+    tokens_per_worker: int | None = Field(
+        None,
+        ge=16,
+        description="a global step has this many tokens for each worker, and the learning rate, meant for "
+        "batching.tokens, grows with the root of their ratio; null: batching.tokens, on any number of workers",
+    )
+
+    @model_validator(mode="after")
+    def _a_share_can_be_split(self) -> Self:
+        if self.tokens_per_worker and self.worker_tokens and self.worker_tokens > self.tokens_per_worker:
+            raise ValueError(
+                f"worker_tokens={self.worker_tokens} would split no share of tokens_per_worker="
+                f"{self.tokens_per_worker}; lower it, or leave it out"
+            )
+        return self
+
+    def step_tokens(self, workers: int) -> int:
+        """Return the maximum tokens of a global step, padding included."""
+        return self.tokens if self.tokens_per_worker is None else self.tokens_per_worker * workers
+
+    def rate_factor(self, workers: int) -> float:
+        """Return what the learning rate is multiplied by: the root of how many times batching.tokens a step is.
+
+        After Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"; Adam's betas and
+        the steps of the warm-up stay as they are configured.
+
+        >>> BatchingConfig(tokens=2048, tokens_per_worker=16384).rate_factor(workers=2)
+        4.0
+        """
+        return math.sqrt(self.step_tokens(workers) / self.tokens)
 
 
 def corpus_name(config: CorpusConfig) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.config import RunConfig
 from pipeline.overrides import build_config
@@ -43,6 +44,11 @@ LONGEST = (
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Two tests run at once: threads that wait for a core that the other test has, spin, and take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Kernels are compiled once for all tests, not in each one's home.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
+# Where Triton is installed, but no GPU: it reads this when it is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 SERVERS = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "PREFECT_API_URL", "NMT_STORAGE")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.commands.search_options import SearchOptions
 from flows.refusals import check_parameters, in_option_names
 from pipeline.errors import InputError
-from pipeline.registry.pull import LoadedModel, pull_model
+from pipeline.registry.pull import pull_model
 from pipeline.rows.lines import decode_lines
 from pipeline.rows.structured import plain
 from pipeline.store.outputs import check_place, is_same, whole_file
@@ -22,19 +22,22 @@ STDIN, STDOUT = 0, 1
 Answer = Callable[[list[str]], list[str]]
 
 
-def translate_lines_of(model: str, source: Path | None, output: Path | None, options: SearchOptions) -> None:
+def translate_lines_of(
+    model: str, source: Path | None, output: Path | None, options: SearchOptions, device: str = "auto"
+) -> None:
     """Translate the lines of a file or of standard input to a file or to standard output.
 
     A line ends at a line feed and nowhere else, so that one line comes out per line in. On a terminal each
     line is answered as it is typed.
 
-    Both are UTF-8, whatever the encoding of the terminal. Raises InputError for an unknown model, options that it does
-    not take, bytes that are not UTF-8, subtitles and other formats with structure, or without a standard input.
+    Both are UTF-8, whatever the encoding of the terminal. Raises InputError for an unknown model, a device that cannot
+    be used, options that the model does not take, bytes that are not UTF-8, subtitles and other formats with structure,
+    or without a standard input.
     """
     if source is None and sys.stdin is None:
         raise InputError("standard input is closed; name a FILE to translate")
     _check_output(source, output)
-    answer = open_model(model, options)
+    answer = open_model(model, options, device)
     reading = nullcontext(sys.stdin.buffer) if source is None else source.open("rb")
     at_once = 1 if source is None and sys.stdin.isatty() else LINES_AT_ONCE
     with reading as stream:
@@ -60,9 +63,9 @@ def _check_output(source: Path | None, output: Path | None) -> None:
         raise InputError(f"standard output: that is the file to translate ({name}); send it to another")
 
 
-def open_model(model: str, options: SearchOptions) -> Answer:
+def open_model(model: str, options: SearchOptions, device: str = "auto") -> Answer:
     """Load a registered model; return a function that answers lines with lines, as the options say."""
-    pulled, parameters = LoadedModel(pull_model(model, Store()).path), options.parameters()
+    pulled, parameters = pull_model(model, Store()).load(device), options.parameters()
     check_parameters(model, pulled, parameters)
     done = 0
 

@@ -55,6 +55,7 @@ def evaluate(
             metavar="SPLIT", help="Score on train, validation or test. A file of corpus.path is scored whole."
         ),
     ] = "test",
+    device: opt.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Score a registered model with BLEU, chrF, chrF++ and TER, or compare it with another.
@@ -63,9 +64,10 @@ def evaluate(
     Scores have intervals, a comparison has significance tests.
     """
     values, wanted = parse_overrides(overrides or []), find_split(split)
+    opt.check_device(device)
     check_evaluation(preset, values, references or [])
     with running_flow("flows.evaluate") as flow:
-        result = flow.evaluate(model, against, preset, values, wanted, references)
+        result = flow.evaluate(model, against, preset, values, wanted, references, device)
     if as_json:
         print_json(result)
         return
@@ -92,8 +94,10 @@ def translate(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Use N processes on Ray; else one per CPU for large files.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Use N processes on Ray; else one per GPU or CPU for large files."),
     ] = None,
+    device: opt.Device = "auto",
     beam: opt.Beam = None,
     length_penalty: opt.LengthPenalty = None,
     coverage_penalty: opt.CoveragePenalty = None,
@@ -135,9 +139,10 @@ def translate(
         attention=attention,
     )
     options.check()
+    opt.check_device(device)
     _check_files(source, output, column)
     if source is not None and (workers is not None or _needs_workers(source, output)):
-        _translate_with_workers(source, output, model, column or "source", workers, options)
+        _translate_with_workers(source, output, model, column or "source", workers, options, device)
         return
     if workers is not None:
         raise InputError(f"--workers {workers}: workers translate files, not standard input; name a FILE")
@@ -152,7 +157,7 @@ def translate(
 
     check_home()
     use_running_stack()
-    translate_lines_of(model, Path(source) if source else None, Path(output) if output else None, options)
+    translate_lines_of(model, Path(source) if source else None, Path(output) if output else None, options, device)
 
 
 def _check_files(source: str | None, output: str | None, column: str | None) -> None:
@@ -184,12 +189,18 @@ def _needs_workers(source: str, output: str | None) -> bool:
 
 
 def _translate_with_workers(
-    source: str, output: str | None, model: str, column: str, workers: int | None, options: opt.SearchOptions
+    source: str,
+    output: str | None,
+    model: str,
+    column: str,
+    workers: int | None,
+    options: opt.SearchOptions,
+    device: str,
 ) -> None:
     if output is None:
         raise InputError(f"{source}: workers translate such a file into another; name it with --output")
     with running_flow("flows.translate") as flow:
-        result = flow.translate(source, output, model, column, options.parameters(), workers)
+        result = flow.translate(source, output, model, column, options.parameters(), workers, device)
     print(f"{result['texts']:,} translations in {result['output']}", file=sys.stderr)  # noqa: T201
 
 
@@ -204,19 +215,21 @@ def serve(
         int, typer.Option(metavar="N", min=1, help="Keep at least N processes, with a model each.")
     ] = 1,
     max_replicas: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Add processes under load, up to N; else one per CPU.")
+        int | None, typer.Option(metavar="N", min=1, help="Add processes under load, up to N; else one per GPU or CPU.")
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="Give each process N CPUs.")] = 1,
     batch: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Translate up to N requests together.")] = 64,
     request_seconds: Annotated[
         float, typer.Option(metavar="S", min=1, max=3600, help="Give up a request that takes longer than S seconds.")
     ] = 60,
+    device: opt.Device = "auto",
 ) -> None:
     """Answer requests with a registered model, until Ctrl-C.
 
     The protocol is MLflow's: POST /invocations, GET /ping, /health and /version. If NMT_SERVE_TOKEN is set, requests
     must bring it as a bearer token.
     """
+    opt.check_device(device)
     quieten_libraries()
     serve_until_stopped(
         model,
@@ -227,6 +240,7 @@ def serve(
         threads=threads,
         batch=batch,
         seconds=request_seconds,
+        device=device,
     )
 
 

@@ -57,6 +57,17 @@ LongLines = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Write a JSON object per line: translations and their scores.")]
 Attention = Annotated[bool, typer.Option("--attention", help="Add pieces and attention weights; needs --json.")]
 
+DEVICES = ("auto", "cpu", "gpu")
+Device = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|gpu", help="Compute on a GPU, or not; auto: where one can be used.")
+]
+
+
+def check_device(device: str) -> None:
+    """Raise InputError for a device that there is not, before anything is imported."""
+    if device not in DEVICES:
+        raise InputError(f"--device {device}: there is no such device; choose one of {', '.join(DEVICES)}")
+
 
 @dataclass(frozen=True)
 class SearchOptions:

@@ -45,7 +45,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     Writes train.arrow and validation.arrow, one record batch each with the list columns `source` and `target` of int32
     tokens, `end` last. Training pairs with a side of more than `config.max_length` tokens are left out and counted;
     all validation pairs are kept. The figures have the numbers of pairs, tokens and unknown tokens, and the steps and
-    the padding of the first epoch's plan.
+    the padding of the first epoch's plan, for one worker.
 
     Raises InputError if no training pair is short enough.
     """
@@ -66,7 +66,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
         _write(folder / "train.arrow", *train)
         _write(folder / "validation.arrow", *validation)
         lengths = Lengths(train[0].lengths, train[1].lengths)
-        plan = plan_epoch(lengths, config.tokens, config.max_padding, seed=0, epoch=0)
+        plan = plan_epoch(lengths, config.step_tokens(workers=1), config.max_padding, seed=0, epoch=0)
         return {
             "train_pairs": int(lengths.source.size),
             "train_source_tokens": int(lengths.source.sum()),

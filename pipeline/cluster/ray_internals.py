@@ -18,9 +18,11 @@ import ray
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.state import available_resources_per_node
 from ray._private.utils import validate_socket_filepath
 from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 from ray.job_config import JobConfig
+from ray.util.placement_group import NODE_ID_LABEL_KEY
 from ray.util.queue import Queue
 
 VERSION = "2.60.0"
@@ -114,6 +116,16 @@ def request_item(queue: Queue, seconds: float) -> Any:
 def node_addresses() -> dict[str, str]:
     """Return the address of each node by its id: `ray.nodes` is public, what it returns is not described."""
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}  # type: ignore[no-untyped-call]
+
+
+NODE_LABEL = NODE_ID_LABEL_KEY
+"""The label that Ray gives every node, with its id."""
+
+
+def free_gpus() -> dict[str, int]:
+    """Return the number of GPUs of each node that nobody uses now, by the node's id; a developers' API has them."""
+    free = available_resources_per_node()  # type: ignore[no-untyped-call]
+    return {str(node): int(resources.get("GPU", 0)) for node, resources in free.items()}
 
 
 def quieten_data() -> None:

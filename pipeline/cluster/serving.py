@@ -17,6 +17,7 @@ from ray.serve.handle import DeploymentHandle
 
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.cluster.ray_internals import close_replica_port
+from pipeline.cluster.resources import WorkerRoom, worker_room
 from pipeline.errors import InputError
 from pipeline.registry.pull import FOLDER, PulledVersion
 from pipeline.serving.http_server import UNAVAILABLE, Door, Front, listening
@@ -45,6 +46,7 @@ class ServingJob:
     threads: int
     batch: int
     """The most requests that are answered together."""
+    device: str
 
 
 class TranslationReplica:
@@ -53,7 +55,7 @@ class TranslationReplica:
     def __init__(self, job: ServingJob) -> None:
         """Load the model, which is copied to this node first if the driver runs on another."""
         close_replica_port()
-        self._model = ModelProcess(job.store.open().fetch(job.model) / FOLDER, job.threads)
+        self._model = ModelProcess(job.store.open().fetch(job.model) / FOLDER, job.threads, job.device)
         self._broken = False
         self._batcher = Batcher(self._answer, job.batch, self._model.parameters)
 
@@ -90,7 +92,7 @@ class Serving:
     port: int = 8000
     min_replicas: int = 1
     max_replicas: int | None = None
-    """None: as many as the cluster has CPUs for."""
+    """None: as many as the cluster has GPUs or, on CPUs, CPUs for."""
     threads: int = 1
     """CPUs per replica."""
     batch: int = 64
@@ -99,15 +101,20 @@ class Serving:
     """The names by which clients reach it, beside its addresses."""
     seconds: float = 60
     """How long a request may take."""
+    device: str = "auto"
 
 
-def fit_replicas(options: Serving, cpus: int) -> int:
-    """Return the most replicas that there may be on a cluster with `cpus`; raise InputError if they do not fit it.
+def fit_replicas(options: Serving, room: WorkerRoom, cpus: int) -> int:
+    """Return the most replicas that there may be on a cluster with that room; raise InputError if they do not fit it.
 
-    >>> fit_replicas(Serving(threads=2), cpus=7)
+    >>> fit_replicas(Serving(threads=2), WorkerRoom(3, None), cpus=7)
     3
     """
-    most = options.max_replicas or max(options.min_replicas, cpus // options.threads, 1)
+    most = options.max_replicas or max(options.min_replicas, room.most, 1)
+    if room.gpus and most > room.most:
+        raise InputError(
+            f"--max-replicas {most}: each takes a GPU, and the cluster has {room.most}; set fewer, or --device cpu"
+        )
     if most * options.threads > cpus:
         raise InputError(
             f"--max-replicas {most} --threads {options.threads}: they take {most * options.threads} CPUs, and the "
@@ -144,16 +151,20 @@ def claim_serve() -> object:
 def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[str]:
     """Serve a model for as long as the context lasts; yield its address once it answers.
 
-    Raises InputError for more replicas than the cluster has CPUs for, or if the cluster runs Serve already.
+    Raises InputError for more replicas than the cluster has CPUs or GPUs for, for a GPU that cannot be used, or if the
+    cluster runs Serve already.
     """
+    model.check_device(options.device)
     with ray_cluster():
         cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
-        max_replicas = fit_replicas(options, cpus)
+        room = worker_room(options.device, f"--device {options.device}", options.threads)
+        max_replicas = fit_replicas(options, room, cpus)
         job = ServingJob(
             store=DriverStore.of(store),
             model=model.address,
             threads=options.threads,
             batch=options.batch,
+            device=options.device if room.gpus else "cpu",
         )
         claim = claim_serve()
         deployment = serve.deployment(
@@ -164,7 +175,7 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
                 "max_replicas": max_replicas,
                 "target_ongoing_requests": max(1, options.batch // 8),
             },
-            ray_actor_options={"num_cpus": options.threads},
+            ray_actor_options=room.options(options.threads),
         )(TranslationReplica)
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         try:
@@ -174,7 +185,7 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
             front = Front(
                 partial(_ask, handle),
                 usual,
-                {"model": model.uri, "ray": ray.__version__},
+                {"model": model.uri, "ray": ray.__version__, "device": room.kind.lower()},
                 Door(options.hosts, options.token, options.seconds),
             )
             with listening(front, options.host, options.port) as address:

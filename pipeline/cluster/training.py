@@ -17,7 +17,7 @@ from pipeline.batches.encoding import EncodedCorpus
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.cluster.process_group import GroupConfig
 from pipeline.cluster.ray_train_internals import AnnounceController, RayTrainer
-from pipeline.cluster.resources import Allotment, allot
+from pipeline.cluster.resources import Allotment, Gpus, allot, ask_for, usable
 from pipeline.cluster.run_folder import (
     best_checkpoints,
     clear,
@@ -45,10 +45,14 @@ CONTROLLER_FAILURES = 3
 
 
 def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
-    """Return the stage of a training: what its result depends on (the number of workers is not part of it)."""
+    """Return the stage of a training: what its result depends on.
+
+    The number of workers is part of it only where a step has so many tokens for each of them.
+    """
+    runtime = RUNTIME_FIELDS - ({"num_workers"} if run.batching.tokens_per_worker else set())
     settings = Settings.joined(
         model=Settings.of(run.model),
-        training=Settings.of(run.training, exclude=RUNTIME_FIELDS),
+        training=Settings.of(run.training, exclude=runtime),
         validation=Settings({"bleu_tokenizer": _bleu_tokenizer(encoded, run)}, {"bleu_tokenizer": "13a"}),
     )
     return Stage("training", settings, {"encoded": encoded.fingerprint})
@@ -87,18 +91,25 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
         fetch_records(storage, records)
         history = History(records, observe_and_share)
         with ray_cluster():
-            allotment = allot(run.training, ray.nodes(), os.environ)  # type: ignore[no-untyped-call]
+            gpus, allotment = _allot(run)
             job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
-            checkpoints = _fit(job, run, name, storage, allotment, history)
+            checkpoints = _fit(job, run, name, storage, allotment, gpus, history)
         kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]
         write_history(records, folder / HISTORY)
-        return _figures(folder, kept, allotment)
+        return _figures(folder, kept, allotment, gpus)
 
     artifact = store.produce(stage, build)
     clear(storage, name, records)
     return TrainedModel(
         artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, run.model, encoded.tokenizer
     )
+
+
+def _allot(run: RunConfig) -> tuple[Gpus, Allotment]:
+    """Return the GPUs that can be used, and the workers."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    gpus = ask_for(run.training.device, f"training.device={run.training.device}", nodes)
+    return gpus, allot(run.training, usable(nodes, gpus), os.environ)
 
 
 def _job(
@@ -121,7 +132,13 @@ def _job(
 
 
 def _fit(
-    job: TrainingJob, run: RunConfig, name: str, storage: Folder, allotment: Allotment, history: History
+    job: TrainingJob,
+    run: RunConfig,
+    name: str,
+    storage: Folder,
+    allotment: Allotment,
+    gpus: Gpus,
+    history: History,
 ) -> list[tuple[Folder, Record]]:
     """Run the workers to the end; return the checkpoints to keep and their figures, the best first."""
     trainer = RayTrainer(
@@ -130,10 +147,11 @@ def _fit(
         torch_config=GroupConfig(
             backend="nccl" if allotment.gpu else "gloo", timeout_s=run.training.collective_timeout
         ),
-        scaling_config=ray.train.ScalingConfig(
+        scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]
             num_workers=allotment.workers,
             use_gpu=allotment.gpu,
             resources_per_worker={"CPU": allotment.threads, **({"GPU": 1} if allotment.gpu else {})},
+            label_selector=gpus.labels if allotment.gpu else None,
         ),
         run_config=ray.train.RunConfig(
             name=name,
@@ -163,7 +181,7 @@ def write_history(records: Path, history: Path) -> None:
     history.write_text("".join(json.dumps(record) + "\n" for record in ordered), "utf8")
 
 
-def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> Figures:
+def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment, gpus: Gpus) -> Figures:
     epochs = [record for record in read_history(folder / HISTORY) if is_epoch(record)]
     return {
         "checkpoints": kept,
@@ -177,4 +195,6 @@ def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment) -> 
         "workers": allotment.workers,
         "threads_per_worker": allotment.threads,
         "device": "gpu" if allotment.gpu else "cpu",
+        "gpu": gpus.name if allotment.gpu else "",
+        "gpus_not_used": list(gpus.obstacles),
     }

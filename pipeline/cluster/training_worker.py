@@ -1,6 +1,7 @@
 """What a Ray worker of a training does: reads its data, runs the loop, reports records and checkpoints."""
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -11,22 +12,23 @@ from typing import Any
 
 import ray
 import ray.train
-import torch
 from ray.train.torch import get_device
 from ray.util.queue import Queue
 
 from pipeline.batches.encoding import open_rows
 from pipeline.cluster.connection import DriverStore
-from pipeline.cluster.ray_internals import put_without_waiting
+from pipeline.cluster.ray_internals import node_addresses, put_without_waiting
 from pipeline.cluster.run_folder import FIGURES
 from pipeline.cluster.training_progress import ERROR
 from pipeline.config import BleuTokenizer, RunConfig, SelectBy
 from pipeline.errors import InputError
+from pipeline.inference.devices import first_sentence, gpu_obstacle, gpu_precision, is_out_of_memory
 from pipeline.inference.subwords import Subwords
 from pipeline.metrics.metrics import BLEU, Metric, metric_titled
 from pipeline.training.checkpoint import save_checkpoint
 from pipeline.training.history import is_epoch
 from pipeline.training.speed_limit import SpeedLimit
+from pipeline.training.threads import Threads
 from pipeline.training.trainer import Hooks, Trainer, selection_score
 from pipeline.training.worker import TrainingData, WorkerInfo, make_trainer, make_validation, use_threads
 
@@ -53,25 +55,50 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
     context = ray.train.get_context()
     worker = WorkerInfo(context.get_world_rank(), context.get_world_size(), get_device())
     use_threads(job.threads)
-    data = _open_data(job)
     run = RunConfig.model_validate(job.run)
-    limit = SpeedLimit(run.model, data.subwords.target_size)
-    send = partial(_send, job.records, worker)
-    hooks = Hooks(
-        make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
-        send,
-        partial(_report_epoch, send, worker),
-        limit.seconds,
-    )
+    if obstacle := _obstacle(worker):
+        job.records.put({ERROR: f"training.device={run.training.device}: {obstacle}, or set training.device=cpu"})
+        return
+    data = _open_data(job)
+    hooks = _hooks(job, run, data, worker)
     latest = ray.train.get_checkpoint() or job.resume_from
     try:
         with latest.as_directory() if latest else nullcontext() as folder:
             trainer = make_trainer(data, run, worker, hooks, Path(folder) if folder else None)
-        trainer.fit()
+        with gpu_precision(rounded=run.training.precision == "bf16"):
+            trainer.fit()
     except InputError as error:
         job.records.put({ERROR: str(error)})  # A restart would not help: end here, and let the driver raise it.
-    except torch.OutOfMemoryError:
-        job.records.put({ERROR: _too_large(run, worker.size)})
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        job.records.put({ERROR: _too_large(run, worker, error)})
+
+
+def _hooks(job: TrainingJob, run: RunConfig, data: TrainingData, worker: WorkerInfo) -> Hooks:
+    """Return what the loop calls: validation, reports, and what watches the machine."""
+    limit = SpeedLimit(run.model, data.subwords.target_size)
+    threads = Threads(job.threads, ray.train.get_context().get_local_world_size())
+    send = partial(_send, job.records, worker)
+    return Hooks(
+        make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
+        send,
+        partial(_report_epoch, send, worker),
+        lambda share: math.nan if threads.busy else limit.seconds(share),
+        threads.look,
+    )
+
+
+def _obstacle(worker: WorkerInfo) -> str | None:
+    """Return why this worker cannot compute on the GPU that it was given; None if it can, or was given none.
+
+    The driver has asked before, but not for GPUs that were in use then.
+    """
+    if worker.device.type != "cuda":
+        return None
+    reason = gpu_obstacle(worker.device.index or 0)
+    address = node_addresses()[ray.get_runtime_context().get_node_id()]
+    return reason and f"the GPU of worker {worker.rank} on {address} cannot be used: {reason}"
 
 
 def _validation_metrics(select_by: SelectBy, tokenizer: BleuTokenizer) -> list[Metric]:
@@ -94,6 +121,7 @@ def _report_epoch(
     send: Callable[[Mapping[str, float]], None], worker: WorkerInfo, figures: Mapping[str, float], trainer: Trainer
 ) -> None:
     """Send an epoch's figures to the driver, and give Ray its checkpoint."""
+    figures = {**figures, "train_on_gpu": float(worker.device.type == "cuda")}
     send(figures)  # First: an epoch sent twice is recognized, one that is not sent is lost.
     # Of equal scores the earlier epoch is better, as in the early stop.
     ranked = {**figures, "selection_score": selection_score(figures, trainer.config.select_by)}
@@ -117,8 +145,10 @@ def _open_data(job: TrainingJob) -> TrainingData:
     )
 
 
-def _too_large(run: RunConfig, workers: int) -> str:
+def _too_large(run: RunConfig, worker: WorkerInfo, error: BaseException) -> str:
+    memory = "the memory of its GPU" if worker.device.type == "cuda" else "its memory"
+    share = run.batching.step_tokens(worker.size) // worker.size
     return (
-        f"batching.worker_tokens={run.batching.worker_tokens}: a worker's share of a step does not fit its memory; "
-        f"set it to less than {run.batching.tokens // workers}, and the run continues"
+        f"batching.worker_tokens={run.batching.worker_tokens}: a worker's share of a step does not fit {memory} "
+        f"({first_sentence(error)}); set it to less than {share}, and the run continues"
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.cluster.ray_internals import quieten_data
+from pipeline.cluster.resources import WorkerRoom, worker_room
 from pipeline.errors import ExternalError, InputError
 from pipeline.registry.pull import FOLDER, LoadedModel, PulledVersion
 from pipeline.serving.bulk_translation import TranslationPlan, answers_name, texts_name
@@ -37,6 +38,7 @@ class TranslationJob:
     """Its address in the store."""
     parameters: Mapping[str, Any]
     chunks: Folder
+    device: str = "auto"
 
 
 class ChunkTranslator:
@@ -45,7 +47,7 @@ class ChunkTranslator:
     def __init__(self, job: TranslationJob) -> None:
         """Load the model, which is copied to this node first if the driver runs on another."""
         use_threads(1)
-        self._model = LoadedModel(job.store.open().fetch(job.model) / FOLDER)
+        self._model = LoadedModel(job.store.open().fetch(job.model) / FOLDER, job.device)
         self._job = job
 
     def __call__(self, batch: Batch) -> Batch:
@@ -85,24 +87,31 @@ def translate_chunks(
     workers: int | None,
     store: Store,
     progress: Callable[[int], None],
-) -> int:
-    """Translate the missing chunks of a plan on `workers` processes, by default one per CPU; return their number.
+    device: str = "auto",
+) -> str:
+    """Translate the missing chunks of a plan on `workers` processes, by default one per GPU or else per CPU.
 
-    `progress` is called with the number of texts translated since its last call. Raises InputError for a text that the
-    model refuses, with its line, or for more workers than the cluster has CPUs; ExternalError if a chunk's workers are
-    lost again and again.
+    Returns what it was done on, such as 2 CPU workers. `progress` is called with the number of texts translated since
+    its last call. Raises InputError for a text that the model refuses, with its line, for more workers than the
+    cluster has room for, or for a GPU that cannot be used; ExternalError if a chunk's workers are lost again and again.
     """
     if not plan.missing:
-        return 0
+        return ""
+    model.check_device(device)
     _forget_earlier_runs(plan.folder)
     with ray_cluster():
-        cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
-        if workers is not None and workers > cpus:
-            raise InputError(f"--workers {workers}: each takes a CPU, and the cluster has {cpus}; set {cpus} or fewer")
-        size = min(workers or max(1, cpus), len(plan.missing))
-        job = TranslationJob(DriverStore.of(store), model.address, parameters, plan.folder)
-        _run(plan, job, size, progress)
-    return size
+        room = worker_room(device, f"--device {device}")
+        if workers is not None and workers > room.most:
+            raise InputError(
+                f"--workers {workers}: each takes a {room.kind}, and the cluster has {room.most}; set {room.most} or "
+                f"fewer{', or --device cpu' if room.gpus else ''}"
+            )
+        size = min(workers or max(1, room.most), len(plan.missing))
+        job = TranslationJob(
+            DriverStore.of(store), model.address, parameters, plan.folder, device if room.gpus else "cpu"
+        )
+        _run(plan, job, size, room, progress)
+    return f"{size} {room.kind} worker{'' if size == 1 else 's'}"
 
 
 def _forget_earlier_runs(folder: Folder) -> None:
@@ -112,7 +121,9 @@ def _forget_earlier_runs(folder: Folder) -> None:
             folder.remove(name)
 
 
-def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callable[[int], None]) -> None:
+def _run(
+    plan: TranslationPlan, job: TranslationJob, size: int, room: WorkerRoom, progress: Callable[[int], None]
+) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     quieten_data()
@@ -122,8 +133,8 @@ def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callab
         ChunkTranslator,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=size),
-        num_cpus=1,
         fn_constructor_args=[job],
+        **room.options(cpus=1),
     )
     try:
         for row in translated.iter_rows():
@@ -135,10 +146,10 @@ def _run(plan: TranslationPlan, job: TranslationJob, size: int, progress: Callab
 
 
 def _explain(error: Exception, job: TranslationJob) -> Exception:
-    """Return what stopped the workers: a failing disk or storage, or their loss."""
+    """Return what stopped the workers: a failing disk or storage, a GPU that cannot be used, or their loss."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ExternalError | OSError) and not isinstance(cause, ray.exceptions.RayError):
+        if isinstance(cause, ExternalError | InputError | OSError) and not isinstance(cause, ray.exceptions.RayError):
             return job.chunks.explained(cause) if isinstance(cause, OSError) else cause
         cause = cause.__cause__ or getattr(cause, "cause", None)
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]

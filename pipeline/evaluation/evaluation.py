@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from model.seq2seq import Seq2Seq
 from pipeline.batches.collate import Ragged
 from pipeline.config import EvaluationConfig
@@ -15,6 +13,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.splits import Split
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.evaluation.symbols import symbol_figures
+from pipeline.inference.devices import open_device
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.faults import fault_figures
@@ -82,8 +81,8 @@ def evaluate_model(
     tokenizer = bleu_tokenizer(config, corpus.languages.target)
 
     def build(folder: Path) -> Figures:
-        on_gpu = trained.figures["device"] == "gpu" and torch.cuda.is_available()
-        device = torch.device("cuda" if on_gpu else "cpu")
+        # What was trained on the GPUs of a cluster may be scored where there is none.
+        device = open_device("auto" if trained.figures["device"] == "gpu" else "cpu", "training.device")
         model, subwords = trained.load(device)
         translator = open_translator(model, subwords, config)
         figures: dict[str, Any] = {}

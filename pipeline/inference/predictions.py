@@ -3,13 +3,16 @@
 Part of every registered version, as translator.py is.
 """
 
+import json
 import numbers
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from model.search.config import SearchConfig
+from pipeline.inference.devices import open_device
 from pipeline.inference.translator import LinePolicy, Translation, Translator
 
 PARAMETERS: Mapping[str, str] = {
@@ -38,6 +41,15 @@ LARGEST = 2**31
 """Largest integer: tensors do not hold larger ones."""
 MOST = {"beam": 100, "n_best": 100}
 """Upper bounds: more would exhaust a server's memory and improve no translation."""
+
+
+def open_translator(folder: Path, device: str) -> Translator:
+    """Load what `translator.json` in a version's folder describes, onto a device: auto, cpu or gpu.
+
+    Raises ValueError for a GPU that cannot be used.
+    """
+    description = json.loads((folder / "translator.json").read_text("utf8"))
+    return Translator.from_description(folder, description, open_device(device, f"device={device}"))
 
 
 def defaults(config: SearchConfig, line_policy: LinePolicy) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from model.search.config import SearchConfig
 from model.search.hypotheses import Hypothesis
 from model.search.search import search
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
+from pipeline.errors import InputError
+from pipeline.inference.devices import CPU, first_sentence, gpu_precision, is_out_of_memory
 from pipeline.inference.segments import has_letter, has_text, join_parts, one_line, split_line
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.weights import WEIGHTS, load_weights
@@ -90,8 +92,8 @@ class Translator:
         self.batch_sentences = batch_sentences
 
     @classmethod
-    def from_description(cls, folder: Path, description: Mapping[str, Any]) -> "Translator":
-        """Load a model from its folder (weights, source.model and target.model) and its description.
+    def from_description(cls, folder: Path, description: Mapping[str, Any], device: torch.device = CPU) -> "Translator":
+        """Load a model onto a device, from its folder (weights, source.model and target.model) and its description.
 
         The description has the keys `model` (a ModelConfig), `search` (a SearchConfig), `line_policy` (a LinePolicy)
         and `batch_sentences`.
@@ -101,7 +103,12 @@ class Translator:
         network = Seq2Seq(config, subwords.source_size, subwords.target_size)
         load_weights(network, folder / WEIGHTS)
         search_config, line_policy = SearchConfig(**description["search"]), LinePolicy(**description["line_policy"])
-        return cls(network.eval(), subwords, search_config, description["batch_sentences"], line_policy)
+        return cls(network.to(device).eval(), subwords, search_config, description["batch_sentences"], line_policy)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self._model.parameters()).device
 
     @property
     def has_attention(self) -> bool:
@@ -223,13 +230,26 @@ class Translator:
                 progress(len(batch))
 
     def _search_batch(self, rows: list[list[int]], attention: bool) -> list[list[Hypothesis]]:
-        device = next(self._model.parameters()).device
         lengths = torch.tensor([len(row) for row in rows])
         source = torch.full((len(rows), int(lengths.max())), self._model.tokens.padding)
         for index, row in enumerate(rows):
             source[index, : len(row)] = torch.tensor(row)
-        never = self._subwords.control_tokens
-        return search(self._model, source.to(device), lengths.to(device), self.config, attention, never)
+        never, device = self._subwords.control_tokens, self.device
+        try:
+            with gpu_precision():
+                return search(self._model, source.to(device), lengths.to(device), self.config, attention, never)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise InputError(self._too_large(source, error)) from error
+
+    def _too_large(self, source: torch.Tensor, error: BaseException) -> str:
+        memory = "the GPU's memory" if self.device.type == "cuda" else "this machine's memory"
+        sentences, tokens = source.shape
+        return (
+            f"beam={self.config.beam}: {sentences} sentences of up to {tokens} tokens at once do not fit {memory} "
+            f"({first_sentence(error)}); lower it, or max_source_length, or end what else uses that memory"
+        )
 
     def _translation(self, sentence: str, source_pieces: list[str], hypothesis: Hypothesis) -> Translation:
         tokens = [*hypothesis.tokens, SPECIAL_TOKENS.end] if hypothesis.ended else hypothesis.tokens

@@ -14,9 +14,12 @@ import yaml
 from mlflow.models.model import MLMODEL_FILE_NAME
 
 from pipeline.errors import InputError
+from pipeline.inference.devices import DeviceChoice
 
 FLAVOR, LOADER = "python_function", "mlflow.pyfunc.loaders.code_model"
 """What MLmodel names for a model that was logged from a file of code."""
+OWN = "config"
+"""What it names there for the configuration that `load_model` may change."""
 REMEDY = "only versions that are code, as `nmt train` registers them, are loaded"
 
 
@@ -33,11 +36,20 @@ def check_loader(folder: Path, uri: str) -> None:
         raise InputError(f"{uri}: it is loaded by {loader!s:.60}, which may read pickles; {REMEDY}")
 
 
-def load_version(folder: Path, uri: str) -> Any:
-    """Return MLflow's model of the version in `folder`. Raises InputError for one that `check_loader` refuses."""
+def takes_device(folder: Path) -> bool:
+    """Return whether the version in `folder` can be told its device; older ones compute on the CPU."""
+    flavor = yaml.safe_load((folder / MLMODEL_FILE_NAME).read_text("utf8"))["flavors"][FLAVOR]
+    return "device" in (flavor.get(OWN) or {})
+
+
+def load_version(folder: Path, uri: str, device: DeviceChoice = "auto") -> Any:
+    """Return MLflow's model of the version in `folder`, on a device if it can be told.
+
+    Raises InputError for one that `check_loader` refuses.
+    """
     check_loader(folder, uri)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # MLflow reads it at every load.
-    return mlflow.pyfunc.load_model(str(folder))
+    return mlflow.pyfunc.load_model(str(folder), model_config={"device": device} if takes_device(folder) else None)
 
 
 def download_version(uri: str, folder: Path) -> Path:

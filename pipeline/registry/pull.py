@@ -15,13 +15,15 @@ from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from pipeline.errors import InputError
+from pipeline.inference.devices import check_choice, open_device
 from pipeline.registry.champion import CHAMPION
-from pipeline.registry.loader import check_loader, download_version, load_version
+from pipeline.registry.loader import check_loader, download_version, load_version, takes_device
 from pipeline.registry.mlflow_internals import NOT_THERE, logged_model
 from pipeline.registry.runs import has_registry, reachable_server, tracking_uri, use_registry
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
 
+TOO_OLD = "was registered before versions could use a GPU; train it again, or choose cpu"
 FOLDER = "model"
 """The artifact's folder with MLflow's model: MLmodel and what it names."""
 
@@ -47,9 +49,15 @@ class PulledVersion:
         """The address of this one version."""
         return f"models:/{self.name}/{self.version}"
 
-    def load(self) -> "LoadedModel":
-        """Load it, ready to translate."""
-        return LoadedModel(self.path)
+    def load(self, device: str = "auto") -> "LoadedModel":
+        """Load it onto a device, ready to translate. Raises InputError as `LoadedModel` does."""
+        return LoadedModel(self.path, device)
+
+    def check_device(self, device: str) -> None:
+        """Raise InputError for what is no device, and for `gpu` if this version cannot use one."""
+        check_choice(device, f"--device {device}")
+        if device == "gpu" and not takes_device(self.path):
+            raise InputError(f"--device gpu: {self.uri} {TOO_OLD}")
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -124,12 +132,16 @@ def _find(model: str, option: str) -> MlflowVersion:
 class LoadedModel:
     """A version of a registered model, ready to translate."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: str = "auto") -> None:
         """Load a version from the folder that it was pulled into: this runs the code that it brings.
 
-        Raises InputError for a version that is no code but a pickle, or of another of MLflow's flavors.
+        Raises InputError for a version that is no code but a pickle, or of another of MLflow's flavors; and for a
+        `device` that cannot be used, here or by a version from before there was a choice.
         """
-        self._model = load_version(path, str(path))
+        on_gpu = open_device(device, f"--device {device}").type == "cuda"
+        self._model = load_version(path, str(path), "gpu" if on_gpu else "cpu")
+        if device == "gpu" and not takes_device(path):
+            raise InputError(f"--device gpu: this version {TOO_OLD}")
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ under code/, the files of `model` and `pipeline` that translate.
 """
 
 import importlib
-import json
 import sys
 from pathlib import Path
 from threading import Lock
@@ -44,13 +43,27 @@ class TranslationModel(PythonModel):
     """Raw lines in, raw translations out."""
 
     def load_context(self, context: Any) -> None:
-        """Load weights and tokenizer from the model's folder."""
+        """Load weights and tokenizer from the model's folder, onto the device that the model's configuration names.
+
+        That is `auto`, a GPU where torch can use one, unless `mlflow.pyfunc.load_model(..., model_config={"device":
+        "cpu"})` or the variable MLFLOW_PYFUNC_INFERENCE_CONFIG says otherwise. Raises MlflowException for `gpu` where
+        there is none that can be used.
+        """
         folder = Path(context.artifacts["translator"])
         self._predictions = import_privately(folder / "code", "pipeline.inference.predictions")
-        description = json.loads((folder / "translator.json").read_text("utf8"))
-        self._translator = self._predictions.Translator.from_description(folder, description)
+        try:
+            self._translator = self._predictions.open_translator(
+                folder, (context.model_config or {}).get("device", "auto")
+            )
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
         # A server calls from many threads, but torch uses all cores for each call: calls at once would only compete.
         self._one_at_a_time = Lock()
+
+    @property
+    def device(self) -> str:
+        """Where it computes: cpu or gpu."""
+        return "gpu" if self._translator.device.type == "cuda" else "cpu"
 
     # MLflow reads the signature off these types; its own base class has more parameters.
     def predict(self, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:  # type: ignore[override]

@@ -46,6 +46,7 @@ EPOCH_METRICS = {
     "train_matmul_share": "epoch/train_matmul_share",
     "train_waiting_share": "epoch/train_waiting_share",
     "train_reporting_share": "epoch/train_reporting_share",
+    "train_on_gpu": "epoch/train_on_gpu",
 }
 
 

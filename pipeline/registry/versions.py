@@ -157,6 +157,7 @@ def _log_model(
             name="model",
             python_model=str(PYFUNC),
             artifacts={"translator": temporary},
+            model_config={"device": "auto"},  # What `load_model` may set otherwise.
             tags={IDENTITY_TAG: identity},  # By which an interrupted registration is found and completed.
             input_example=(
                 list(examples),

@@ -23,10 +23,10 @@ _model: LoadedModel | None = None
 class ModelProcess:
     """Answers requests with a model, in another process, which ends with this one."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str = "auto") -> None:
         """Start the process, and return when the model is loaded and has translated once."""
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, _load, (path, threads))
+        self._pool = ProcessPoolExecutor(1, context, _load, (path, threads, device))
         self.parameters: dict[str, Any] = self._pool.submit(_parameters).result()
 
     def answer(self, invocations: Sequence[Invocation]) -> "Future[list[Reply]]":
@@ -38,11 +38,11 @@ class ModelProcess:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _load(path: Path, threads: int) -> None:
+def _load(path: Path, threads: int, device: str) -> None:
     global _model
     threading.Thread(target=_end_with_parent, daemon=True).start()
     use_threads(threads)
-    _model = LoadedModel(path)
+    _model = LoadedModel(path, device)
     _model.predict(["."])  # So that the first request does not wait for what is built on first use.
 
 

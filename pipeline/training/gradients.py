@@ -7,6 +7,7 @@ divides, clips and applies by itself, and the host reads both when the next step
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from model.loss import Loss
 from model.seq2seq import Seq2Seq
+from pipeline.training.gpu.graphs import Run, call
 from pipeline.training.shared_sums import SharedSums
 
 
@@ -34,20 +36,26 @@ class StepLoss:
 Reading = Callable[[], StepLoss]
 """Returns the loss of a step; on a GPU, it waits until the step is done."""
 
+ALIGNED = 32
+"""Numbers to a multiple of which a GPU's gradients begin."""
+
 
 class Gradients:
     """The gradients of a model's parameters, the sums of their loss, and the optimizer that applies them.
 
-    No gradient memory is kept between steps: autograd then stores a parameter's first gradient without copying it. On
-    several workers, all gradients are concatenated for one sum per step.
+    On a CPU no gradient memory is kept between steps: autograd then stores a parameter's first gradient without copying
+    it. On several workers, all gradients are concatenated for one sum per step. On a GPU they lie in one tensor that
+    stays where it is, as the step's CUDA graph and the sum over all workers need them.
     """
 
-    def __init__(self, model: Seq2Seq, beta2: float) -> None:
+    def __init__(self, model: Seq2Seq, beta2: float, *, on_gpu: bool) -> None:
         """Make Adam, with `beta2`."""
         self._parameters = list(model.parameters())
-        self._totals = self._parameters[0].new_zeros(3)
-        self.on_gpu = self._totals.is_cuda
+        self.on_gpu = on_gpu
         """Whether the host reads a step's loss later than it enqueues the step."""
+        self._static = self._lay_out() if self.on_gpu else None
+        self._totals = self._parameters[0].new_zeros(3) if self._static is None else self._static[-3:]
+        self._figures = self._totals.new_zeros(4)
         self.optimizer = torch.optim.Adam(
             self._parameters, betas=(0.9, beta2), eps=1e-9, fused=True, capturable=self.on_gpu
         )
@@ -60,8 +68,19 @@ class Gradients:
             size = sum(parameter.numel() for parameter in self._parameters) + len(self._totals)
             self._shared = SharedSums.share(size)
 
+    def _lay_out(self) -> Tensor:
+        """Let all gradients lie in one tensor, which is returned; the three totals are at its end."""
+        ends = list(accumulate(-(-parameter.numel() // ALIGNED) * ALIGNED for parameter in self._parameters))
+        flat = self._parameters[0].new_zeros(ends[-1] + 3)
+        for parameter, first in zip(self._parameters, [0, *ends], strict=False):
+            parameter.grad = flat[first : first + parameter.numel()].view_as(parameter)
+        return flat
+
     def reset(self) -> None:
         """Start a step."""
+        if self._static is not None:
+            self._static.zero_()
+            return
         self._totals.zero_()
         for parameter in self._parameters:
             parameter.grad = None
@@ -78,40 +97,47 @@ class Gradients:
         else:
             group["lr"] = rate
 
-    def apply(self, limit: float) -> Reading:
-        """Sum losses and gradients over all workers, and apply the mean gradient, with a norm of at most `limit`."""
+    def apply(self, limit: float, update: Callable[[Run], None] = call) -> Reading:
+        """Sum losses and gradients over all workers, and apply the mean gradient, with a norm of at most `limit`.
+
+        update: calls what a GPU does after the sum, or replays it.
+        """
         if self._several:
             self._sum_over_workers()
-        return send(self.apply_on_gpu(limit)) if self.on_gpu else self._apply_on_cpu(limit)
+        if not self.on_gpu:
+            return self._apply_on_cpu(limit)
+        update(lambda: self.apply_on_gpu(limit))
+        return send(self._figures)
 
     def _apply_on_cpu(self, limit: float) -> Reading:
         smoothed, nll, tokens = self._totals.tolist()
-        gradients = self._gradients()
-        norm = float(torch.nn.utils.get_total_norm(gradients)) / tokens
+        norm = float(torch.nn.utils.get_total_norm(self._gradients())) / tokens
         loss = StepLoss(smoothed / tokens, nll / tokens, round(tokens), norm)
         if math.isfinite(loss.smoothed + norm):
-            factor = min(1.0, limit / norm) / tokens if norm > 0 else 1.0 / tokens
-            for gradient in gradients:
-                gradient *= factor
+            # The fused optimizer divides where it reads: a pass over all gradients less.
+            self.optimizer.grad_scale = self._totals.new_tensor(tokens * max(1.0, norm / limit))  # type: ignore[attr-defined]
             self.optimizer.step()
         return lambda: loss
 
-    def apply_on_gpu(self, limit: float) -> Tensor:
-        """Do the same without a wait; return loss, likelihood, tokens and norm, as a tensor (4,) on the GPU.
+    def apply_on_gpu(self, limit: float) -> None:
+        """Do the same without a wait; keep loss, likelihood, tokens and norm on the GPU, too.
 
         The fused optimizer divides the gradients by `grad_scale`, and leaves all as it is where `found_inf` is 1.
         """
         smoothed, nll, tokens = self._totals.unbind()
         norm = torch.nn.utils.get_total_norm(self._gradients()) / tokens
         scale, found_inf = tokens * (norm / limit).clamp(min=1.0), (smoothed + norm).isfinite().logical_not()
-        self.optimizer.grad_scale, self.optimizer.found_inf = scale, found_inf.to(scale.dtype)  # type: ignore[attr-defined]
+        self.optimizer.grad_scale, self.optimizer.found_inf = scale.float(), found_inf.float()  # type: ignore[attr-defined]
         self.optimizer.step()
-        return torch.stack([smoothed / tokens, nll / tokens, tokens, norm])
+        torch.stack([smoothed / tokens, nll / tokens, tokens, norm], out=self._figures)
 
     def _gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
 
     def _sum_over_workers(self) -> None:
+        if self._static is not None:
+            dist.all_reduce(self._static)
+            return
         # A worker without sentences in this step has no gradients; an unused parameter has none on any worker.
         vectors = [*(self._flat(parameter) for parameter in self._parameters), self._totals]
         if self._shared is None:

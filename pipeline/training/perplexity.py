@@ -8,6 +8,7 @@ import torch
 
 from model.seq2seq import Seq2Seq
 from pipeline.batches.collate import Ragged, collate
+from pipeline.inference.devices import gpu_precision
 
 
 def teacher_forced_nll(
@@ -17,7 +18,7 @@ def teacher_forced_nll(
     device = next(model.parameters()).device
     order = sorted(rows, key=lambda row: (source.lengths[row], target.lengths[row]))
     total, tokens = 0.0, 0
-    with torch.inference_mode():
+    with torch.inference_mode(), gpu_precision():
         for start in range(0, len(order), batch_sentences):
             indices = np.array(order[start : start + batch_sentences], dtype=np.int64)
             loss = model(collate(source, target, indices, model.tokens, device))

@@ -25,7 +25,7 @@ class TrainedModel:
     path: Path
     fingerprint: str
     figures: Figures
-    """best_epoch, best_bleu, epochs, steps, workers, device, checkpoints (best first)."""
+    """best_epoch, best_bleu, epochs, steps, workers, device, gpu (its name), checkpoints (best first)."""
     reused: Reuse
     config: ModelConfig
     tokenizer: Tokenizer
@@ -37,9 +37,10 @@ class TrainedModel:
 
     @property
     def machine(self) -> str:
-        """What it was trained on, in messages: for example 2 CPU workers."""
-        number = self.figures["workers"]
-        return f"{number} {str(self.figures['device']).upper()} worker{'' if number == 1 else 's'}"
+        """What it was trained on, in messages: for example 2 CPU workers, or 1 GPU worker (NVIDIA H100 PCIe)."""
+        number, gpu = self.figures["workers"], self.figures.get("gpu")
+        kind = f"{str(self.figures['device']).upper()} worker{'' if number == 1 else 's'}"
+        return f"{number} {kind}{f' ({gpu})' if gpu else ''}"
 
     def load(self, device: torch.device) -> tuple[Seq2Seq, Subwords]:
         """Load the best checkpoint in evaluation mode, and its tokenizer."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,10 +14,13 @@ from torch import Tensor
 from model.dropout import DropoutNoise
 from model.forcing import TeacherForcing
 from model.loss import Loss
+from model.products import fastest_products
 from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
 from pipeline.metrics.metrics import metric_titled
+from pipeline.training.gpu.graphs import GraphApi, call
+from pipeline.training.gpu.step import GraphedStep
 from pipeline.training.gradients import Gradients, Reading
 from pipeline.training.precision import matmul_precision
 
@@ -83,7 +87,10 @@ class Hooks:
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
     """Receives the figures of an epoch and the trainer, on every worker; saves checkpoints."""
     matmul_seconds: Callable[[Share], float] = lambda _: 0.0
-    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with."""
+    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with. Not a
+    number while the machine is busy with something else; the epoch's share of its speed is then left out."""
+    between_steps: Callable[[], None] = lambda: None
+    """Called after each step."""
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
@@ -144,7 +151,7 @@ class _EpochSums:
             "train_seconds": self.seconds,
             "train_waiting_share": self.waiting / self.seconds,
             "train_reporting_share": self.reporting / self.seconds,
-            "train_matmul_share": self.matmul / self.seconds,
+            **({} if math.isnan(self.matmul) else {"train_matmul_share": self.matmul / self.seconds}),
         }
 
 
@@ -158,18 +165,23 @@ class Trainer:
     epochs: Epochs
     hooks: Hooks
     progress: Progress = field(default_factory=Progress)
+    graphs: GraphApi | None = None
+    """What records the steps on a GPU; None: they are called."""
 
     def __post_init__(self) -> None:
-        self._gradients = Gradients(self.model, self.config.adam_beta2)
+        device = next(self.model.parameters()).device
+        on_gpu = device.type == "cuda" or self.graphs is not None
+        self._gradients = Gradients(self.model, self.config.adam_beta2, on_gpu=on_gpu)
         self.optimizer = self._gradients.optimizer
         # Where the model is, so that a CUDA graph of the step can read it.
-        self._number = torch.zeros((), dtype=torch.int64, device=next(self.model.parameters()).device)
+        self._number = torch.zeros((), dtype=torch.int64, device=device)
+        self._graphed = None if self.graphs is None else GraphedStep(self.graphs, device)
 
     def fit(self) -> Progress:
         """Train until all epochs are done or `select_by` has stopped improving; return the progress."""
         while not self.finished:
             device = next(self.model.parameters()).device
-            with matmul_precision(self.config.precision, device) as in_bf16:
+            with fastest_products(device), matmul_precision(self.config.precision, device) as in_bf16:
                 figures = self._epoch() | {"train_bf16": float(in_bf16)}
             figures |= self.hooks.validate(self.model.eval())
             if not math.isfinite(loss := figures["validation_loss"]):  # The last step has spoilt the weights.
@@ -216,12 +228,19 @@ class Trainer:
                 late.append(_Taken(self.progress.step, epoch + (index + 1) / steps, rate, forced, read))
                 while len(late) > (behind if index + 1 < steps else 0):
                     began = self._finish(late.popleft(), began, sums, last=index + 1 == steps and not late)
+                self.hooks.between_steps()
                 ended = time.perf_counter()
                 sums.matmul += sum(self.hooks.matmul_seconds(share) for share in shares)
                 # The next step starts by waiting for its data; to measure products belongs to none.
                 measured, ended = time.perf_counter() - ended, time.perf_counter()
                 began += measured
-        return {"step": self.progress.step, **sums.figures()}
+        graphed = {} if self._graphed is None else {"train_graph_share": self._graphed.share}
+        return {"step": self.progress.step, **sums.figures(), **graphed}
+
+    @property
+    def graphs_used(self) -> str:
+        """What part CUDA graphs had, in words."""
+        return "not used" if self._graphed is None else self._graphed.describe()
 
     def _finish(self, taken: _Taken, began: float, sums: _EpochSums, last: bool) -> float:
         """Read and report the loss of a step whose time began at `began`; return when that of the next one begins.
@@ -259,20 +278,26 @@ class Trainer:
         self._gradients.set_rate(rate)
         self._number.fill_(self.progress.step)
         for share in shares:
-            self._gradients.add_totals(self._accumulate(share, forced))
+            accumulate = partial(self._accumulate, share.batch, share.rows, forced)
+            if self._graphed is None:
+                accumulate()
+            elif forced < 1.0:
+                self._graphed.call(accumulate)
+            else:
+                self._graphed.accumulate(self._accumulate, share.batch, share.rows)
         self.progress = replace(self.progress, step=self.progress.step + 1)
-        return self._gradients.apply(self.config.clip_norm)
+        return self._gradients.apply(self.config.clip_norm, call if self._graphed is None else self._graphed.update)
 
-    def _accumulate(self, share: Share, forced: float) -> Loss:
-        """Add the gradients of a share's loss; return the loss."""
-        seed, step, rows = self.config.seed, self._number, share.rows
+    def _accumulate(self, batch: Batch, rows: Tensor, forced: float = 1.0) -> None:
+        """Add the loss and the gradients of a share."""
+        seed, step = self.config.seed, self._number
         noise = DropoutNoise(self.dropout, seed, step, rows, self.model.mask_units) if self.dropout else None
         forcing = None  # With all tokens from the reference, all are known beforehand: the fast path.
         if forced < 1.0:
             forcing = TeacherForcing(forced, self.config.teacher_forcing_per, seed, step, rows)
-        loss: Loss = self.model(share.batch, noise, self.config.label_smoothing, forcing)
+        loss: Loss = self.model(batch, noise, self.config.label_smoothing, forcing)
         loss.smoothed.backward()  # type: ignore[no-untyped-call]
-        return loss
+        self._gradients.add_totals(loss)
 
     def _diverged(self, what: str) -> InputError:
         return InputError(

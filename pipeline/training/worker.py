@@ -22,12 +22,18 @@ from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric
 from pipeline.training.checkpoint import load_checkpoint
+from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 
 # By default, glibc returns large freed blocks to the system and faults them in again at every step, which takes a third
 # of the time on CPU. It reads these variables when a process starts.
-WORKER_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+WORKER_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    # oneDNN compiles a kernel for every new shape, in about a millisecond, and keeps 1,024: an epoch has more.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096",
+}
 
 STEPS_AHEAD = 4
 """Of which the shares are prepared for a GPU before it takes them."""
@@ -59,7 +65,7 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
 
     @lru_cache(maxsize=1)
     def plan(epoch: int) -> list[Indices]:
-        return plan_epoch(lengths, batching.tokens, batching.max_padding, seed, epoch)
+        return plan_epoch(lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
 
     def collated(epoch: int) -> Iterator[list[Share]]:
         for batch in plan(epoch):
@@ -146,7 +152,10 @@ def make_trainer(
         for parameter in network.parameters():
             dist.broadcast(parameter.data, src=0)
     epochs = make_epochs(data, run.batching, run.training.seed, workers)
-    trainer = Trainer(network, run.training, run.model.dropout, epochs, hooks)
+    peak = run.training.learning_rate * run.batching.rate_factor(workers.size)
+    training = run.training.model_copy(update={"learning_rate": peak})
+    graphs = CudaGraphs(workers.device) if workers.device.type == "cuda" else None
+    trainer = Trainer(network, training, run.model.dropout, epochs, hooks, graphs=graphs)
     if checkpoint is not None:
         load_checkpoint(trainer, checkpoint)
     return trainer

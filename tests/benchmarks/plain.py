@@ -31,7 +31,8 @@ class PlainSeq2Seq(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the summed cross-entropy of the words."""
         embedded_BSE = F.dropout(self.embedding(batch.source_BS), self.dropout, self.training)
-        packed = pack_padded_sequence(embedded_BSE, batch.source_lengths_B, batch_first=True, enforce_sorted=False)
+        lengths_B = batch.source_lengths_B.cpu()
+        packed = pack_padded_sequence(embedded_BSE, lengths_B, batch_first=True, enforce_sorted=False)
         outputs, (hidden_2BD, _) = self.encoder(packed)
         annotations_BSA, _ = pad_packed_sequence(outputs, batch_first=True)
         keys_BSH = self.keys(annotations_BSA)

@@ -18,6 +18,7 @@ from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, plan_epoch, share_rows
 from pipeline.config import Precision, TrainingConfig
+from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.matmul import matmul_seconds
 from pipeline.training.precision import matmul_precision
 from pipeline.training.speed_limit import shape_of
@@ -46,7 +47,7 @@ def make_shares(
     for batch in plan_epoch(Lengths(source, target), tokens, 0.02, seed=1, epoch=0)[:batches]:
         part = share_rows(batch.size, rank, workers)
         collated = collate(rows[0], rows[1], batch[part], SPECIAL_TOKENS, DEVICE)
-        shares.append(Share(collated, torch.from_numpy(part), int(rows[1].lengths[batch[part]].sum())))
+        shares.append(Share(collated, torch.from_numpy(part).to(DEVICE), int(rows[1].lengths[batch[part]].sum())))
     return shares
 
 
@@ -59,15 +60,16 @@ class EnoughError(Exception):
     """Raised to leave the trainer's loop at the end of a window."""
 
 
-def ours(
+def make_training(
     config: ModelConfig,
     shares: Sequence[Share],
     precision: Precision = "fp32",
     *,
     vocabulary: int = VOCABULARY,
     plain_loop: bool = False,
-) -> Window:
-    """Return a window of the trainer; with `plain_loop`, the reference that the unrolled decoder is held to."""
+    graphs: bool = True,
+) -> Trainer:
+    """Return a trainer whose epochs are these shares; with `graphs`, by CUDA graphs where there is a GPU."""
     torch.manual_seed(1)
 
     def steps(_: int) -> Generator[list[Share], None, None]:
@@ -82,7 +84,13 @@ def ours(
         network.decoder.unrolls = False
     hooks = Hooks(leave, lambda record: None, lambda figures, trainer: None)
     training = TrainingConfig(epochs=10_000, precision=precision)
-    trainer = Trainer(network, training, config.dropout, Epochs(steps, lambda epoch: len(shares)), hooks)
+    epochs = Epochs(steps, lambda epoch: len(shares))
+    api = CudaGraphs(DEVICE) if graphs and DEVICE.type == "cuda" else None
+    return Trainer(network, training, config.dropout, epochs, hooks, graphs=api)
+
+
+def window_of(trainer: Trainer) -> Window:
+    """Return a window of a trainer, which ends with its epoch, when the losses of all steps have been read."""
 
     def window() -> float:
         began = time.perf_counter()
@@ -93,10 +101,22 @@ def ours(
     return window
 
 
-def plain(config: ModelConfig, shares: Sequence[Share]) -> Window:
+def ours(
+    config: ModelConfig,
+    shares: Sequence[Share],
+    precision: Precision = "fp32",
+    *,
+    vocabulary: int = VOCABULARY,
+    plain_loop: bool = False,
+) -> Window:
+    """Return a window of the trainer; with `plain_loop`, the reference that the unrolled decoder is held to."""
+    return window_of(make_training(config, shares, precision, vocabulary=vocabulary, plain_loop=plain_loop))
+
+
+def plain(config: ModelConfig, shares: Sequence[Share], vocabulary: int = VOCABULARY) -> Window:
     """Return a window of plain PyTorch."""
     torch.manual_seed(1)
-    network = PlainSeq2Seq(config, VOCABULARY).to(DEVICE)
+    network = PlainSeq2Seq(config, vocabulary).to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     batches: list[tuple[Batch, int]] = [(share.batch, share.tokens) for share in shares]
 

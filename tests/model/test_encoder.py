@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from model.encoder import reversal_index
-from model.recurrent import GruLayer, HoldingLstmLayer, LstmLayer
+from model.recurrent import GruLayer, HoldingLstmLayer, LstmLayer, side_by_side
 
 LENGTHS = torch.tensor([6, 1, 4])
 LAYERS = {"lstm": LstmLayer, "holding-lstm": HoldingLstmLayer, "gru": GruLayer}
@@ -44,3 +44,17 @@ def test_a_layer_equals_torchs_on_a_packed_sequence_with_its_gradient(
     for actual, expected in zip(*results, strict=True):
         assert actual.isfinite().all()
         torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_weights_side_by_side_are_the_same_in_one_piece_of_memory_with_their_gradients() -> None:
+    torch.manual_seed(3)
+    layer, inputs, zeros = nn.LSTM(5, 4, batch_first=True), torch.randn(3, 6, 5), torch.zeros(1, 3, 4)
+    apart: tuple[Tensor, ...] = tuple(layer.parameters())
+    together = side_by_side(apart)
+    places = [weight.storage_offset() for weight in together]
+    assert places == [0, 80, 144, 160], "as cuDNN looks for them: from the beginning, without a gap"
+    assert {weight.untyped_storage().data_ptr() for weight in together} == {together[0].untyped_storage().data_ptr()}
+    results = [torch.lstm(inputs, (zeros, zeros), each, True, 1, 0.0, True, False, True) for each in (apart, together)]
+    torch.testing.assert_close(results[1], results[0])
+    gradients = [torch.autograd.grad((outputs**2).sum() + cell.sum(), apart) for outputs, _, cell in results]
+    torch.testing.assert_close(gradients[1], gradients[0])

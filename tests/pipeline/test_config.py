@@ -82,6 +82,10 @@ def test_a_model_of_ones_own_replaces_what_the_preset_says_of_training_one() -> 
         ),
         ({"corpus.target_path": "x"}, "target_path=x needs the source side; set corpus.path"),
         ({"corpus.source_column": "en"}, "both 'en'; name two columns"),
+        (
+            {"batching.tokens_per_worker": 512, "batching.worker_tokens": 513},
+            "batching: worker_tokens=513 would split no share of tokens_per_worker=512; lower it, or leave it out",
+        ),
         ({"training.epochs": 0, "training.patience": 0}, "(and 1 more)"),
         (
             {"tokenizer.user_symbols": "<br>"},

@@ -72,7 +72,7 @@ def train(
         ),
         (
             ["corpus.captions_pairs=200", "tokenizer.vocabulary_size=200", "training.device=gpu"],
-            "training.device=gpu: 1 GPUs are needed, one per worker, and the cluster has 0; set training.device=cpu",
+            "training.device=gpu: the cluster lists no GPU; start it where there is one, or choose cpu",
         ),
     ],
 )

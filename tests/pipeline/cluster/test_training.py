@@ -17,7 +17,7 @@ from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.tokenizer import train_tokenizer
 from pipeline.cluster.connection import ray_cluster
 from pipeline.cluster.ray_internals import node_addresses
-from pipeline.cluster.training import train_model, write_history
+from pipeline.cluster.training import train_model, train_stage, write_history
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import ExternalError, InputError
@@ -156,6 +156,17 @@ def test_a_disk_that_is_full_at_the_end_costs_no_training(
     trained = train(seen.append, num_workers=1)
     assert seen == []
     assert len([record for record in trained.history() if is_epoch(record)]) == 2
+
+
+@pytest.mark.parametrize(("per_worker", "same"), [(None, True), (256, False)])
+def test_the_workers_are_part_of_a_result_only_where_a_step_grows_with_them(
+    encoded: EncodedCorpus, per_worker: int | None, same: bool
+) -> None:
+    runs = [
+        build_config({}, {"batching.tokens_per_worker": per_worker, "training.num_workers": workers})
+        for workers in (1, 2)
+    ]
+    assert (train_stage(encoded, runs[0]).fingerprint == train_stage(encoded, runs[1]).fingerprint) == same
 
 
 def test_a_history_is_in_the_order_of_its_steps(tmp_path: Path) -> None:

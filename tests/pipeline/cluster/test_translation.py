@@ -11,7 +11,9 @@ import pytest
 
 from pipeline.cluster import translation
 from pipeline.cluster.connection import DriverStore
+from pipeline.cluster.resources import Gpus, WorkerRoom
 from pipeline.cluster.translation import MAX_TRIES, ChunkTranslator, TranslationJob, translate_chunks
+from pipeline.errors import InputError
 from pipeline.registry.pull import PulledVersion
 from pipeline.serving.bulk_translation import Chunk, TranslationPlan, answers_name, texts_name
 from pipeline.serving.protocol import in_lines
@@ -79,7 +81,7 @@ def test_runs_that_were_stopped_in_a_chunk_do_not_count(
 ) -> None:
     """Ctrl-C, a lost machine or a full disk are no sign that the chunk needs too much memory."""
     monkeypatch.setattr(translation, "ray_cluster", nullcontext)
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1})
+    monkeypatch.setattr(translation, "worker_room", lambda *_: WorkerRoom(1, None))
     monkeypatch.setattr(DriverStore, "of", lambda _: DriverStore("node", "store", None))
     said: list[str] = []
     texts = ["one", "deadly"]
@@ -90,7 +92,29 @@ def test_runs_that_were_stopped_in_a_chunk_do_not_count(
         with pytest.raises(SystemExit):
             translate_chunks(plan, pulled, {}, 1, Store(tmp_path / "store"), print)
     texts = ["one", "two"]
-    translate_chunks(plan, pulled, {}, 1, Store(tmp_path / "store"), print)
+    assert translate_chunks(plan, pulled, {}, 1, Store(tmp_path / "store"), print) == "1 CPU worker"
     assert said == [""]
     assert answers_name("a") in folder.names()
     assert not [name for name in folder.names() if "tried" in name]
+
+
+@pytest.mark.parametrize(
+    ("room", "device", "used"),
+    [(WorkerRoom(2, Gpus(("a",))), "auto", "2 GPU workers"), (WorkerRoom(4, None), "cpu", "3 CPU workers")],
+)
+def test_workers_take_what_there_is_room_for(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: WorkerRoom, device: str, used: str
+) -> None:
+    """A worker is told to look for a GPU only if Ray gives it one."""
+    monkeypatch.setattr(translation, "ray_cluster", nullcontext)
+    monkeypatch.setattr(translation, "worker_room", lambda *_: room)
+    monkeypatch.setattr(DriverStore, "of", lambda _: DriverStore("node", "store", None))
+    jobs: list[TranslationJob] = []
+    monkeypatch.setattr(translation, "_run", lambda _plan, job, *_: jobs.append(job))
+    plan = TranslationPlan(folder, (), tuple(Chunk(name, 1, 2) for name in "abc"), 0)
+    pulled = PulledVersion("x", "1", None, "", tmp_path, "", "", Reuse.NO)
+    assert translate_chunks(plan, pulled, {}, None, Store(tmp_path / "store"), print) == used
+    assert [job.device for job in jobs] == [device]
+    message = rf"--workers 9: each takes a {room.kind}, and the cluster has {room.most}; set {room.most} or fewer"
+    with pytest.raises(InputError, match=message):
+        translate_chunks(plan, pulled, {}, 9, Store(tmp_path / "store"), print)

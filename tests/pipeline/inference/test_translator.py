@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,15 @@ from model.config import ModelConfig
 from model.search.config import SearchConfig
 from model.search.hypotheses import Hypothesis
 from model.seq2seq import Seq2Seq
+from pipeline.batches.collate import Ragged
 from pipeline.config import EvaluationConfig
 from pipeline.corpus.captions import generate_pairs
+from pipeline.errors import InputError
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference.segments import one_line
 from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, USER_SYMBOLS, Subwords, learn_pieces
 from pipeline.inference.translator import LinePolicy, Translator
+from pipeline.training.perplexity import teacher_forced_nll
 from tests.pipeline.conftest import Make
 
 LINES = ["Ein Hund schläft.", "", "Zwei Frauen lachen im Park.", "  ", "Ein Kind isst einen Apfel und lacht."]
@@ -238,3 +242,50 @@ def test_a_user_symbol_is_a_word_of_its_own(with_symbols: Translator) -> None:
     words = with_symbols._subwords.source_words("Ein Hund, {name}, bellt.")
     assert "{name}" in words
     assert "name" not in words
+
+
+def test_a_gpu_searches_and_scores_in_fp32_whatever_torch_does_by_default(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may be a user's program, or a worker that trains in bf16."""
+    cudnn: Any = torch.backends.cudnn
+    seen: list[str] = []
+    monkeypatch.setattr(cudnn.rnn, "fp32_precision", "tf32")
+    encode, forward = Seq2Seq.encode, Seq2Seq.forward
+
+    def watch(method: Any) -> Any:
+        def watched(*arguments: Any) -> Any:
+            seen.append(cudnn.rnn.fp32_precision)
+            return method(*arguments)
+
+        return watched
+
+    monkeypatch.setattr(Seq2Seq, "encode", watch(encode))
+    translator = make(beam=2)
+    translator.translate(LINES[:1])
+    rows = Ragged.of_rows([[4, 5, 3]])
+    monkeypatch.setattr(Seq2Seq, "forward", watch(forward))
+    teacher_forced_nll(translator._model, rows, rows, range(1))
+    assert seen
+    assert set(seen) == {"ieee"}
+    assert cudnn.rnn.fp32_precision == "tf32"
+
+
+@pytest.mark.parametrize(
+    "error", ["CUDA out of memory. Tried to allocate 2 GiB", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"]
+)
+def test_too_little_memory_is_told_with_what_was_asked_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError(error) if "Tried" in error else RuntimeError(error)
+
+    monkeypatch.setattr("pipeline.inference.translator.search", fail)
+    message = (
+        r"beam=7: 2 sentences of up to \d+ tokens at once do not fit this machine's memory \((CUDA|cuDNN) .*\); lower"
+    )
+    with pytest.raises(InputError, match=message):
+        make(beam=7, batch=2).translate(LINES)
+    monkeypatch.setattr("pipeline.inference.translator.search", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make(beam=7).translate(LINES)

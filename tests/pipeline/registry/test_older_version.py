@@ -12,11 +12,13 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
 from pipeline.config import EvaluationConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.data_config import CorpusConfig
+from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, prepare_files
 from pipeline.evaluation.scoring import score_translations, translate_set
 from pipeline.metrics.metrics import BLEU
@@ -64,7 +66,14 @@ def pairs(older: Older, tmp_path: Path) -> EvaluationSet:
     return prepare_files(CorpusConfig(path=str(tmp_path / "pairs.tsv")), "test", Store())
 
 
-def test_it_translates_as_on_the_day_it_was_registered(older: Older) -> None:
+def test_it_translates_as_on_the_day_it_was_registered_on_the_cpu(
+    older: Older, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="--device gpu: models:/tiny/1 was registered before versions could use a GPU"):
+        older.pulled.check_device("gpu")
+    monkeypatch.setattr("pipeline.registry.pull.open_device", lambda *_: torch.device("cuda"))
+    with pytest.raises(InputError, match="--device gpu: this version was registered before versions could use a GPU"):
+        older.pulled.load("gpu")
     sources, translations = zip(*older.translations, strict=True)
     loaded = older.pulled.load()
     assert loaded.predict(list(sources)) == list(translations)

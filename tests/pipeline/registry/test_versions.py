@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -14,7 +15,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.errors import ExternalError, InputError
 from pipeline.inference.predictions import PARAMETERS, defaults
 from pipeline.inference.translator import LinePolicy
-from pipeline.registry.pull import LoadedModel, pull_model
+from pipeline.registry.pull import LoadedModel, PulledVersion, pull_model
 from pipeline.registry.runs import TrainingRun, tracking_uri
 from pipeline.store.storage import home
 from pipeline.store.store import Reuse, Store
@@ -93,6 +94,23 @@ def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home:
     assert client.get_run(first.id).info.status == "FINISHED"
 
 
+def check_device(pulled: PulledVersion) -> None:
+    """Check that a version takes its device as MLflow has it, where there is no GPU."""
+    wanted = "the GPU cannot be used: .*, or choose cpu$"
+    assert mlflow.pyfunc.load_model(str(pulled.path)).unwrap_python_model().device == "cpu"
+    with pytest.raises(MlflowException, match=f"device=gpu: {wanted}"):
+        mlflow.pyfunc.load_model(str(pulled.path), model_config={"device": "gpu"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", '{"device": "gpu"}')  # As for `mlflow models serve`.
+        with pytest.raises(MlflowException, match=f"device=gpu: {wanted}"):
+            mlflow.pyfunc.load_model(str(pulled.path))
+    pulled.check_device("gpu")  # On other machines it can be.
+    with pytest.raises(InputError, match=f"--device gpu: {wanted}"):
+        pulled.load("gpu")
+    with pytest.raises(InputError, match="--device tpu: there is no such device"):
+        pulled.check_device("tpu")
+
+
 def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) -> None:
     with pytest.raises(InputError, match=r"no model is registered in sqlite:.*; train one with `nmt train`"):
         pull_model("tiny", Store())
@@ -103,6 +121,8 @@ def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) 
     assert pull_model("models:/tiny@champion", Store()).reused
     assert LoadedModel(first.path).predict(["", "  "]) == ["", ""]
     assert len(LoadedModel(pull_model("models:/tiny/1", Store()).path).predict(["Ein Hund.", "Eine Frau."])) == 2
+    if not torch.cuda.is_available():
+        check_device(first)
     for model, message in (
         ("tinny", r"--model tinny: no model of that name .* did you mean tiny\?"),
         ("models:/tiny/7", r"--model models:/tiny/7: tiny has the versions up to 1 and the aliases @champion"),

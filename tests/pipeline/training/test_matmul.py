@@ -10,7 +10,7 @@ from model.config import ModelConfig
 from model.cost import Matmul
 from model.scores import SCORES, is_product
 from model.seq2seq import Batch, Seq2Seq
-from pipeline.training.matmul import Shape, decoder_matmuls, encoder_matmuls, matmul_seconds, operations
+from pipeline.training.matmul import Shape, decoder_matmuls, encoder_matmuls, gpu_seconds, matmul_seconds, operations
 
 BATCH = Shape(sentences=6, source=9, target=7, tokens=42)
 """Without padding, so that every position is a token."""
@@ -71,3 +71,34 @@ def test_the_model_of_the_benchmark_has_twenty_million_operations_per_token() ->
 def test_the_time_of_the_products_alone_is_measured(options: dict[str, Any]) -> None:
     config = ModelConfig.model_validate(SIZES | {"encoder_size": 16} | options)
     assert matmul_seconds(config, 40, BATCH, window=0.001) > 0
+
+
+class Clock:
+    """A GPU's clock: every product takes 10 microseconds, and every wait is counted."""
+
+    now, waits = 0.0, 0
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self) -> None:
+        self.at = Clock.now
+
+    def synchronize(self) -> None:
+        Clock.waits += 1
+
+    def elapsed_time(self, end: "Clock") -> float:
+        return 1e3 * (end.at - self.at)
+
+
+def test_a_gpu_is_timed_by_its_own_clock_over_launches_that_nothing_waits_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", Clock)
+
+    def multiply() -> None:
+        Clock.now += 1e-5
+
+    assert gpu_seconds(multiply, window=0.01) == pytest.approx(1e-5)
+    assert Clock.now / 1e-5 > 1000
+    assert Clock.waits < 10

@@ -1,19 +1,21 @@
 """What a worker does with the others' results: the same scores on every one, whoever translated what."""
 
 import json
-import threading
-from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+from model.config import ModelConfig
 from pipeline.batches.collate import Ragged
+from pipeline.config import RunConfig
 from pipeline.data_config import BatchingConfig
-from pipeline.training.worker import TrainingData, WorkerInfo, gather_texts, make_epochs
+from pipeline.inference.subwords import Subwords
+from pipeline.training.trainer import Hooks
+from pipeline.training.worker import TrainingData, WorkerInfo, gather_texts, make_trainer
+from tests.pipeline.copy_task import VOCABULARY, digits
 
 SHARES = [["Ein Hund.", "ü\u2028“"], [], ["一只狗。"]]
 
@@ -35,32 +37,30 @@ def test_a_worker_by_itself_has_its_own() -> None:
     assert gather_texts(["a", "b"], torch.device("cpu")) == [["a", "b"]]
 
 
-def training_data() -> TrainingData:
-    generator = np.random.default_rng(1)
-    sides = [Ragged.of_rows([[4] * length for length in generator.integers(2, 9, 90)]) for _ in range(2)]
-    return TrainingData((sides[0], sides[1]), (sides[0], sides[1]), [], None)  # type: ignore[arg-type]
+class _Digits(Subwords):
+    """The sizes of a vocabulary, without its pieces."""
+
+    source_size = target_size = VOCABULARY
+
+    def __init__(self) -> None:
+        pass
 
 
-BATCHING = BatchingConfig(tokens=200, worker_tokens=60)
-
-
-def test_a_device_gets_the_batches_that_a_cpu_gets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prepared by a thread, copied, and with their tokens counted on the host; "meta" stands in for a GPU."""
-    monkeypatch.setattr("pipeline.training.worker.pinned", lambda steps: steps)
-    on_cpu = [*make_epochs(training_data(), BATCHING, 1, WorkerInfo(0, 2)).steps(0)]
-    copied = [*make_epochs(training_data(), BATCHING, 1, WorkerInfo(0, 2, torch.device("meta"))).steps(0)]
-    assert [[share.tokens for share in shares] for shares in copied] == [
-        [int((share.batch.target_BT[:, 1:] != 0).sum()) for share in shares] for shares in on_cpu
-    ]
-    for here, there in zip(chain(*on_cpu), chain(*copied), strict=True):
-        assert there.rows.device.type == there.batch.source_BS.device.type == "meta"
-        assert (here.rows.shape, here.batch.target_BT.shape) == (there.rows.shape, there.batch.target_BT.shape)
-
-
-def test_no_thread_is_left_by_a_loop_that_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.training.worker.pinned", lambda steps: steps)
-    steps = make_epochs(training_data(), BATCHING, 1, WorkerInfo(0, 1, torch.device("meta"))).steps(0)
-    next(steps)
-    assert "ahead" in {thread.name for thread in threading.enumerate()}
-    steps.close()
-    assert "ahead" not in {thread.name for thread in threading.enumerate()}
+@pytest.mark.parametrize(("per_worker", "tokens", "factor"), [(None, 200, 1.0), (200, 400, 2**0.5), (400, 800, 2.0)])
+def test_a_step_grows_with_the_workers_only_where_it_is_asked_to(
+    per_worker: int | None, tokens: int, factor: float
+) -> None:
+    """And the learning rate grows with the root of the step's tokens, not silently: the trainer's steps report it."""
+    rows = Ragged.of_rows(digits(300, 1))
+    data = TrainingData((rows, rows), (rows, rows), [], _Digits())
+    batching = BatchingConfig(tokens=200, tokens_per_worker=per_worker)
+    run = RunConfig(batching=batching, model=ModelConfig(embedding_size=8, encoder_size=4, decoder_size=8))
+    hooks = Hooks(lambda model: {}, lambda record: None, lambda figures, trainer: None)
+    trainers = [make_trainer(data, run, WorkerInfo(rank, 2), hooks) for rank in (0, 1)]
+    costs = []
+    for shares in zip(*(trainer.epochs.steps(0) for trainer in trainers), strict=True):
+        batches = [share.batch for parts in shares for share in parts]
+        costs.append(sum(batch.source_BS.numel() + batch.target_BT[:, 1:].numel() for batch in batches))
+    assert tokens / 2 < max(costs) <= tokens
+    assert len(costs) == trainers[0].epochs.count(0)
+    assert trainers[0].config.learning_rate == pytest.approx(run.training.learning_rate * factor)

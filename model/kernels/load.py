@@ -1,0 +1,117 @@
+"""Finds numba, and imports the kernels so that their machine code is kept.
+
+numba keeps machine code beside the file that it was compiled from. So the kernels run from a copy of this folder in the
+cache, named by its content: an installation that cannot be written to has one, and so do all copies of this code that
+registered models bring, which share it.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CACHE_VARIABLE = "NUMBA_CACHE_DIR"
+"""The environment variable that names the folder of the cache; without it, $NMT_HOME/compiled or ~/.cache/nmt."""
+OFF_VARIABLE = "NMT_KERNELS"
+"""The environment variable that switches the kernels off, with the value `off`."""
+SOURCES = ("__init__", "vectors", "cells", "attention", "loss")
+
+
+class Kernels:
+    """The functions of all modules here that a caller may use, as attributes."""
+
+    def __init__(self, modules: list[ModuleType]) -> None:
+        for module in modules:
+            for name in getattr(module, "__all__", ()):
+                setattr(self, name, getattr(module, name))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no kernel is called {name}")
+
+
+def kernels_for(tensor: Tensor) -> Kernels | None:
+    """Return the kernels if they can compute with tensors like this one: float32 on a CPU, and numba is there."""
+    return _kernels() if tensor.dtype is torch.float32 and tensor.device.type == "cpu" else None
+
+
+def array(tensor: Tensor) -> Any:
+    """Return a tensor's memory as an array of numpy."""
+    return tensor.detach().numpy()
+
+
+def available() -> bool:
+    """Return whether the kernels are there, and not switched off."""
+    return os.environ.get(OFF_VARIABLE) != "off" and importlib.util.find_spec("numba") is not None
+
+
+def is_compiled() -> bool:
+    """Return whether an earlier process has left machine code in the cache; without it the first step compiles."""
+    return any((_cache_folder() / _package_name()).rglob("*.nbi"))
+
+
+@cache
+def _kernels() -> Kernels | None:
+    if not available():
+        return None
+    package = _package_name()
+    try:
+        folder = _copy_to_cache(package)
+    except OSError:  # A full disk, or nowhere to write: compiled anew in every process.
+        package, folder = f"{package}_uncached", Path(__file__).parent
+    _import(package, folder / "__init__.py", [str(folder)])
+    return Kernels([importlib.import_module(f"{package}.{name}") for name in SOURCES[1:]])
+
+
+def _source_files() -> list[Path]:
+    return [Path(__file__).with_name(f"{name}.py") for name in SOURCES]
+
+
+@cache
+def _package_name() -> str:
+    content = b"\0".join(path.read_bytes() for path in _source_files())
+    return f"nmt_kernels_{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _cache_folder() -> Path:
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    if home := os.environ.get("NMT_HOME"):
+        return Path(home) / "compiled"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nmt"
+
+
+def _copy_to_cache(package: str) -> Path:
+    """Return the folder of the copy, which comes into being whole, whoever else makes it at the same time."""
+    folder = _cache_folder() / package
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        made = Path(temporary) / package
+        made.mkdir(mode=0o700)
+        for path in _source_files():
+            (made / path.name).write_bytes(path.read_bytes())
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def _import(name: str, file: Path, search: list[str]) -> None:
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=search)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
