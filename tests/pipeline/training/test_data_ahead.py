@@ -12,12 +12,9 @@ from pipeline.data_config import BatchingConfig
 from pipeline.training.worker import TrainingData, WorkerInfo, make_epochs
 
 
-def training_data() -> TrainingData:
-    generator = np.random.default_rng(1)
-    sides = [Ragged.of_rows([[4] * length for length in generator.integers(2, 9, 90)]) for _ in range(2)]
-    return TrainingData((sides[0], sides[1]), (sides[0], sides[1]), [], None)  # type: ignore[arg-type]
-
-
+GENERATOR = np.random.default_rng(1)
+SIDES = tuple(Ragged.of_rows([[4] * length for length in GENERATOR.integers(2, 9, 90)]) for _ in range(2))
+DATA = TrainingData((SIDES[0], SIDES[1]), (SIDES[0], SIDES[1]), [], None)  # type: ignore[arg-type]
 BATCHING = BatchingConfig(tokens=200, worker_tokens=60)
 
 

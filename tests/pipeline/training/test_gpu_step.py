@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from model.config import ModelConfig
 from model.seq2seq import Seq2Seq
@@ -56,6 +57,17 @@ def test_nor_where_the_reference_is_not_always_fed() -> None:
         assert [str(wait) for wait in watch.waits] == []
 
 
+def test_nor_where_several_workers_add_up_their_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    summed: list[Tensor] = []
+    monkeypatch.setattr("torch.distributed.all_reduce", summed.append)
+    with fake_cuda() as watch:
+        trainer = make_trainer(next(products(attention=("none",), cell=("gru",))))
+        trainer._gradients._several = True
+        trainer._step(next(steps(2)), 0.1, 1.0)
+        assert watch.waits == []
+        assert [vector.is_cuda for vector in summed] == [True]
+
+
 def test_a_loss_is_read_when_the_next_step_is_on_its_way() -> None:
     with fake_cuda() as watch:
         trainer = make_trainer(next(products(attention=("none",), cell=("gru",))))
@@ -75,7 +87,8 @@ def test_a_target_position_costs_few_launches(name: str) -> None:
         trainer, launches = make_trainer(next(configs)), [0]
         for words in (2, 4):
             trainer._gradients.reset()
-            trainer._accumulate(next(steps(words))[0], 1.0)
+            (share,) = next(steps(words))
+            trainer._accumulate(share.batch, share.rows)
             launches.append(watch.launches.total())
     none, short, both = launches
     assert ((both - short) - (short - none)) / 2 <= most
