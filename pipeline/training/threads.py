@@ -1,9 +1,9 @@
 """How many threads a worker computes with while other processes want the same cores.
 
 A step has a thousand parallel regions, at whose ends OpenMP's threads wait for each other. Where one has lost its core
-to another process, all wait until it is scheduled again: on two cores beside one busy process, a training of two threads
-is ten times slower, and one of a single thread is not slowed down. So a worker gives up a thread for every core that
-others use, and takes it back when they stop.
+to another process, all wait until it is scheduled again: on two cores beside one busy process, a training of two
+threads is ten times slower, and one of a single thread is not slowed down. So a worker gives up a thread for every core
+that others use, and takes it back when they stop. The number of threads changes no bit of the result.
 """
 
 import os
@@ -27,7 +27,7 @@ class Usage:
 
     at: float
     all_processes: float
-    """On the cores that this process may use, but for those that give way to all others (nice)."""
+    """On the cores that this process may use."""
     own: float
 
 
@@ -42,8 +42,9 @@ def usage(stat: Path = STAT) -> Usage | None:
     for line in lines:
         name, *columns = line.split()
         if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in cores:
-            user, _nice, system, _idle, _waiting, interrupts, soft, stolen = map(int, columns[:8])
-            ticks += user + system + interrupts + soft + stolen
+            # Also those that give way to others (nice), as Ray's workers do: they take turns all the same.
+            user, nice, system, _idle, _waiting, interrupts, soft, stolen = map(int, columns[:8])
+            ticks += user + nice + system + interrupts + soft + stolen
     own = os.times()
     return Usage(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), own.user + own.system)
 

@@ -87,8 +87,8 @@ class Hooks:
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
     """Receives the figures of an epoch and the trainer, on every worker; saves checkpoints."""
     matmul_seconds: Callable[[Share], float] = lambda _: 0.0
-    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with. Not a
-    number while the machine is busy with something else; the epoch's share of its speed is then left out."""
+    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with.
+    Not a number while the machine is busy with something else; the epoch's share of its speed is then left out."""
     between_steps: Callable[[], None] = lambda: None
     """Called after each step."""
 
