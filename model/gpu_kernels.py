@@ -2,16 +2,14 @@
 
 torch needs five launches forward and sixteen backward for an LSTM's gates, four and five for attention, and each reads
 and writes its operands in memory again. Here each function is a kernel that reads its operands once. It computes what
-unrolled/ has in torch, in float32, and tests hold both to the same results.
+unroll.py has in torch, in float32, and tests hold both to the same results.
 
 Shapes: B sentences, S source positions, H units of a state, A annotation units, K units of a key, G units of all gates
 (4H of an LSTM, 3H of a GRU). Tensors are float32 on one GPU. Those that are rows of a wider buffer may have any stride
 between rows; keys, annotations, biases and cells are contiguous.
 """
 
-import warnings
 from collections.abc import Callable
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,25 +27,8 @@ UNITS = 128
 
 
 def fuses(tensor: Tensor) -> bool:
-    """Return whether the kernels compute on such a tensor: float32, on a GPU on which they do what torch does."""
-    return triton is not None and tensor.is_cuda and tensor.dtype == torch.float32 and _works_on(tensor.device)
-
-
-@cache
-def _works_on(device: torch.device) -> bool:
-    """Take one step of an LSTM both ways: a compiler that fails, or errs, on this card costs speed and nothing else."""
-    sums_BG, cell_BH = (torch.linspace(-2, 2, 3 * size, device=device).view(3, size) for size in (20, 5))
-    in_BH, forget_BH, candidate_BH, out_BH = sums_BG.chunk(4, dim=1)
-    expected_BH = forget_BH.sigmoid() * cell_BH + in_BH.sigmoid() * candidate_BH.tanh()
-    gates_BG, next_BH, hidden_BH = sums_BG.clone(), torch.empty_like(cell_BH), torch.empty_like(cell_BH)
-    try:
-        lstm_step(gates_BG, cell_BH, next_BH, hidden_BH)
-        return torch.allclose(next_BH, expected_BH, atol=1e-5) and torch.allclose(
-            hidden_BH, out_BH.sigmoid() * expected_BH.tanh(), atol=1e-5
-        )
-    except Exception as error:
-        warnings.warn(f"Triton's kernels do not run on this GPU, torch's do ({error!s:.200})", stacklevel=2)
-        return False
+    """Return whether these kernels compute on such a tensor: float32 on a GPU, with Triton."""
+    return triton is not None and tensor.is_cuda and tensor.dtype == torch.float32
 
 
 def _kernel(function: Callable[..., None]) -> Any:

@@ -49,6 +49,11 @@ def _cross_entropy(logits, targets, words, nll, own, vocabulary, smoothing, TOKE
 _cross_entropy_kernel: Any = _cross_entropy if triton is None else triton.jit(_cross_entropy)
 
 
+def fuses_loss(tensor: Tensor) -> bool:
+    """Return whether this kernel computes on such a tensor: float32 on a GPU, with Triton."""
+    return triton is not None and tensor.is_cuda and tensor.dtype == torch.float32
+
+
 def cross_entropy_rows(logits_CV: Tensor, target_C: Tensor, words_C: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """Turn logits into (softmax - (1 - smoothing) onehot) * word, in place.
 

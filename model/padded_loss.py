@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import gpu_kernels
-from .gpu_loss import cross_entropy_rows
 from .rounding import ROUNDING
 
 CHUNK_LOGITS = 2**25
@@ -51,16 +49,11 @@ class _PaddedCrossEntropy(torch.autograd.Function):
         ):
             with ROUNDING:
                 logits_CV = torch.addmm(bias_V, states_CR, projection_VR.T)
-            if gpu_kernels.fuses(logits_CV):
-                values_CV = logits_CV
-                found = cross_entropy_rows(values_CV, target_C1.squeeze(1), words_C1.squeeze(1), smoothing)
-                nll, own = nll + found[0].sum(), own + found[1].sum()
-            else:
-                # The logarithm of a probability is finite even where the probability is rounded to 0.
-                values_CV = logits_CV.log_softmax(dim=1)
-                nll -= (values_CV.gather(1, target_C1) * words_C1).sum()
-                own += (logits_CV.gather(1, target_C1) * words_C1).sum()
-                values_CV.exp_().scatter_add_(1, target_C1, torch.full_like(words_C1, smoothing - 1)).mul_(words_C1)
+            # The logarithm of a probability is finite even where the probability is rounded to 0.
+            values_CV = logits_CV.log_softmax(dim=1)
+            nll -= (values_CV.gather(1, target_C1) * words_C1).sum()
+            own += (logits_CV.gather(1, target_C1) * words_C1).sum()
+            values_CV.exp_().scatter_add_(1, target_C1, torch.full_like(words_C1, smoothing - 1)).mul_(words_C1)
             with ROUNDING:
                 torch.mm(values_CV, projection_VR, out=d_states_CR)
                 d_projection_VR.addmm_(values_CV.T, states_CR)

@@ -18,7 +18,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .. import gpu_kernels
 from ..kernels.load import array, kernels_for
 from ..scores import ProductScore, Score
 
@@ -119,7 +118,6 @@ class ProductSteps(Attending):
         super().__init__(source, queries, contexts)
         assert isinstance(source.score, ProductScore)
         self._scale, self._bias_B1S = source.score.scale, source.padding_bias_BS.unsqueeze(1)
-        self._fused = gpu_kernels.fuses(self._keys_BSK)
         if self._kernels:
             self._from_query = array(queries.rows_TBX), queries.row, queries.unit
 
@@ -132,11 +130,6 @@ class ProductSteps(Attending):
                 *(self._keys, self._notes, self._lengths, self._weight_array, self._scale, t),
             )
             return
-        if self._fused:
-            places = self._weights[t], self._context[t]
-            bias_BS = self.source.padding_bias_BS
-            gpu_kernels.attend(self._query[t], self._keys_BSK, bias_BS, self._annotations_BSA, self._scale, *places)
-            return
         query_B1H = self._query[t].unsqueeze(1)
         scores_B1S = torch.baddbmm(self._bias_B1S, query_B1H, self._keys_BSK.mT, alpha=self._scale)
         self._attend(t, scores_B1S.squeeze(1))
@@ -147,12 +140,6 @@ class ProductSteps(Attending):
             self._kernels.product_back(
                 *(*self._from, self._keys, self._notes, self._lengths, self._weight_array),
                 *(self._scale, self._d_scores, array(d_query_BH), t),
-            )
-            return
-        if self._fused:
-            gpu_kernels.attend_back(
-                *(self._d_context[t], self._weights[t], self._keys_BSK, self._annotations_BSA, self._scale),
-                *(self._d_scores_TBS[t], d_query_BH),
             )
             return
         d_query_B1H, d_scores_B1S = d_query_BH.unsqueeze(1), self._d_score(t).unsqueeze(1)

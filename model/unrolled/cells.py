@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .. import gpu_kernels
 from ..kernels.load import array, kernels_for
 from ..recurrent import CellState
 from ..rounding import ROUNDING
@@ -77,7 +76,6 @@ class _Rows:
         self.hidden_rows = self.rows_TBX[:, :, fed : fed + self.size].unbind()
         self._kernels = kernels_for(gates_TBG)
         self._arrays: tuple[Any, ...] = (array(gates_TBG), array(self.rows_TBX)) if self._kernels else ()
-        self._fused = gpu_kernels.fuses(gates_TBG)
 
     def _parts(self, values_TBG: Tensor) -> list[tuple[Tensor, ...]]:
         """Return each gate's part of every step."""
@@ -110,12 +108,7 @@ class LstmSteps(_Rows):
             self._gates[t].addmm_(self._inputs[t], self._weights_GU.T)
         if self._kernels:
             self._kernels.lstm_step(*self._arrays, self.fed, t)
-        elif self._fused:
-            gpu_kernels.lstm_step(self._gates[t], self._cells[t], self._cells[t + 1], self.hidden_rows[t + 1])
-        else:
-            self._step(t)
-
-    def _step(self, t: int) -> None:
+            return
         self._in[t].sigmoid_()
         self._forget[t].sigmoid_()
         candidate_BH, out_BH = self._candidate[t].tanh_(), self._out[t].sigmoid_()
@@ -132,8 +125,6 @@ class LstmSteps(_Rows):
         """Go back over step t; the gates' gradients overwrite them."""
         if self._kernels:
             self._kernels.lstm_back(*self._arrays[:2], array(d_hidden_BH), array(self._d_cell_BH), t)
-        elif self._fused:
-            gpu_kernels.lstm_back(self._gates[t], self._cells[t], self._cells[t + 1], d_hidden_BH, self._d_cell_BH)
         else:
             self._back(t, d_hidden_BH)
         with ROUNDING:
@@ -180,12 +171,7 @@ class GruSteps(_Rows):
             torch.addmm(self._inner_bias_G, self.hidden_rows[t], self._from_hidden_GH.T, out=self._inner[t])
         if self._kernels:
             self._kernels.gru_step(*self._arrays, self.fed, t)
-        elif self._fused:
-            gpu_kernels.gru_step(self._gates[t], self._inner[t], self.hidden_rows[t], self.hidden_rows[t + 1])
-        else:
-            self._step(t)
-
-    def _step(self, t: int) -> None:
+            return
         reset_BH = self._reset[t].add_(self._inner_reset[t]).sigmoid_()
         update_BH = self._update[t].add_(self._inner_update[t]).sigmoid_()
         candidate_BH = self._candidate[t].addcmul_(reset_BH, self._inner_candidate[t]).tanh_()
@@ -195,9 +181,6 @@ class GruSteps(_Rows):
         """Go back over step t; the gradients of gates and inner sums overwrite them."""
         if self._kernels:
             self._kernels.gru_back(*self._arrays, self.fed, array(d_hidden_BH), array(self.d_inputs_BU), t)
-        elif self._fused:
-            self.d_hidden_BH.copy_(d_hidden_BH)
-            gpu_kernels.gru_back(self._gates[t], self._inner[t], self.hidden_rows[t], self.d_hidden_BH)
         else:
             self._back(t, d_hidden_BH)
         with ROUNDING:

@@ -42,7 +42,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import gpu_kernels
 from ..kernels.load import array, kernels_for
 from ..rounding import ROUNDING
 from ..scores import ConcatScore, MlpScore
@@ -243,8 +242,6 @@ class _LuongRun(_Stack):
             d_sum_BH, d_attended_BX = d_sums_TBH[t], d_attended_TBX[t]
             if kernels:
                 kernels.readout_back(*arrays, t)
-            elif gpu_kernels.fuses(d_sum_BH):
-                gpu_kernels.readout_back(bottom.fed_rows[t + 1], d_readouts_TBH[t], bottom.d_fed_BF, d_sum_BH)
             else:
                 d_readout_BH = d_readouts_TBH[t] + bottom.d_fed_BF
                 _aten.tanh_backward.grad_input(d_readout_BH, bottom.fed_rows[t + 1], grad_input=d_sum_BH)
