@@ -16,8 +16,9 @@ class DropoutNoise:
 
     Whether a unit is kept depends on the seed, the step, the sentence's place in the global batch and the unit alone.
     So a sentence gets the same masks on any device and worker and in any micro-batch: the number of workers changes
-    the speed, not the mathematics, and a resumed run needs no saved generator. All positions of a sentence share one mask
-    (Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks", eq. 7).
+    the speed, not the mathematics, and a resumed run needs no saved generator. All positions of a sentence share one
+    mask (Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks", eq.
+    7).
     """
 
     def __init__(self, rate: float, seed: int, step: int | Tensor, rows_B: Tensor, units: int) -> None:

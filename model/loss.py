@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .kernels.load import array, kernels_for
 from .padded_loss import padded_cross_entropy
 from .rounding import ROUNDING
 
@@ -128,25 +129,42 @@ class _Sums:
             # The first chunk overwrites these, if there is one.
             make = torch.empty_like if len(states_MR) else torch.zeros_like
             self.d_states_MR, self.d_projection_VR = make(states_MR), make(projection_VR)
-            self.d_bias_V = torch.zeros_like(bias_V)
+        self.d_bias_V = torch.zeros_like(bias_V)
+        self._kernels = kernels_for(states_MR)
 
     def add(self, logits_CV: Tensor, rows: slice, target_C: Tensor, smoothing: float) -> None:
         """Add a chunk: the tokens `rows`."""
+        values_CV, tokens = logits_CV[: len(target_C)], min(len(target_C), max(0, self.tokens - rows.start))
+        if self._kernels:
+            self._add_by_kernel(values_CV, rows, target_C, tokens, smoothing)
+        else:
+            self._add_by_torch(values_CV, rows, target_C, tokens, smoothing)
+        if self.with_gradients:
+            torch.mm(values_CV, self.projection_VR, out=self.d_states_MR[rows])
+            states_CR, before = self.states_MR[rows], int(rows.start > 0)
+            torch.addmm(self.d_projection_VR, values_CV.T, states_CR, beta=before, out=self.d_projection_VR)
+
+    def _add_by_kernel(self, values_CV: Tensor, rows: slice, target_C: Tensor, tokens: int, smoothing: float) -> None:
+        """Replace logits by their gradients, and add these to the bias's, in one pass."""
+        nll_C, own_C = values_CV.new_zeros(2, len(target_C))
+        torch.mm(self.states_MR[rows], self.projection_VR.T, out=values_CV)
+        arrays = (array(tensor) for tensor in (values_CV, self.bias_V, target_C, self.d_bias_V, nll_C, own_C))
+        logits, bias, target, d_bias, nll, own = arrays
+        self._kernels.cross_entropy(logits, bias, target, tokens, 1.0 - smoothing, d_bias, nll, own)
+        self.nll += nll_C.sum()
+        self.own += own_C.sum()
+
+    def _add_by_torch(self, values_CV: Tensor, rows: slice, target_C: Tensor, tokens: int, smoothing: float) -> None:
         states_CR, target_C1 = self.states_MR[rows], target_C.unsqueeze(1)
-        values_CV = logits_CV[: len(target_C)]
         torch.addmm(self.bias_V, states_CR, self.projection_VR.T, out=values_CV)
         own_C1 = values_CV.gather(1, target_C1)
         torch.softmax(values_CV, dim=1, out=values_CV)
-        tokens = max(0, self.tokens - rows.start)
         values_CV[tokens:] = 0.0
         states_CR, target_C1, own_C1 = states_CR[:tokens], target_C1[:tokens], own_C1[:tokens]
         self.nll -= self._log_probability(values_CV, states_CR, target_C1, own_C1).sum()
         self.own += own_C1.sum()
         if self.with_gradients:
             values_CV[:tokens].scatter_add_(1, target_C1, torch.full_like(own_C1, smoothing - 1))
-            torch.mm(values_CV, self.projection_VR, out=self.d_states_MR[rows])
-            states_CR, before = self.states_MR[rows], int(rows.start > 0)
-            torch.addmm(self.d_projection_VR, values_CV.T, states_CR, beta=before, out=self.d_projection_VR)
             self.d_bias_V.addmv_(values_CV.T, values_CV.new_ones(len(values_CV)))
 
     def _log_probability(self, values_CV: Tensor, states_CR: Tensor, target_C1: Tensor, own_C1: Tensor) -> Tensor:

@@ -39,16 +39,20 @@ class Rounding:
         # Neither bf16 nor TF32 can represent this number; times the identity, it stays exact unless it was rounded.
         exact = torch.full((256, 256), 1 + 2**-12, device=device)
         identity = torch.eye(256, device=device)
+        mkldnn: Any = torch.backends.mkldnn
+        before = mkldnn.matmul.fp32_precision  # products.py may have set it.
         self._set("bf16", "tf32")
         try:
             product = exact @ identity
         finally:
             self._set("ieee", "ieee")
+            mkldnn.matmul.fp32_precision = before
         return not torch.equal(product, exact)
 
     def rows(self, count: int) -> int:
-        """Return how many rows to compute for `count`: while rounding, a multiple of 64, so that shapes are few."""
-        return -(-count // 64) * 64 if self.enabled else count
+        """Return how many rows to compute for `count`: where oneDNN multiplies, a multiple of 64, so that shapes are few."""
+        mkldnn: Any = torch.backends.mkldnn
+        return -(-count // 64) * 64 if self.enabled or mkldnn.matmul.fp32_precision == "bf16" else count
 
 
 ROUNDING = Rounding()

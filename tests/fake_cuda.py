@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -261,20 +260,6 @@ def _new_tensor(watch: Watch) -> Callable[..., Tensor]:
     return new_tensor
 
 
-def _tolist(watch: Watch) -> Callable[[Tensor], Any]:
-    """Return `Tensor.tolist`, of ones for a fake tensor."""
-    plain = torch.Tensor.tolist
-
-    def tolist(self: Tensor) -> Any:
-        if not isinstance(self, FakeTensor):
-            return plain(self)
-        if self.is_cuda:
-            watch.wait("tolist")
-        return np.full(self.shape, _one(self.dtype)).tolist()
-
-    return tolist
-
-
 class _Event:
     """Stands in for torch.cuda.Event."""
 
@@ -306,7 +291,6 @@ def fake_cuda() -> Iterator[Watch]:
         stack.enter_context(patch.object(FakeTensor, "is_cuda", is_cuda, create=True))
         stack.enter_context(patch.object(torch.cuda, "Event", type("Event", (_Event,), {"watch": watch})))
         stack.enter_context(patch.object(torch.Tensor, "new_tensor", _new_tensor(watch)))
-        stack.enter_context(patch.object(torch.Tensor, "tolist", _tolist(watch)))
         stack.enter_context(patch.object(torch.backends.cudnn, "is_acceptable", lambda tensor: False))
         for kind in _CUDNN_MODES:
             layer = _cudnn(kind)

@@ -111,13 +111,11 @@ class Gradients:
 
     def _apply_on_cpu(self, limit: float) -> Reading:
         smoothed, nll, tokens = self._totals.tolist()
-        gradients = self._gradients()
-        norm = float(torch.nn.utils.get_total_norm(gradients)) / tokens
+        norm = float(torch.nn.utils.get_total_norm(self._gradients())) / tokens
         loss = StepLoss(smoothed / tokens, nll / tokens, round(tokens), norm)
         if math.isfinite(loss.smoothed + norm):
-            factor = min(1.0, limit / norm) / tokens if norm > 0 else 1.0 / tokens
-            for gradient in gradients:
-                gradient *= factor
+            # The fused optimizer divides where it reads: a pass over all gradients less.
+            self.optimizer.grad_scale = self._totals.new_tensor(tokens * max(1.0, norm / limit))  # type: ignore[attr-defined]
             self.optimizer.step()
         return lambda: loss
 

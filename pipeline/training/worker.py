@@ -28,7 +28,12 @@ from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 
 # By default, glibc returns large freed blocks to the system and faults them in again at every step, which takes a third
 # of the time on CPU. It reads these variables when a process starts.
-WORKER_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+WORKER_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    # oneDNN compiles a kernel for every new shape, in about a millisecond, and keeps 1,024: an epoch has more.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096",
+}
 
 STEPS_AHEAD = 4
 """Of which the shares are prepared for a GPU before it takes them."""

@@ -121,17 +121,16 @@ COMBINATIONS = {describe(config): config for config in [*DECODERS, *ENCODERS, *T
 
 
 def covering() -> dict[str, ModelConfig]:
-    """Return a few of all combinations, in which every value of an option meets each cell and each decoder."""
+    """Return a few of all combinations: every value of an option is in one, and every cell in every decoder."""
 
-    def met(config: ModelConfig) -> set[tuple[Any, ...]]:
-        order = config.decoder, config.input_feeding, config.peeky, config.attention == "none"
-        values = [(name, getattr(config, name)) for name in (*OPTIONS, "layers")]
-        return {(kind, value) for kind in (config.cell, order) for value in values}
+    def has(config: ModelConfig) -> set[tuple[Any, ...]]:
+        decoder = config.decoder, config.input_feeding, config.peeky, config.attention == "none"
+        return {(config.cell, decoder), *((name, getattr(config, name)) for name in (*OPTIONS, "layers"))}
 
-    missing, chosen = set().union(*map(met, COMBINATIONS.values())), {}
+    missing, chosen = set().union(*map(has, COMBINATIONS.values())), {}
     while missing:
-        best = max(COMBINATIONS, key=lambda name: len(met(COMBINATIONS[name]) & missing))
-        chosen[best], missing = COMBINATIONS[best], missing - met(COMBINATIONS[best])
+        best = max(COMBINATIONS, key=lambda name: len(has(COMBINATIONS[name]) & missing))
+        chosen[best], missing = COMBINATIONS[best], missing - has(COMBINATIONS[best])
     return chosen
 
 

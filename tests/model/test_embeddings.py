@@ -27,3 +27,11 @@ def test_a_table_of_which_no_row_is_wanted_has_no_gradient() -> None:
     shared.sum().backward()  # type: ignore[no-untyped-call]
     assert table.grad is not None
     assert table.grad.tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_gpus_sum_in_one_order_is_that_of_a_cpu() -> None:
+    torch.manual_seed(3)
+    index, rows = torch.randint(0, 6, (4, 5)), torch.randn(4, 5, 3, dtype=torch.float64)
+    summed = torch.ops.aten.embedding_dense_backward(rows, index, 6, -1, False)
+    expected = torch.zeros(6, 3, dtype=torch.float64).index_add_(0, index.flatten(), rows.flatten(0, 1))
+    torch.testing.assert_close(summed, expected)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.loss import summed_cross_entropy
+from model.padded_loss import padded_cross_entropy
 from tests.model.afresh import gradients_are_right
 
 
@@ -48,6 +49,26 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_of_a_word_whose_probability_is_rounded_to_zero_the_loss_is_still_a_number() -> None:
     states, projection, bias = torch.ones(1, 1, 1), torch.tensor([[0.0], [400.0], [0.0]]), torch.zeros(3)
     assert summed_cross_entropy(states, projection, bias, torch.tensor([[2]]), 0).nll.item() == 400
+    target = torch.tensor([2])
+    assert padded_cross_entropy(states[0], projection, torch.zeros(3), target, target != 0, 0.0)[1].item() == 400
+
+
+def test_with_padding_masked_as_on_a_gpu_it_is_the_same_with_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(8)
+    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((4, 5, 3), (6, 3), (6,))]
+    states, projection, bias = inputs
+    target = torch.randint(0, 6, (4, 5))
+    target[1:, 3:] = 0
+    for smoothing in (0.0, 0.2):
+        expected = summed_cross_entropy(states, projection, bias, target, 0, smoothing)
+        for logits in (6, 18, 6000):
+            monkeypatch.setattr("model.padded_loss.CHUNK_LOGITS", logits)
+            flat = target.flatten()
+            smoothed, nll = padded_cross_entropy(states.flatten(0, 1), projection, bias, flat, flat != 0, smoothing)
+            torch.testing.assert_close((smoothed, nll), (expected.smoothed, expected.nll))
+            actual = torch.autograd.grad(3 * smoothed, inputs)
+            torch.testing.assert_close(actual, torch.autograd.grad(3 * expected.smoothed, inputs, retain_graph=True))
+            expected = summed_cross_entropy(states, projection, bias, target, 0, smoothing)
 
 
 def test_logits_never_stand_whole_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

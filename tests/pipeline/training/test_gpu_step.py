@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from model.config import ModelConfig
 from model.seq2seq import Seq2Seq
@@ -12,35 +13,102 @@ from pipeline.batches.collate import Ragged
 from pipeline.config import TrainingConfig
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 from pipeline.training.worker import make_share, pinned
-from tests.fake_cuda import GPU, fake_cuda, on_gpu
-from tests.model.combinations import VOCABULARY, covering
+from tests.fake_cuda import GPU, Watch, fake_cuda, on_gpu
+from tests.model.combinations import VOCABULARY, covering, products
 
 STEPS = 3
+CHOSEN = covering()
+LAUNCHES = {
+    "feeding": (products(attention=("general",), input_feeding=(True,)), 41),
+    "feeding-2-layers": (products(attention=("general",), input_feeding=(True,), layers=(2,)), 60),
+    "luong": (products(attention=("general",)), 1),
+}
+"""Decoders, and how many launches more a target position may cost in a training step, forward and backward."""
 
 
 def steps(words: int) -> Generator[list[Share], None, None]:
-    """Yield a share on the GPU for each step; the longest target has `words` tokens and `end`."""
-    sides = tuple(Ragged.of_rows([[4] * length + [3] for length in lengths]) for lengths in ((3, 1, 4), (words, 2, 1)))
+    """Yield a share on the GPU for each step; its longest target has `words` tokens and `end`."""
+    sides = tuple(Ragged.of_rows([[4] * length + [3] for length in lengths]) for lengths in ((3, 1, 4), (words, 1, 1)))
     share = make_share((sides[0], sides[1]), np.arange(3), np.arange(3))
     for shares in pinned(iter([[share]] * STEPS)):
         yield [share.map(lambda tensor: tensor.to(GPU, non_blocking=True)) for share in shares]
 
 
-def make_trainer(config: ModelConfig, words: int = 4, **training: Any) -> tuple[Trainer, list[dict[str, float]]]:
-    model = on_gpu(Seq2Seq(config, VOCABULARY, VOCABULARY))
-    figures: list[dict[str, float]] = []
-    hooks = Hooks(lambda model: {}, lambda figure: figures.append(dict(figure)), lambda figures, trainer: None)
-    epochs = Epochs(lambda epoch: steps(words), lambda epoch: STEPS)
+def make_trainer(config: ModelConfig, **training: Any) -> Trainer:
+    """Return a trainer on the GPU, which reports every step."""
+    hooks = Hooks(lambda model: {}, lambda figures: None, lambda figures, trainer: None)
     settings = TrainingConfig.model_validate({"log_every": 1, **training})
-    return Trainer(model, settings, 0.3, epochs, hooks), figures
+    model = on_gpu(Seq2Seq(config, VOCABULARY, VOCABULARY))
+    return Trainer(model, settings, 0.3, Epochs(lambda epoch: steps(2), lambda epoch: STEPS), hooks)
 
 
-CHOSEN = covering()
+def take_step(trainer: Trainer, watch: Watch, words: int = 2, forced: float = 1.0) -> int:
+    """Take a step; return how much a GPU would launch."""
+    (shares, *_) = steps(words)
+    before = watch.launches.total()
+    trainer._step(shares, 0.1, forced)
+    return watch.launches.total() - before
 
 
 @pytest.mark.parametrize("config", CHOSEN.values(), ids=list(CHOSEN))
 def test_the_host_waits_nowhere_in_a_step(config: ModelConfig) -> None:
     with fake_cuda() as watch:
-        trainer, _ = make_trainer(config)
-        trainer._step(next(steps(2)), 0.1, 1.0)
+        take_step(make_trainer(config, label_smoothing=0.1), watch)
         assert [str(wait) for wait in watch.waits] == []
+
+
+@pytest.mark.parametrize("per", ["step", "sentence"])
+def test_nor_where_the_reference_is_not_always_fed(per: str) -> None:
+    config = next(products(attention=("concat",), decoder=("bahdanau",), tied_embeddings=("all",)))
+    with fake_cuda() as watch:
+        take_step(make_trainer(config, teacher_forcing_per=per), watch, forced=0.5)
+        assert [str(wait) for wait in watch.waits] == []
+
+
+def test_a_loss_is_read_when_the_next_step_is_on_its_way() -> None:
+    config = next(products(attention=("general",), input_feeding=(True,)))
+    with fake_cuda() as watch:
+        trainer = make_trainer(config)
+        reported: list[float] = []
+        object.__setattr__(trainer.hooks, "report_step", lambda figures: reported.append(figures["step"]))
+        trainer._epoch()
+        assert {str(wait).rpartition(": ")[2] for wait in watch.waits} == {"event.synchronize"}
+    sent = ["copy to the host", "record"]
+    assert watch.events == [*sent, *sent, "synchronize", *sent, "synchronize", "synchronize"]
+    assert reported == [1, 2, 3], "every step, with its own number"
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_a_target_position_costs_few_launches(name: str) -> None:
+    configs, most = LAUNCHES[name]
+    with fake_cuda() as watch:
+        trainer = make_trainer(next(configs))
+        short, long = (take_step(trainer, watch, words) for words in (3, 5))
+    assert (long - short) / 2 <= most
+
+
+def test_the_watch_finds_waits_and_mixed_devices() -> None:
+    """Else an empty list would say nothing."""
+    with fake_cuda() as watch:
+        values, host = torch.ones(4, device=GPU), torch.ones(4, device="cpu")
+        waiting = [
+            values.sum().item,
+            values.tolist,
+            values.nonzero,
+            lambda: bool(values.any()),
+            lambda: values[values > 0],
+            lambda: values.new_tensor([1.0]),
+            lambda: host.to(GPU),
+            lambda: host.to(GPU, non_blocking=True),
+            lambda: values.to("cpu", non_blocking=True),
+        ]
+        for wait in waiting:
+            watch.waits.clear()
+            wait()
+            assert watch.waits
+        watch.waits.clear()
+        host.pin_memory().to(GPU, non_blocking=True)
+        values[1:].fill_(2.0)
+        assert not watch.waits
+        with pytest.raises(RuntimeError, match="same device"):
+            values + host
