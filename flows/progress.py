@@ -36,10 +36,11 @@ class View(Protocol):
 
 def epoch_line(record: Record) -> str:
     """Return an epoch's figures as one line."""
-    share, precision = record["train_matmul_share"], "bf16" if record["train_bf16"] else "fp32"
-    # The products are timed once, at the start: a machine that was busy then makes them look slow.
+    share, precision = record.get("train_matmul_share"), "bf16" if record["train_bf16"] else "fp32"
     scores = ", ".join(f"{metric.title} {record[key]:.2f}" for key, metric in METRICS.items() if key in record)
-    speed = f"{share:.0%} of {precision} matmul speed" if share <= 1 else "the machine was busy: no share of its speed"
+    # The products are timed once, at the start: a machine that was busy then makes them look slow.
+    known = share is not None and share <= 1
+    speed = f"{share:.0%} of {precision} matmul speed" if known else "the machine was busy: no share of its speed"
     return (
         f"epoch {record['epoch']:.0f}: {scores}, perplexity {record['validation_perplexity']:.2f}, "
         f"training loss {record['train_loss']:.3f}, {record['train_target_tokens_per_second']:,.0f} target tokens/s "

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from flows.progress import CURRENT_VIEW, LogView, View
+from model.kernels.load import available, is_compiled
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.survival import survival_warnings
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
@@ -157,7 +158,8 @@ def training_task(
 ) -> TrainedModel:
     """Train on Ray and record it in MLflow; in an ablation, `system` is its name and `child` its MLflow run."""
     view = current_view()
-    view.began("training", config.training.epochs, "starting the workers", system)
+    compiling = "" if is_compiled() or not available() else ", which compile for the first time"
+    view.began("training", config.training.epochs, f"starting the workers{compiling}", system)
     stage, run = train_stage(encoded, config), None
     if store.find(stage) is None:
         run = TrainingRun(config, fingerprints, child, anew=store.renews(stage))

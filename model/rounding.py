@@ -50,7 +50,7 @@ class Rounding:
         return not torch.equal(product, exact)
 
     def rows(self, count: int) -> int:
-        """Return how many rows to compute for `count`: where oneDNN multiplies, a multiple of 64, so that shapes are few."""
+        """Return how many rows to compute for `count`: where oneDNN multiplies, a multiple of 64: few shapes."""
         mkldnn: Any = torch.backends.mkldnn
         return -(-count // 64) * 64 if self.enabled or mkldnn.matmul.fp32_precision == "bf16" else count
 

@@ -78,7 +78,9 @@ class TrainingConfig(Section):
     num_workers: int | None = Field(
         None, ge=1, description="worker processes; null: one per GPU, or one on all cores if there are no GPUs"
     )
-    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPUs if the cluster has any")
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="auto: GPUs if the cluster has any that torch can use; gpu: an error where there is none"
+    )
     max_failures: int = Field(2, ge=0, description="restarts from the last checkpoint after losing a worker")
     collective_timeout: int = Field(300, ge=10, description="seconds that a worker waits for the others before failing")
 

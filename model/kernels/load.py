@@ -75,7 +75,8 @@ def _kernels() -> Kernels | None:
         folder = _copy_to_cache(package)
     except OSError:  # A full disk, or nowhere to write: compiled anew in every process.
         package, folder = f"{package}_uncached", Path(__file__).parent
-    _import(package, folder / "__init__.py", [str(folder)])
+    if package not in sys.modules:  # Code that a registered model has brought may have the same kernels.
+        _import(package, folder / "__init__.py", [str(folder)])
     return Kernels([importlib.import_module(f"{package}.{name}") for name in SOURCES[1:]])
 
 

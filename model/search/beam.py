@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..attention import SourceMemory
 from ..decoder import DecoderState
-from .hypotheses import Hypothesis, SearchRequest
+from .hypotheses import Hypothesis, SearchRequest, on_host
 
 BLOCK = 64
 """Tokens of a block of the vocabulary."""
@@ -165,13 +165,20 @@ def _finish(
     if not logp_N.numel():
         return
     sentences_N = beams.sentences_B[places[0]]
-    lengths_N = request.lengths_B[sentences_N]
-    steps = [beams.attention_BYLS.shape[2]] * logp_N.numel()
+    sentences_N, lengths_N, tokens_NL, logp_N, attended_NS, attention_NLS = on_host(
+        sentences_N,
+        request.lengths_B[sentences_N],
+        beams.tokens_BYL[places],
+        logp_N,
+        beams.attended_BYS[places],
+        beams.attention_BYLS[places],
+    )
+    steps = [attention_NLS.shape[1]] * logp_N.numel()
     for sentence, tokens, score, attention, length in zip(
         sentences_N.tolist(),
-        beams.tokens_BYL[places][:, 1:].tolist(),
-        request.config.scores(logp_N, steps, beams.attended_BYS[places], lengths_N),
-        beams.attention_BYLS[places].tolist(),
+        tokens_NL[:, 1:].tolist(),
+        request.config.scores(logp_N, steps, attended_NS, lengths_N),
+        attention_NLS.tolist(),
         lengths_N.tolist(),
         strict=True,
     ):
@@ -194,8 +201,9 @@ def _unfinished(request: SearchRequest, beams: _Beams, ended: Ended, length: int
     most 0.
     """
     config, kept = request.config, []
-    limits, best_going = request.limits_B[beams.sentences_B].tolist(), beams.logp_BY[:, 0].tolist()
-    for row, sentence in enumerate(beams.sentences_B.tolist()):
+    found = on_host(beams.sentences_B, request.limits_B[beams.sentences_B], beams.logp_BY[:, 0])
+    sentences, limits, best_going = (tensor.tolist() for tensor in found)
+    for row, sentence in enumerate(sentences):
         scores = sorted((hypothesis.score for hypothesis in ended[sentence]), reverse=True)
         if limits[row] <= length or len(scores) >= config.beam:
             continue

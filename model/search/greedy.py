@@ -14,7 +14,7 @@ from torch import Tensor
 from ..attention import SourceMemory
 from ..decoder import DecoderState
 from .config import SearchConfig
-from .hypotheses import Hypothesis, SearchRequest
+from .hypotheses import Hypothesis, SearchRequest, on_host
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]
 """Takes log-probabilities (N, V), their rows in the batch and the step; returns the next tokens (N,)."""
@@ -70,7 +70,7 @@ def _unroll(request: SearchRequest, memory: SourceMemory, state: DecoderState, c
     tokens_BL = torch.full((size, int(limits_B.max())), model.tokens.padding, device=device)
     logp_B = torch.zeros(size, dtype=dtype, device=device)
     attended_BS = torch.zeros_like(request.attended(memory.padding_bias_BS))
-    attention: list[list[list[float]]] = [[] for _ in range(size)]
+    seen: list[tuple[Tensor, Tensor]] = []
     token_N = torch.full((size,), model.tokens.start, device=device)
     active_N = torch.arange(size, device=device)
     for length in range(tokens_BL.shape[1]):
@@ -80,32 +80,37 @@ def _unroll(request: SearchRequest, memory: SourceMemory, state: DecoderState, c
         logp_B[active_N] += logp_NV.gather(1, token_N.unsqueeze(1)).squeeze(1)
         attended_BS[active_N] += request.attended(weights_NS)
         if request.attention:
-            for row, weights in zip(active_N.tolist(), weights_NS.tolist(), strict=True):
-                attention[row].append(weights)
+            seen.append((active_N, weights_NS))
         going_on_N = (token_N != model.tokens.end) & (limits_B[active_N] > length + 1)
         if not going_on_N.all():
             kept = going_on_N.nonzero().squeeze(1)
             active_N, token_N, state, memory = active_N[kept], token_N[kept], state.select(kept), memory.select(kept)
             if not kept.numel():
                 break
-    return _finish(request, tokens_BL.tolist(), logp_B, attended_BS, attention)
+    return _finish(request, tokens_BL, logp_B, attended_BS, seen)
 
 
 def _finish(
-    request: SearchRequest,
-    rows: list[list[int]],
-    logp_B: Tensor,
-    attended_BS: Tensor,
-    attention: list[list[list[float]]],
+    request: SearchRequest, tokens_BL: Tensor, logp_B: Tensor, attended_BS: Tensor, seen: list[tuple[Tensor, Tensor]]
 ) -> list[Hypothesis]:
-    """Cut rows of tokens at `end`, which counts for the length, or at padding, and score them."""
-    tokens, lengths = request.model.tokens, request.lengths_B.tolist()
+    """Cut rows of tokens at `end`, which counts for the length, or at padding, and score them.
+
+    seen: of every step, the hypotheses that went on and their attention weights; empty if they are not asked for.
+    """
+    tokens_BL, logp_B, attended_BS, lengths_B, *flat = on_host(
+        tokens_BL, logp_B, attended_BS, request.lengths_B, *(tensor for step in seen for tensor in step)
+    )
+    rows, tokens, lengths = tokens_BL.tolist(), request.model.tokens, lengths_B.tolist()
+    attention: list[list[list[float]]] = [[] for _ in rows]
+    for active_N, weights_NS in zip(flat[::2], flat[1::2], strict=True):
+        for row, weights in zip(active_N.tolist(), weights_NS.tolist(), strict=True):
+            attention[row].append(weights)
     stops = (tokens.end, tokens.padding)
     counts = [next((place for place, token in enumerate(row) if token in stops), len(row)) for row in rows]
     ended = [count < len(row) and row[count] == tokens.end for row, count in zip(rows, counts, strict=True)]
     steps = [count + end for count, end in zip(counts, ended, strict=True)]
-    scores = request.config.scores(logp_B, steps, attended_BS, request.lengths_B)
+    scores = request.config.scores(logp_B, steps, attended_BS, lengths_B)
     return [
-        Hypothesis(row[:count], score, [weights[:length] for weights in seen], end)
-        for row, count, score, seen, length, end in zip(rows, counts, scores, attention, lengths, ended, strict=True)
+        Hypothesis(row[:count], score, [weights[:length] for weights in matrix], end)
+        for row, count, score, matrix, length, end in zip(rows, counts, scores, attention, lengths, ended, strict=True)
     ]

@@ -25,6 +25,14 @@ class Hypothesis:
     """False if the limit cut it off."""
 
 
+def on_host(*tensors: Tensor) -> list[Tensor]:
+    """Return tensors on the CPU; a GPU is waited for once, not for each."""
+    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+    if any(tensor.is_cuda for tensor in tensors):
+        torch.cuda.current_stream().synchronize()
+    return copies
+
+
 @dataclass(frozen=True)
 class SearchRequest:
     """What greedy search, beam search and sampling take, beside the encoded sentences."""

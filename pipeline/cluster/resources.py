@@ -61,7 +61,7 @@ def ask_for_gpus(nodes: Sequence[Node]) -> Gpus:
     not answer in time, since all its GPUs are in use, counts: its workers ask again. A node is asked once.
     """
     listed = {str(node["NodeID"]): node for node in nodes if node.get("Alive", True) and _gpus(node) > 0}
-    free = free_gpus()
+    free = free_gpus() if listed else {}
     asked = {_ask(node, max(1, free.get(node, 0))): node for node in listed if node not in _answers}
     answered, late = ray.wait([*asked], num_returns=len(asked), timeout=ASKING_SECONDS) if asked else ([], [])
     for task in late:

@@ -154,17 +154,17 @@ def serving(model: PulledVersion, options: Serving, store: Store) -> Iterator[st
     Raises InputError for more replicas than the cluster has CPUs or GPUs for, for a GPU that cannot be used, or if the
     cluster runs Serve already.
     """
-    model.check_device(options.device)
+    device = model.check_device(options.device)
     with ray_cluster():
         cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
-        room = worker_room(options.device, f"--device {options.device}", options.threads)
+        room = worker_room(device, f"--device {device}", options.threads)
         max_replicas = fit_replicas(options, room, cpus)
         job = ServingJob(
             store=DriverStore.of(store),
             model=model.address,
             threads=options.threads,
             batch=options.batch,
-            device=options.device if room.gpus else "cpu",
+            device=device if room.gpus else "cpu",
         )
         claim = claim_serve()
         deployment = serve.deployment(

@@ -1,6 +1,7 @@
 """What a Ray worker of a training does: reads its data, runs the loop, reports records and checkpoints."""
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -27,6 +28,7 @@ from pipeline.metrics.metrics import BLEU, Metric, metric_titled
 from pipeline.training.checkpoint import save_checkpoint
 from pipeline.training.history import is_epoch
 from pipeline.training.speed_limit import SpeedLimit
+from pipeline.training.threads import Threads
 from pipeline.training.trainer import Hooks, Trainer, selection_score
 from pipeline.training.worker import TrainingData, WorkerInfo, make_trainer, make_validation, use_threads
 
@@ -58,14 +60,7 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
         job.records.put({ERROR: f"training.device={run.training.device}: {obstacle}, or set training.device=cpu"})
         return
     data = _open_data(job)
-    limit = SpeedLimit(run.model, data.subwords.target_size)
-    send = partial(_send, job.records, worker)
-    hooks = Hooks(
-        make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
-        send,
-        partial(_report_epoch, send, worker),
-        limit.seconds,
-    )
+    hooks = _hooks(job, run, data, worker)
     latest = ray.train.get_checkpoint() or job.resume_from
     try:
         with latest.as_directory() if latest else nullcontext() as folder:
@@ -78,6 +73,20 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
         if not is_out_of_memory(error):
             raise
         job.records.put({ERROR: _too_large(run, worker, error)})
+
+
+def _hooks(job: TrainingJob, run: RunConfig, data: TrainingData, worker: WorkerInfo) -> Hooks:
+    """Return what the loop calls: validation, reports, and what watches the machine."""
+    limit = SpeedLimit(run.model, data.subwords.target_size)
+    threads = Threads(job.threads, ray.train.get_context().get_local_world_size())
+    send = partial(_send, job.records, worker)
+    return Hooks(
+        make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
+        send,
+        partial(_report_epoch, send, worker),
+        lambda share: math.nan if threads.busy else limit.seconds(share),
+        threads.look,
+    )
 
 
 def _obstacle(worker: WorkerInfo) -> str | None:

@@ -97,7 +97,7 @@ def translate_chunks(
     """
     if not plan.missing:
         return ""
-    model.check_device(device)
+    device = model.check_device(device)
     _forget_earlier_runs(plan.folder)
     with ray_cluster():
         room = worker_room(device, f"--device {device}")

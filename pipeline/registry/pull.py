@@ -53,11 +53,17 @@ class PulledVersion:
         """Load it onto a device, ready to translate. Raises InputError as `LoadedModel` does."""
         return LoadedModel(self.path, device)
 
-    def check_device(self, device: str) -> None:
-        """Raise InputError for what is no device, and for `gpu` if this version cannot use one."""
+    def check_device(self, device: str) -> str:
+        """Return a choice of devices (auto, cpu, gpu), or `cpu` for `auto` if this version cannot use a GPU.
+
+        Raises InputError for what is no device, and for `gpu` if this version cannot use one.
+        """
         check_choice(device, f"--device {device}")
-        if device == "gpu" and not takes_device(self.path):
+        if device == "cpu" or takes_device(self.path):
+            return device
+        if device == "gpu":
             raise InputError(f"--device gpu: {self.uri} {TOO_OLD}")
+        return "cpu"
 
     @property
     def metadata(self) -> dict[str, Any]:

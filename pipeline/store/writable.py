@@ -24,6 +24,8 @@ def check_home() -> None:
             f"NMT_HOME={os.environ.get('NMT_HOME') or home()}: {reason}; name a folder that can be written"
         )
     close_home()
+    # Its kernels' machine code, for this process and all that it starts; model/kernels/load.py reads it.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(home() / "compiled"))
 
 
 def close_home() -> None:

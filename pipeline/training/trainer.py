@@ -14,6 +14,7 @@ from torch import Tensor
 from model.dropout import DropoutNoise
 from model.forcing import TeacherForcing
 from model.loss import Loss
+from model.products import fastest_products
 from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
@@ -86,7 +87,10 @@ class Hooks:
     report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
     """Receives the figures of an epoch and the trainer, on every worker; saves checkpoints."""
     matmul_seconds: Callable[[Share], float] = lambda _: 0.0
-    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with."""
+    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with.
+    Not a number while the machine is busy with something else; the epoch's share of its speed is then left out."""
+    between_steps: Callable[[], None] = lambda: None
+    """Called after each step."""
 
 
 def learning_rate(config: TrainingConfig, step: int, done: float) -> float:
@@ -147,7 +151,7 @@ class _EpochSums:
             "train_seconds": self.seconds,
             "train_waiting_share": self.waiting / self.seconds,
             "train_reporting_share": self.reporting / self.seconds,
-            "train_matmul_share": self.matmul / self.seconds,
+            **({} if math.isnan(self.matmul) else {"train_matmul_share": self.matmul / self.seconds}),
         }
 
 
@@ -177,7 +181,7 @@ class Trainer:
         """Train until all epochs are done or `select_by` has stopped improving; return the progress."""
         while not self.finished:
             device = next(self.model.parameters()).device
-            with matmul_precision(self.config.precision, device) as in_bf16:
+            with fastest_products(device), matmul_precision(self.config.precision, device) as in_bf16:
                 figures = self._epoch() | {"train_bf16": float(in_bf16)}
             figures |= self.hooks.validate(self.model.eval())
             if not math.isfinite(loss := figures["validation_loss"]):  # The last step has spoilt the weights.
@@ -224,6 +228,7 @@ class Trainer:
                 late.append(_Taken(self.progress.step, epoch + (index + 1) / steps, rate, forced, read))
                 while len(late) > (behind if index + 1 < steps else 0):
                     began = self._finish(late.popleft(), began, sums, last=index + 1 == steps and not late)
+                self.hooks.between_steps()
                 ended = time.perf_counter()
                 sums.matmul += sum(self.hooks.matmul_seconds(share) for share in shares)
                 # The next step starts by waiting for its data; to measure products belongs to none.

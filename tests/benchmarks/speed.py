@@ -33,7 +33,7 @@ from pipeline.store.store import Store
 from pipeline.training.trainer import Hooks
 from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, WorkerInfo, make_trainer, use_threads
 from tests.benchmarks import decoding, memory, workers
-from tests.benchmarks.training import DEVICE, EnoughError, make_shares, matmul_rate, ours, plain, rates
+from tests.benchmarks.training import DEVICE, EnoughError, make_shares, matmul_rate, ours, plain, rates, without_kernels
 
 PAIRS, SENTENCES = 10_000, 1014
 Figures = dict[str, float]
@@ -52,6 +52,7 @@ def training() -> Figures:
     """Return the rates of the model in model/README.md, and their ratios."""
     config, shares = ModelConfig(), make_shares()
     windows = {"trainer, fp32": ours(config, shares), "plain loop": ours(config, shares, plain_loop=True)}
+    windows["trainer, fp32, without numba"] = without_kernels(ours(config, shares))
     windows["plain PyTorch"] = plain(config, shares)
     precisions = ["fp32"]
     if ROUNDING.works_on(DEVICE):
@@ -89,6 +90,24 @@ def sizes() -> Figures:
         "without input feeding, target tokens/s": found["none"],
         "without input feeding, to with": found["none"] / found["feeding"],
     }
+
+
+def architectures() -> Figures:
+    """Return rates of the notes' other decoders that go step by step, to those of the plain loop with autograd."""
+    figures: Figures = {}
+    bahdanau = {"decoder": "bahdanau", "input_feeding": False, "attention": "concat"}
+    for name, options in (
+        ("GRU", {"cell": "gru"}),
+        ("concat", {"attention": "concat"}),
+        ("mlp", {"attention": "mlp"}),
+        ("Bahdanau's order, concat", bahdanau),
+        ("Bahdanau's order, concat, GRU", bahdanau | {"cell": "gru"}),
+    ):
+        config, shares = ModelConfig.model_validate(options), make_shares(batches=3)
+        found = rates(shares, {"ours": ours(config, shares), "loop": ours(config, shares, plain_loop=True)})
+        figures[f"{name}, target tokens/s"] = found["ours"]
+        figures[f"{name}, to the plain loop"] = found["ours"] / found["loop"]
+    return figures
 
 
 def growth() -> Figures:
@@ -146,6 +165,7 @@ def measure(model: Translator | None, lines: list[str] | None) -> Iterator[tuple
     """Yield the parts of the table."""
     yield "training", training()
     yield "other networks", sizes()
+    yield "other decoders", architectures()
     yield "growth with the batch", growth()
     translator, sentences, lost = trained()
     yield "time lost", lost

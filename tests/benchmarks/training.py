@@ -8,12 +8,15 @@ import statistics
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from model.config import ModelConfig
-from model.decoder import InputFeedingDecoder
+from model.decoder import AttentiveDecoder
+from model.kernels import load
+from model.products import fastest_products
 from model.seq2seq import SPECIAL_TOKENS, Batch, Seq2Seq
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, plan_epoch, share_rows
@@ -80,7 +83,7 @@ def make_training(
         raise EnoughError
 
     network = Seq2Seq(config, vocabulary, vocabulary).to(DEVICE)
-    if plain_loop and isinstance(network.decoder, InputFeedingDecoder):
+    if plain_loop and isinstance(network.decoder, AttentiveDecoder):
         network.decoder.unrolls = False
     hooks = Hooks(leave, lambda record: None, lambda figures, trainer: None)
     training = TrainingConfig(epochs=10_000, precision=precision)
@@ -111,6 +114,16 @@ def ours(
 ) -> Window:
     """Return a window of the trainer; with `plain_loop`, the reference that the unrolled decoder is held to."""
     return window_of(make_training(config, shares, precision, vocabulary=vocabulary, plain_loop=plain_loop))
+
+
+def without_kernels(window: Window) -> Window:
+    """Return a window that computes as it does where numba is missing."""
+
+    def by_torch() -> float:
+        with patch.object(load, "_kernels", lambda: None):
+            return window()
+
+    return by_torch
 
 
 def plain(config: ModelConfig, shares: Sequence[Share], vocabulary: int = VOCABULARY) -> Window:
@@ -147,6 +160,6 @@ def rates(shares: Sequence[Share], windows: Mapping[str, Window]) -> dict[str, f
 
 def matmul_rate(config: ModelConfig, shares: Sequence[Share], precision: Precision = "fp32") -> float:
     """Return the target tokens per second of the matrix products alone, in that precision."""
-    with matmul_precision(precision, DEVICE):
+    with fastest_products(DEVICE), matmul_precision(precision, DEVICE):
         seconds = [matmul_seconds(config, VOCABULARY, shape_of(share), DEVICE, 0.1) for share in shares[::3]]
     return words_of(shares[::3]) / sum(seconds)

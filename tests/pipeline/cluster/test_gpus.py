@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import torch
+from ray.cluster_utils import Cluster
 
 from pipeline.cluster.connection import ray_cluster
-from pipeline.cluster.resources import ask_for_gpus, worker_room
+from pipeline.cluster.resources import Gpus, WorkerRoom, ask_for_gpus, worker_room
 from tests.conftest import command_line
 
 LISTED = '{"GPU": 1}'
@@ -51,3 +53,29 @@ def test_a_training_takes_the_cpu_and_says_why_or_refuses_in_a_line(tmp_path: Pa
     assert trained.returncode == 0
     assert "WARNING: training.device=auto: on the CPU, since the GPU is not used: " in trained.stderr
     assert "1 CPU worker" in trained.stderr
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The ids of two nodes that list a GPU each, beside a head that has none."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, num_gpus=1)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        yield [node["NodeID"] for node in ray.nodes() if "GPU" in node["Resources"]]  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.slow
+def test_ray_takes_only_nodes_whose_gpus_can_be_used(two_nodes: list[str]) -> None:
+    def place() -> str:
+        return str(ray.get_runtime_context().get_node_id())
+
+    task: Any = ray.remote(place)
+    for usable in ([two_nodes[0]], [two_nodes[1]], two_nodes):
+        room = WorkerRoom(len(usable), Gpus(tuple(usable), ("another's driver is too old",)))
+        assert ray.get(task.options(**room.options(1)).remote()) in usable

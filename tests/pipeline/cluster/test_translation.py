@@ -87,6 +87,7 @@ def test_runs_that_were_stopped_in_a_chunk_do_not_count(
     texts = ["one", "deadly"]
     monkeypatch.setattr(translation, "_run", lambda *_: said.append(translate(folder, "a", *texts)))
     plan = TranslationPlan(folder, (), (Chunk("a", 1, 2),), 0)
+    monkeypatch.setattr(PulledVersion, "check_device", lambda _, device: device)
     pulled = PulledVersion("x", "1", None, "", tmp_path, "", "", Reuse.NO)
     for _ in range(MAX_TRIES + 2):
         with pytest.raises(SystemExit):
@@ -112,6 +113,7 @@ def test_workers_take_what_there_is_room_for(
     jobs: list[TranslationJob] = []
     monkeypatch.setattr(translation, "_run", lambda _plan, job, *_: jobs.append(job))
     plan = TranslationPlan(folder, (), tuple(Chunk(name, 1, 2) for name in "abc"), 0)
+    monkeypatch.setattr(PulledVersion, "check_device", lambda _, device: device)
     pulled = PulledVersion("x", "1", None, "", tmp_path, "", "", Reuse.NO)
     assert translate_chunks(plan, pulled, {}, None, Store(tmp_path / "store"), print) == used
     assert [job.device for job in jobs] == [device]

@@ -71,6 +71,7 @@ def test_it_translates_as_on_the_day_it_was_registered_on_the_cpu(
 ) -> None:
     with pytest.raises(InputError, match="--device gpu: models:/tiny/1 was registered before versions could use a GPU"):
         older.pulled.check_device("gpu")
+    assert older.pulled.check_device("auto") == "cpu"
     monkeypatch.setattr("pipeline.registry.pull.open_device", lambda *_: torch.device("cuda"))
     with pytest.raises(InputError, match="--device gpu: this version was registered before versions could use a GPU"):
         older.pulled.load("gpu")

@@ -104,7 +104,7 @@ def check_device(pulled: PulledVersion) -> None:
         patch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", '{"device": "gpu"}')  # As for `mlflow models serve`.
         with pytest.raises(MlflowException, match=f"device=gpu: {wanted}"):
             mlflow.pyfunc.load_model(str(pulled.path))
-    pulled.check_device("gpu")  # On other machines it can be.
+    assert pulled.check_device("gpu") == "gpu", "on other machines it can be"
     with pytest.raises(InputError, match=f"--device gpu: {wanted}"):
         pulled.load("gpu")
     with pytest.raises(InputError, match="--device tpu: there is no such device"):
