@@ -23,7 +23,7 @@ CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 """The environment variable that names the folder of the cache; without it, $NMT_HOME/compiled or ~/.cache/nmt."""
 OFF_VARIABLE = "NMT_KERNELS"
 """The environment variable that switches the kernels off, with the value `off`."""
-SOURCES = ("__init__", "vectors", "cells", "attention", "loss")
+SOURCES = ("__init__", "vectors", "cells", "attention", "loss", "philox")
 
 
 class Kernels:
@@ -39,8 +39,8 @@ class Kernels:
 
 
 def kernels_for(tensor: Tensor) -> Kernels | None:
-    """Return the kernels if they can compute with tensors like this one: float32 on a CPU, and numba is there."""
-    return _kernels() if tensor.dtype is torch.float32 and tensor.device.type == "cpu" else None
+    """Return the kernels if numba is there and they compute with tensors like this one: float32 or int64, on a CPU."""
+    return _kernels() if tensor.dtype in (torch.float32, torch.int64) and tensor.device.type == "cpu" else None
 
 
 def array(tensor: Tensor) -> Any:
