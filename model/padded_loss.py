@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .kernels.load import kernels_for
 from .rounding import ROUNDING
 
 CHUNK_LOGITS = 2**25
@@ -49,11 +50,9 @@ class _PaddedCrossEntropy(torch.autograd.Function):
         ):
             with ROUNDING:
                 logits_CV = torch.addmm(bias_V, states_CR, projection_VR.T)
-            # The logarithm of a probability is finite even where the probability is rounded to 0.
-            values_CV = logits_CV.log_softmax(dim=1)
-            nll -= (values_CV.gather(1, target_C1) * words_C1).sum()
-            own += (logits_CV.gather(1, target_C1) * words_C1).sum()
-            values_CV.exp_().scatter_add_(1, target_C1, torch.full_like(words_C1, smoothing - 1)).mul_(words_C1)
+            values_CV, nll_C1, own_C1 = _gradients(logits_CV, target_C1, words_C1, smoothing)
+            nll += nll_C1.sum()
+            own += own_C1.sum()
             with ROUNDING:
                 torch.mm(values_CV, projection_VR, out=d_states_CR)
                 d_projection_VR.addmm_(values_CV.T, states_CR)
@@ -77,3 +76,19 @@ class _PaddedCrossEntropy(torch.autograd.Function):
         for gradient in gradients:
             gradient *= d_smoothed
         return *gradients, None, None, None
+
+
+def _gradients(
+    logits_CV: Tensor, target_C1: Tensor, words_C1: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the logits' gradients, in whose place they may come, the likelihoods, and the reference tokens' logits."""
+    kernels = kernels_for(logits_CV) if logits_CV.is_cuda else None
+    if kernels:
+        nll_C1, own_C1 = torch.empty_like(words_C1), torch.empty_like(words_C1)
+        kernels.masked_cross_entropy(logits_CV, target_C1, words_C1, smoothing, nll_C1, own_C1)
+        return logits_CV, nll_C1, own_C1
+    # The logarithm of a probability is finite even where the probability is rounded to 0.
+    values_CV = logits_CV.log_softmax(dim=1)
+    nll_C1, own_C1 = values_CV.gather(1, target_C1).neg_() * words_C1, logits_CV.gather(1, target_C1) * words_C1
+    values_CV.exp_().scatter_add_(1, target_C1, torch.full_like(words_C1, smoothing - 1)).mul_(words_C1)
+    return values_CV, nll_C1, own_C1

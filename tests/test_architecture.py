@@ -38,6 +38,7 @@ ORDER = (
 ROOM_OF_SYSTEM = {
     "numba": {"model.kernels"},
     "llvmlite": {"model.kernels"},
+    "triton": {"model.kernels"},
     "pyarrow.fs": {"pipeline.store"},
     "pyarrow.parquet": {"pipeline.rows"},
     "pyarrow.ipc": {"pipeline.batches"},

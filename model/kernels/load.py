@@ -1,4 +1,4 @@
-"""Finds numba, and imports the kernels so that their machine code is kept.
+"""Finds numba or, for a GPU, Triton, and imports the kernels so that their machine code is kept.
 
 numba keeps machine code beside the file that it was compiled from. So the kernels run from a copy of this folder in the
 cache, named by its content: an installation that cannot be written to has one, and so do all copies of this code that
@@ -24,6 +24,7 @@ CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 OFF_VARIABLE = "NMT_KERNELS"
 """The environment variable that switches the kernels off, with the value `off`."""
 SOURCES = ("__init__", "vectors", "cells", "attention", "loss", "philox")
+GPU_SOURCES = ("cells", "attention", "hidden_scores", "loss")
 
 
 class Kernels:
@@ -39,13 +40,20 @@ class Kernels:
 
 
 def kernels_for(tensor: Tensor) -> Kernels | None:
-    """Return the kernels if numba is there and they compute with tensors like this one: float32 or int64, on a CPU."""
-    return _kernels() if tensor.dtype in (torch.float32, torch.int64) and tensor.device.type == "cpu" else None
+    """Return the kernels that can compute with tensors like this one, which are float32; None if there are none.
+
+    On a CPU they need numba, and some take int64; on a GPU they need Triton.
+    """
+    if tensor.device.type == "cpu":
+        return _kernels() if tensor.dtype in (torch.float32, torch.int64) else None
+    if tensor.dtype is not torch.float32:
+        return None
+    return _gpu_kernels() if type(tensor) is Tensor and tensor.is_cuda else None  # Not on tensors without numbers.
 
 
 def array(tensor: Tensor) -> Any:
-    """Return a tensor's memory as an array of numpy."""
-    return tensor.detach().numpy()
+    """Return what kernels take: a tensor's memory as an array of numpy; on a GPU, the tensor."""
+    return tensor.detach().numpy() if tensor.device.type == "cpu" else tensor.detach()
 
 
 def available() -> bool:
@@ -70,6 +78,13 @@ def _kernels() -> Kernels | None:
     if package not in sys.modules:  # Code that a registered model has brought may have the same kernels.
         _import(package, folder / "__init__.py", [str(folder)])
     return Kernels([importlib.import_module(f"{package}.{name}") for name in SOURCES[1:]])
+
+
+@cache
+def _gpu_kernels() -> Kernels | None:
+    if os.environ.get(OFF_VARIABLE) == "off" or importlib.util.find_spec("triton") is None:
+        return None
+    return Kernels([importlib.import_module(f"{__package__}.gpu.{name}") for name in GPU_SOURCES])
 
 
 def _source_files() -> list[Path]:

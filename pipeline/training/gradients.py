@@ -55,7 +55,8 @@ class Gradients:
         """Whether the host reads a step's loss later than it enqueues the step."""
         self._static = self._lay_out() if self.on_gpu else None
         self._totals = self._parameters[0].new_zeros(3) if self._static is None else self._static[-3:]
-        self._figures = self._totals.new_zeros(4)
+        self.figures = self._totals.new_zeros(4)
+        """Loss, likelihood, tokens and norm of a GPU's step."""
         self.optimizer = torch.optim.Adam(
             self._parameters, betas=(0.9, beta2), eps=1e-9, fused=True, capturable=self.on_gpu
         )
@@ -107,7 +108,7 @@ class Gradients:
         if not self.on_gpu:
             return self._apply_on_cpu(limit)
         update(lambda: self.apply_on_gpu(limit))
-        return send(self._figures)
+        return send(self.figures)
 
     def _apply_on_cpu(self, limit: float) -> Reading:
         smoothed, nll, tokens = self._totals.tolist()
@@ -115,12 +116,12 @@ class Gradients:
         loss = StepLoss(smoothed / tokens, nll / tokens, round(tokens), norm)
         if math.isfinite(loss.smoothed + norm):
             # The fused optimizer divides where it reads: a pass over all gradients less.
-            self.optimizer.grad_scale = self._totals.new_tensor(tokens * max(1.0, norm / limit))  # type: ignore[attr-defined]
+            self.optimizer.grad_scale = self._totals.new_tensor(tokens * max(1.0, norm / limit), dtype=torch.float32)  # type: ignore[attr-defined]
             self.optimizer.step()
         return lambda: loss
 
     def apply_on_gpu(self, limit: float) -> None:
-        """Do the same without a wait; keep loss, likelihood, tokens and norm on the GPU, too.
+        """Do the same without a wait, and write `figures`.
 
         The fused optimizer divides the gradients by `grad_scale`, and leaves all as it is where `found_inf` is 1.
         """
@@ -129,7 +130,7 @@ class Gradients:
         scale, found_inf = tokens * (norm / limit).clamp(min=1.0), (smoothed + norm).isfinite().logical_not()
         self.optimizer.grad_scale, self.optimizer.found_inf = scale.float(), found_inf.float()  # type: ignore[attr-defined]
         self.optimizer.step()
-        torch.stack([smoothed / tokens, nll / tokens, tokens, norm], out=self._figures)
+        torch.stack([smoothed / tokens, nll / tokens, tokens, norm], out=self.figures)
 
     def _gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self._parameters if parameter.grad is not None]

@@ -5,14 +5,15 @@ import sys
 
 import pytest
 
-from tests.benchmarks import gpu
+from tests.benchmarks import gpu, gpu_processes
+from tests.benchmarks.training import DEVICE
 
 
 def test_every_part_runs_with_tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "WARM_UP", 1)
     monkeypatch.setattr(gpu, "WINDOWS", 1)
     # Two processes take longer than all else, and the tests of training have them.
-    monkeypatch.setattr(gpu.gpu_processes, "measure", lambda *sizes: {"two processes against one": "not tried"})
+    monkeypatch.setattr(gpu_processes, "measure", lambda *sizes: {"two processes against one": "not tried"})
     found = dict(gpu.measure(gpu.TINY))
     assert len(found) == 7
     assert max(value for value in found["right"].values() if isinstance(value, float)) < 1e-4
@@ -21,7 +22,7 @@ def test_every_part_runs_with_tiny_networks(monkeypatch: pytest.MonkeyPatch) -> 
     assert {"source and target tokens/s", "target tokens/s", "milliseconds a step", "graphs"} <= set(rates)
 
 
-@pytest.mark.skipif(gpu.DEVICE.type == "cuda", reason="there is a GPU")
+@pytest.mark.skipif(DEVICE.type == "cuda", reason="there is a GPU")
 def test_without_a_gpu_it_ends_with_one_line() -> None:
     done = subprocess.run([sys.executable, "-m", "tests.benchmarks.gpu"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")

@@ -14,17 +14,16 @@ from pipeline.training.gradients import Gradients
 RATE = 0.01
 
 
-def gradients_of(scale: float, model: Seq2Seq, *, on_gpu: bool) -> Gradients:
+def gradients_of(scale: float, model: Seq2Seq, *, on_gpu: bool = True) -> Gradients:
     """Return gradients of a loss over 10 tokens, drawn with a seed."""
     made = Gradients(model, 0.98, on_gpu=on_gpu)
-    made.reset()
     made.set_rate(RATE)
     generator = torch.Generator().manual_seed(3)
     for parameter in model.parameters():
         gradient = scale * torch.randn(parameter.shape, generator=generator)
         if parameter.grad is None:
             parameter.grad = gradient
-        else:  # Where a GPU's gradients stay.
+        else:  # Where it lies on a GPU, it stays.
             parameter.grad.copy_(gradient)
     made.add_totals(Loss(torch.tensor(70.0), torch.tensor(60.0), torch.tensor(10)))
     return made
@@ -40,9 +39,9 @@ def model() -> Seq2Seq:
 def test_a_gpu_clips_and_applies_what_a_cpu_does(model: Seq2Seq, scale: float) -> None:
     here, there = copy.deepcopy(model), copy.deepcopy(model)
     loss = gradients_of(scale, here, on_gpu=False).apply(limit=0.5)()
-    on_gpu = gradients_of(scale, there, on_gpu=True)
-    on_gpu.apply_on_gpu(limit=0.5)
-    assert on_gpu._figures.tolist() == pytest.approx([loss.smoothed, loss.nll, loss.tokens, loss.norm])
+    gradients = gradients_of(scale, there)
+    gradients.apply_on_gpu(limit=0.5)
+    assert gradients.figures.tolist() == pytest.approx([loss.smoothed, loss.nll, loss.tokens, loss.norm])
     assert loss.norm > 0.5 or scale < 1
     for mine, theirs, before in zip(here.parameters(), there.parameters(), model.parameters(), strict=True):
         assert not torch.equal(mine, before)
@@ -52,9 +51,9 @@ def test_a_gpu_clips_and_applies_what_a_cpu_does(model: Seq2Seq, scale: float) -
 @pytest.mark.parametrize("scale", [math.nan, math.inf])
 def test_a_gradient_that_is_not_finite_changes_nothing(model: Seq2Seq, scale: float) -> None:
     before = copy.deepcopy(model)
-    gradients = gradients_of(scale, model, on_gpu=True)
-    gradients.apply_on_gpu(limit=0.5)
-    assert not math.isfinite(gradients._figures[3].item())
+    for gradients in (gradients_of(1.0, copy.deepcopy(model)), gradients_of(scale, model)):
+        gradients.apply_on_gpu(limit=0.5)
+    assert not math.isfinite(gradients.figures[3].item())
     assert all(torch.equal(*pair) for pair in zip(model.parameters(), before.parameters(), strict=True))
     steps = {int(state["step"]) for state in gradients.optimizer.state.values()}
     assert steps == {0}, "it does not count for Adam"

@@ -11,11 +11,14 @@ from model.config import ModelConfig
 from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import TrainingConfig
 from pipeline.training import gradients
-from pipeline.training.gpu.graphs import Graphs
+from pipeline.training.gpu.graphs import Graphs, Run
+from pipeline.training.gpu.step import GraphedStep
 from pipeline.training.gradients import Reading, StepLoss
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
+from tests.fake_cuda import GPU, fake_cuda
 from tests.model.combinations import COMBINATIONS, VOCABULARY, make_batch
 from tests.pipeline.training.gpu.tape import TapeGraphs, on_gpu
+from tests.pipeline.training.test_gpu_step import make_trainer, take_step
 
 BATCHES = [
     make_batch(),
@@ -27,9 +30,9 @@ BATCHES = [
 OPTIONS = ["lstm-2-bi-projection-general-feeding", "gru-2-bi-projection-concat-bahdanau", "lstm-1-bi-mean-none-luong"]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Read losses where no CUDA event says when they have come."""
+    """Compute the loss as a GPU does, and read it where no CUDA event says when it has come."""
 
     def send(figures: torch.Tensor) -> Reading:
         smoothed, nll, tokens, norm = figures.tolist()
@@ -63,6 +66,7 @@ def share(batch: Batch) -> Share:
     return Share(batch, torch.arange(len(batch.source_BS)) * 3, 0)
 
 
+@pytest.mark.usefixtures("_on_cpu")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_steps_by_graphs_are_those_that_are_called(name: str) -> None:
     """Losses and weights, with dropout, on batches that are padded; each step has another rate and other masks."""
@@ -76,6 +80,7 @@ def test_steps_by_graphs_are_those_that_are_called(name: str) -> None:
     assert "2 of 2 shapes recorded" in graphed.graphs_used
 
 
+@pytest.mark.usefixtures("_on_cpu")
 def test_teacher_forcing_below_one_is_called() -> None:
     api = TapeGraphs()
     trainer, _ = train(COMBINATIONS[OPTIONS[0]], api, steps=0)
@@ -85,6 +90,7 @@ def test_teacher_forcing_below_one_is_called() -> None:
     assert api.recorded == 1  # The update.
 
 
+@pytest.mark.usefixtures("_on_cpu")
 def test_a_step_without_a_number_for_its_loss_changes_no_weight() -> None:
     """Called or replayed: the host learns of it only when the next step is on its way."""
     trainer, _ = train(COMBINATIONS[OPTIONS[0]], TapeGraphs())
@@ -95,3 +101,24 @@ def test_a_step_without_a_number_for_its_loss_changes_no_weight() -> None:
     loss = trainer._step([share(BATCHES[0])], 0.01, 1.0)()
     assert loss.smoothed != loss.smoothed
     torch.testing.assert_close(list(trainer.model.parameters()), before, equal_nan=True)
+
+
+class Calls:
+    """Records nothing: a replay is a call."""
+
+    def call(self, run: Run) -> None:
+        run()
+
+    def record(self, run: Run) -> Run:
+        return run
+
+
+def test_the_host_waits_nowhere_in_a_step_by_graphs() -> None:
+    """On fake CUDA tensors, from the share to the copy of the loss: nothing that a recording would refuse."""
+    with fake_cuda() as watch:
+        trainer = make_trainer(COMBINATIONS[OPTIONS[0]])
+        trainer._graphed = GraphedStep(Calls(), GPU)
+        for words in (2, 3, 2, 4):
+            take_step(trainer, watch, words)
+        assert [str(wait) for wait in watch.waits] == []
+    assert "recorded" in trainer.graphs_used

@@ -1,26 +1,19 @@
-"""The softmax of the loss and its gradient on a GPU, in one launch, by Triton where it is installed.
+"""Softmax, likelihood and their gradients of a chunk of tokens, in two passes over the logits where torch makes seven.
 
-In torch they are seven passes over the logits, which are the largest tensor of a step by far; here they are two.
-
-Shapes: C tokens of a chunk, V vocabulary.
+Shapes: C tokens, V vocabulary.
 """
 
-from types import SimpleNamespace
-from typing import Any
-
-import torch
 from torch import Tensor
 
-try:
-    import triton
-    import triton.language as tl
-except ModuleNotFoundError:  # torch for GPUs on Linux brings it; without, the loss is that in torch.
-    triton, tl = None, SimpleNamespace(constexpr=int)
+from .language import jit, tl
+
+__all__ = ["masked_cross_entropy"]
 
 TOKENS = 1024
 """Logits of a row that a program has at once."""
 
 
+@jit
 def _cross_entropy(logits, targets, words, nll, own, vocabulary, smoothing, TOKENS: tl.constexpr):
     row, tokens = tl.program_id(0).to(tl.int64), tl.arange(0, TOKENS)
     target, word = tl.load(targets + row), tl.load(words + row)
@@ -46,21 +39,12 @@ def _cross_entropy(logits, targets, words, nll, own, vocabulary, smoothing, TOKE
         tl.store(first_logit + token, word * values, mask=token < vocabulary)
 
 
-_cross_entropy_kernel: Any = _cross_entropy if triton is None else triton.jit(_cross_entropy)
+def masked_cross_entropy(
+    logits_CV: Tensor, target_C: Tensor, words_C: Tensor, smoothing: float, nll_C: Tensor, own_C: Tensor
+) -> None:
+    """Overwrite logits by (softmax - (1 - smoothing) onehot) * word, with `word` 1, or 0 at padding.
 
-
-def fuses_loss(tensor: Tensor) -> bool:
-    """Return whether this kernel computes on such a tensor: float32 on a GPU, with Triton."""
-    return triton is not None and tensor.is_cuda and tensor.dtype == torch.float32
-
-
-def cross_entropy_rows(logits_CV: Tensor, target_C: Tensor, words_C: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Turn logits into (softmax - (1 - smoothing) onehot) * word, in place.
-
-    Returns the negative log-likelihood (C) and the reference token's logit (C), both times `word`, which is 1, or 0 at
-    padding.
+    Writes the negative log-likelihood and the reference token's logit, both times `word`, too.
     """
-    nll_C, own_C = torch.empty_like(words_C), torch.empty_like(words_C)
     rows, vocabulary = logits_CV.shape
-    _cross_entropy_kernel[rows,](logits_CV, target_C, words_C, nll_C, own_C, vocabulary, smoothing, TOKENS=TOKENS)
-    return nll_C, own_C
+    _cross_entropy[rows,](logits_CV, target_C, words_C, nll_C, own_C, vocabulary, smoothing, TOKENS=TOKENS)
