@@ -51,7 +51,7 @@ def _pairs(seed: int, step: int | Tensor, stream: int, rows_B: Tensor, blocks: i
     odd_2BQ[1] = step
     philox(even_2BQ, odd_2BQ, seed)
     pairs_2BQ = even_2BQ.bitwise_left_shift_(32).bitwise_or_(odd_2BQ)
-    return pairs_2BQ.permute(1, 2, 0).flatten(1)
+    return pairs_2BQ.permute(1, 2, 0).contiguous().flatten(1)
 
 
 def philox(even_2BQ: Tensor, odd_2BQ: Tensor, key: int) -> None:
