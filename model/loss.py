@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .kernels.load import array, kernels_for
+from .kernels.load import Kernels, array, kernels_for
 from .padded_loss import padded_cross_entropy
 from .rounding import ROUNDING
 
@@ -136,7 +136,7 @@ class _Sums:
         """Add a chunk: the tokens `rows`."""
         values_CV, tokens = logits_CV[: len(target_C)], min(len(target_C), max(0, self.tokens - rows.start))
         if self._kernels:
-            self._add_by_kernel(values_CV, rows, target_C, tokens, smoothing)
+            self._add_by_kernel(self._kernels, values_CV, rows, target_C, tokens, smoothing)
         else:
             self._add_by_torch(values_CV, rows, target_C, tokens, smoothing)
         if self.with_gradients:
@@ -144,13 +144,15 @@ class _Sums:
             states_CR, before = self.states_MR[rows], int(rows.start > 0)
             torch.addmm(self.d_projection_VR, values_CV.T, states_CR, beta=before, out=self.d_projection_VR)
 
-    def _add_by_kernel(self, values_CV: Tensor, rows: slice, target_C: Tensor, tokens: int, smoothing: float) -> None:
+    def _add_by_kernel(
+        self, kernels: Kernels, values_CV: Tensor, rows: slice, target_C: Tensor, tokens: int, smoothing: float
+    ) -> None:
         """Replace logits by their gradients, and add these to the bias's, in one pass."""
         nll_C, own_C = values_CV.new_zeros(2, len(target_C))
         torch.mm(self.states_MR[rows], self.projection_VR.T, out=values_CV)
         arrays = (array(tensor) for tensor in (values_CV, self.bias_V, target_C, self.d_bias_V, nll_C, own_C))
         logits, bias, target, d_bias, nll, own = arrays
-        self._kernels.cross_entropy(logits, bias, target, tokens, 1.0 - smoothing, d_bias, nll, own)
+        kernels.cross_entropy(logits, bias, target, tokens, 1.0 - smoothing, d_bias, nll, own)
         self.nll += nll_C.sum()
         self.own += own_C.sum()
 

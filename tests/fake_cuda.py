@@ -61,6 +61,9 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kwargs.get("device") == META:  # From C++ that asked a fake tensor for its device.
             kwargs["device"] = GPU
         stand_in = _STAND_INS.get(func)
+        if stand_in is None and func._can_decompose():  # In inference mode it comes whole, and its parts must be seen.
+            with self:
+                return func.decompose(*args, **kwargs)
         result = stand_in(self, func, args, kwargs) if stand_in else func(*args, **kwargs)
         if _launches(func, args, result):
             self.launches[str(func.overloadpacket).removeprefix("aten.")] += 1
@@ -103,6 +106,8 @@ def _launches(func: Any, args: Any, result: Any) -> bool:
     """Return whether a GPU would launch something: not for views and for memory that is only allocated."""
     if func.namespace != "aten" or func.overloadpacket in _SILENT:
         return False
+    if func is _aten._to_copy.default and args[0].device == result.device and args[0].dtype == result.dtype:
+        return False  # Only a stand-in's: C++ takes the tensor to be on another device.
     returns = func._schema.returns
     is_view = bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
     return not is_view and any(tensor.is_cuda for tensor in [*_tensors(result), *_tensors(args)])

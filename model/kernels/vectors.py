@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Not `nnan` and `ninf`: a training that has diverged must be seen to have no number for a loss.
 _FLAGS = {"nsz", "contract", "reassoc", "arcp"}
-_OPTIONS = {"fastmath": _FLAGS, "error_model": "numpy", "nogil": True}
+_OPTIONS: dict[str, Any] = {"fastmath": _FLAGS, "error_model": "numpy", "nogil": True}
 
 
 def kernel(function: F) -> F:
@@ -33,9 +33,7 @@ def inline(function: F) -> F:
     return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
-@intrinsic
-def largest(_context: Any, _a: Any, _b: Any) -> Any:
-    """Return the larger of two float32: LLVM vectorises a maximum in this form alone."""
+def _largest(_context: Any, _a: Any, _b: Any) -> Any:
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         kind = ir.FloatType()
@@ -45,14 +43,20 @@ def largest(_context: Any, _a: Any, _b: Any) -> Any:
     return types.float32(types.float32, types.float32), generate
 
 
-@intrinsic
-def _from_bits(_context: Any, _bits: Any) -> Any:
-    """Return the float32 that these bits, an int32, are."""
+largest: Any = intrinsic(_largest)
+"""Returns the larger of two float32: LLVM vectorises a maximum in this form alone."""
+
+
+def _float_of(_context: Any, _bits: Any) -> Any:
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
 
     return types.float32(types.int32), generate
+
+
+_from_bits: Any = intrinsic(_float_of)
+"""Returns the float32 that these bits, an int32, are."""
 
 
 @inline

@@ -79,7 +79,7 @@ class _Rows:
 
     def _parts(self, values_TBG: Tensor) -> list[tuple[Tensor, ...]]:
         """Return each gate's part of every step."""
-        return [part.unbind() for part in values_TBG.split(self.size, dim=2)]
+        return [part.unbind() for part in torch.split(values_TBG, self.size, dim=2)]
 
     def prepare_backward(self) -> None:
         """Allocate the gradients that are handed from step to step."""

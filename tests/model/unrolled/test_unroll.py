@@ -15,7 +15,10 @@ from tests.model.afresh import gradients_are_right
 from tests.model.combinations import every_choice, go_together, sizes
 
 SENTENCES, SOURCE, TARGET, UNITS, WORD = 3, 4, 5, 6, 7
-ORDERS = {"luong": {"input_feeding": True}, "bahdanau": {"decoder": "bahdanau", "input_feeding": False}}
+ORDERS: dict[str, dict[str, Any]] = {
+    "luong": {"input_feeding": True},
+    "bahdanau": {"decoder": "bahdanau", "input_feeding": False},
+}
 
 
 def config_of(order: str = "luong", **options: Any) -> ModelConfig:
@@ -130,7 +133,8 @@ def test_gradcheck_in_double_precision(order: str, cell: str, attention: str) ->
             return decoder.read_out(embedded, DecoderState(layers, fed_BF, memory.padding_bias_BS[:, :0]), memory)
 
         named = {f"decoder.{name}": weight for name, weight in weights.items()}
-        return torch.func.functional_call(Called(decoder, call), named, ()) + 0 * fed.sum()
+        readouts: Tensor = torch.func.functional_call(Called(decoder, call), named, ())
+        return readouts + 0 * fed.sum()
 
     assert gradients_are_right(
         run, [*inputs, *(parameter.detach().requires_grad_() for parameter in decoder.parameters())]
