@@ -2,14 +2,16 @@
 
 Philox 4x32-10 of Salmon, Moraes, Dror and Shaw 2011, "Parallel Random Numbers: As Easy as 1, 2, 3" (SC11), section 3.3:
 ten rounds turn a counter of four words of 32 bits into four random words, under a key of two. CUDA's own generators use
-it. Here it is arithmetic of whole numbers in torch, exact wherever it runs: a GPU draws what a CPU draws, without a
-state to keep, a copy from the host or a wait for it.
+it. Here it is arithmetic of whole numbers in torch, or in a kernel on a CPU, exact wherever it runs: a GPU draws what a
+CPU draws, without a state to keep, a copy from the host or a wait for it.
 
-Shapes: B sentences of this share, O draws of each, Q blocks of them.
+Shapes: B sentences of this share, O draws of each, Q blocks of them, or pairs of words, W words.
 """
 
 import torch
 from torch import Tensor
+
+from .kernels.load import array, kernels_for
 
 LEVELS = 2**16
 """Of a draw."""
@@ -29,6 +31,18 @@ def draw(seed: int, step: int | Tensor, stream: int, rows_B: Tensor, count: int)
     batch. These are less than 2^32, and draws that differ in any of them are independent.
     """
     blocks = -(-count // _DRAWS)
+    kernels = kernels_for(rows_B)
+    if kernels is not None:
+        pairs_BQ = rows_B.new_empty(len(rows_B), 2 * blocks)
+        words_BW = array(pairs_BQ).view("uint32")
+        kernels.philox_words(array(rows_B), int(step), stream, seed & _WORD, seed >> 32, words_BW)
+    else:
+        pairs_BQ = _pairs(seed, step, stream, rows_B, blocks)
+    return pairs_BQ.view(torch.int16)[:, :count]
+
+
+def _pairs(seed: int, step: int | Tensor, stream: int, rows_B: Tensor, blocks: int) -> Tensor:
+    """Return int64 (B, Q): the random words of all blocks, two of a block and then the other two."""
     even_2BQ = rows_B.new_empty(2, len(rows_B), blocks)
     odd_2BQ = torch.empty_like(even_2BQ)
     even_2BQ[0] = torch.arange(blocks, device=rows_B.device)
@@ -36,9 +50,8 @@ def draw(seed: int, step: int | Tensor, stream: int, rows_B: Tensor, count: int)
     odd_2BQ[0] = rows_B.unsqueeze(1)
     odd_2BQ[1] = step
     philox(even_2BQ, odd_2BQ, seed)
-    # Two words side by side have four draws in them, and both lanes those of a block.
     pairs_2BQ = even_2BQ.bitwise_left_shift_(32).bitwise_or_(odd_2BQ)
-    return pairs_2BQ.permute(1, 2, 0).contiguous().view(torch.int16).flatten(1)[:, :count]
+    return pairs_2BQ.permute(1, 2, 0).contiguous().flatten(1)
 
 
 def philox(even_2BQ: Tensor, odd_2BQ: Tensor, key: int) -> None:

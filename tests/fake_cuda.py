@@ -266,7 +266,7 @@ def _new_tensor(watch: Watch) -> Callable[..., Tensor]:
 
 
 class _Event:
-    """Stands in for torch.cuda.Event."""
+    """Stands in for torch.cuda.Event, and for a stream that is waited for."""
 
     watch: Watch
 
@@ -294,7 +294,10 @@ def fake_cuda() -> Iterator[Watch]:
         stack.enter_context(patch.object(torch.Tensor, "_make_subclass", make))
         is_cuda = property(lambda tensor: tensor.device.type == "cuda")
         stack.enter_context(patch.object(FakeTensor, "is_cuda", is_cuda, create=True))
-        stack.enter_context(patch.object(torch.cuda, "Event", type("Event", (_Event,), {"watch": watch})))
+        event = type("Event", (_Event,), {"watch": watch})
+        stack.enter_context(patch.object(torch.cuda, "Event", event))
+        stack.enter_context(patch.object(torch.cuda, "current_stream", lambda device=None: event()))
+        stack.enter_context(patch.object(torch.cuda, "synchronize", lambda device=None: watch.wait("synchronize")))
         stack.enter_context(patch.object(torch.Tensor, "new_tensor", _new_tensor(watch)))
         stack.enter_context(patch.object(torch.backends.cudnn, "is_acceptable", lambda tensor: False))
         for kind in _CUDNN_MODES:

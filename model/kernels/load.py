@@ -23,7 +23,7 @@ CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 """The environment variable that names the folder of the cache; without it, $NMT_HOME/compiled or ~/.cache/nmt."""
 OFF_VARIABLE = "NMT_KERNELS"
 """The environment variable that switches the kernels off, with the value `off`."""
-SOURCES = ("__init__", "vectors", "cells", "attention", "loss")
+SOURCES = ("__init__", "vectors", "cells", "attention", "loss", "philox")
 GPU_SOURCES = ("cells", "attention", "hidden_scores", "loss")
 
 
@@ -42,12 +42,12 @@ class Kernels:
 def kernels_for(tensor: Tensor) -> Kernels | None:
     """Return the kernels that can compute with tensors like this one, which are float32; None if there are none.
 
-    On a CPU they need numba, on a GPU Triton.
+    On a CPU they need numba, and some take int64; on a GPU they need Triton.
     """
+    if tensor.device.type == "cpu":
+        return _kernels() if tensor.dtype in (torch.float32, torch.int64) else None
     if tensor.dtype is not torch.float32:
         return None
-    if tensor.device.type == "cpu":
-        return _kernels()
     return _gpu_kernels() if type(tensor) is Tensor and tensor.is_cuda else None  # Not on tensors without numbers.
 
 

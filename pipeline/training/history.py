@@ -1,8 +1,10 @@
-"""The records of a run, in a file that survives a crash."""
+"""The figures of a run: what is summed up over an epoch, and the records, in a file that survives a crash."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.store.whole_files import make_private, write_whole
@@ -11,6 +13,32 @@ Record = dict[str, float]
 """The figures of a step; with `bleu` among them, of an epoch."""
 Observe = Callable[[Record], None]
 """Receives each record of a run once, as it comes."""
+
+
+@dataclass
+class EpochSums:
+    """Sums over an epoch's steps: losses, tokens, and seconds, of these those spent waiting for data and reporting."""
+
+    smoothed: float = 0.0
+    nll: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+    waiting: float = 0.0
+    reporting: float = 0.0
+    matmul: float = 0.0
+    """What the products alone take."""
+
+    def figures(self) -> dict[str, float]:
+        """Return the means and shares that are reported."""
+        return {
+            "train_loss": self.smoothed / self.tokens,
+            "train_perplexity": math.exp(min(self.nll / self.tokens, 700.0)),
+            "train_target_tokens_per_second": self.tokens / self.seconds,
+            "train_seconds": self.seconds,
+            "train_waiting_share": self.waiting / self.seconds,
+            "train_reporting_share": self.reporting / self.seconds,
+            **({} if math.isnan(self.matmul) else {"train_matmul_share": self.matmul / self.seconds}),
+        }
 
 
 def is_epoch(record: Record) -> bool:

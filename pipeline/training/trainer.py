@@ -22,6 +22,7 @@ from pipeline.metrics.metrics import metric_titled
 from pipeline.training.gpu.graphs import GraphApi, call
 from pipeline.training.gpu.step import GraphedStep
 from pipeline.training.gradients import Gradients, Reading
+from pipeline.training.history import EpochSums
 from pipeline.training.precision import matmul_precision
 
 NEAR_ZERO = 1.0
@@ -130,32 +131,6 @@ class _Taken:
 
 
 @dataclass
-class _EpochSums:
-    """Sums over an epoch's steps: losses, tokens, and seconds, of these those spent waiting for data and reporting."""
-
-    smoothed: float = 0.0
-    nll: float = 0.0
-    tokens: int = 0
-    seconds: float = 0.0
-    waiting: float = 0.0
-    reporting: float = 0.0
-    matmul: float = 0.0
-    """What the products alone take."""
-
-    def figures(self) -> dict[str, float]:
-        """Return the means and shares that are reported."""
-        return {
-            "train_loss": self.smoothed / self.tokens,
-            "train_perplexity": math.exp(min(self.nll / self.tokens, 700.0)),
-            "train_target_tokens_per_second": self.tokens / self.seconds,
-            "train_seconds": self.seconds,
-            "train_waiting_share": self.waiting / self.seconds,
-            "train_reporting_share": self.reporting / self.seconds,
-            **({} if math.isnan(self.matmul) else {"train_matmul_share": self.matmul / self.seconds}),
-        }
-
-
-@dataclass
 class Trainer:
     """Fits a model; read `fit` first."""
 
@@ -216,7 +191,7 @@ class Trainer:
         """
         self.model.train()
         epoch, steps = self.progress.epoch, self.epochs.count(self.progress.epoch)
-        sums, late, behind = _EpochSums(), deque[_Taken](), int(self._gradients.on_gpu)
+        sums, late, behind = EpochSums(), deque[_Taken](), int(self._gradients.on_gpu)
         began = ended = time.perf_counter()
         with closing(self.epochs.steps(epoch)) as data:
             for index, shares in enumerate(data):
@@ -242,7 +217,7 @@ class Trainer:
         """What part CUDA graphs had, in words."""
         return "not used" if self._graphed is None else self._graphed.describe()
 
-    def _finish(self, taken: _Taken, began: float, sums: _EpochSums, last: bool) -> float:
+    def _finish(self, taken: _Taken, began: float, sums: EpochSums, last: bool) -> float:
         """Read and report the loss of a step whose time began at `began`; return when that of the next one begins.
 
         Raises InputError if it is not finite.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.philox import LEVELS, draw, philox
+from model.philox import LEVELS, _pairs, draw, philox
 
 ALL = 2**32 - 1
 KNOWN = [
@@ -59,6 +59,13 @@ def test_draws_are_uniform() -> None:
 def test_draws_of_different_places_are_independent(other: torch.Tensor) -> None:
     correlation = (12 * uniform() * other).mean().item()
     assert correlation == pytest.approx(0, abs=5 / other.numel() ** 0.5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 + 5, 2**64 - 1])
+def test_the_kernel_draws_what_torch_does(seed: int) -> None:
+    rows = torch.tensor([0, 7, 2**32 - 1])
+    expected = _pairs(seed, torch.tensor(2**31), 1, rows, 5).view(torch.int16)
+    assert torch.equal(draw(seed, torch.tensor(2**31), 1, rows, 40), expected)
 
 
 def test_a_place_has_its_draws_in_any_batch_and_with_any_number_of_them() -> None:

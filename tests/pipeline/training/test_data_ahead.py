@@ -11,7 +11,6 @@ from pipeline.batches.collate import Ragged
 from pipeline.data_config import BatchingConfig
 from pipeline.training.worker import TrainingData, WorkerInfo, make_epochs
 
-
 GENERATOR = np.random.default_rng(1)
 SIDES = tuple(Ragged.of_rows([[4] * length for length in GENERATOR.integers(2, 9, 90)]) for _ in range(2))
 DATA = TrainingData((SIDES[0], SIDES[1]), (SIDES[0], SIDES[1]), [], None)  # type: ignore[arg-type]

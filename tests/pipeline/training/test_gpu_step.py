@@ -14,7 +14,7 @@ from pipeline.batches.collate import Ragged
 from pipeline.config import TrainingConfig
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 from pipeline.training.worker import make_share, pinned
-from tests.fake_cuda import GPU, fake_cuda, on_gpu
+from tests.fake_cuda import GPU, Watch, fake_cuda, on_gpu
 from tests.model.combinations import VOCABULARY, covering, products
 
 STEPS = 3
@@ -43,17 +43,24 @@ def make_trainer(config: ModelConfig, **training: Any) -> Trainer:
     return Trainer(model, settings, 0.3, Epochs(lambda epoch: steps(2), lambda epoch: STEPS), hooks)
 
 
+def take_step(trainer: Trainer, watch: Watch, words: int = 2, forced: float = 1.0) -> int:
+    """Take a step; return how much a GPU would launch."""
+    before = watch.launches.total()
+    trainer._step(next(steps(words)), 0.1, forced)
+    return watch.launches.total() - before
+
+
 @pytest.mark.parametrize("config", CHOSEN.values(), ids=list(CHOSEN))
 def test_the_host_waits_nowhere_in_a_step(config: ModelConfig) -> None:
     with fake_cuda() as watch:
-        make_trainer(config, label_smoothing=0.1)._step(next(steps(2)), 0.1, 1.0)
+        assert take_step(make_trainer(config, label_smoothing=0.1), watch) > 100
         assert [str(wait) for wait in watch.waits] == []
 
 
 def test_nor_where_the_reference_is_not_always_fed() -> None:
     config = next(products(attention=("concat",), decoder=("bahdanau",), tied_embeddings=("all",)))
     with fake_cuda() as watch:
-        make_trainer(config)._step(next(steps(2)), 0.1, 0.5)
+        take_step(make_trainer(config), watch, forced=0.5)
         assert [str(wait) for wait in watch.waits] == []
 
 
@@ -63,7 +70,7 @@ def test_nor_where_several_workers_add_up_their_gradients(monkeypatch: pytest.Mo
     with fake_cuda() as watch:
         trainer = make_trainer(next(products(attention=("none",), cell=("gru",))))
         trainer._gradients._several = True
-        trainer._step(next(steps(2)), 0.1, 1.0)
+        take_step(trainer, watch)
         assert watch.waits == []
         assert [vector.is_cuda for vector in summed] == [True]
 
