@@ -25,7 +25,7 @@ from pipeline.registry.pull import PulledVersion, pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun
 from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.store.store import Figures, Reuse, Store
-from pipeline.training.speed_limit import step_by_step_because
+from pipeline.training.machine.speed_limit import step_by_step_because
 from pipeline.training.trained import TrainedModel
 from pipeline.training.trainer import NEAR_ZERO
 

@@ -1,6 +1,6 @@
 """How the parts of the network list their matrix products of a training step.
 
-pipeline/training/matmul.py adds them up and times them.
+pipeline/training/machine/matmul.py adds them up and times them.
 """
 
 from collections.abc import Iterator

@@ -130,7 +130,17 @@ def test_a_third_party_system_is_known_to_one_room(system: str, rooms: set[str])
 
 
 def test_the_model_is_pure_torch_beside_its_kernels() -> None:
-    standard = {"typing", "dataclasses", "collections", "math", "random"}
+    standard = {
+        "typing",
+        "dataclasses",
+        "collections",
+        "math",
+        "random",
+        "contextlib",
+        "functools",
+        "statistics",
+        "time",
+    }
     for path in (ROOT / "model").rglob("*.py"):
         if room_of(name_of(path)) == "model.kernels":
             continue

@@ -27,8 +27,8 @@ from pipeline.inference.subwords import Subwords
 from pipeline.metrics.metrics import BLEU, Metric, metric_titled
 from pipeline.training.checkpoint import save_checkpoint
 from pipeline.training.history import is_epoch
-from pipeline.training.speed_limit import SpeedLimit
-from pipeline.training.threads import Threads
+from pipeline.training.machine.speed_limit import SpeedLimit
+from pipeline.training.machine.threads import Threads
 from pipeline.training.trainer import Hooks, Trainer, selection_score
 from pipeline.training.worker import TrainingData, WorkerInfo, make_trainer, make_validation, use_threads
 

@@ -23,9 +23,9 @@ from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, plan_epoch, share_rows
 from pipeline.config import Precision, TrainingConfig
 from pipeline.training.gpu.graphs import CudaGraphs
-from pipeline.training.matmul import matmul_seconds
-from pipeline.training.precision import matmul_precision
-from pipeline.training.speed_limit import shape_of
+from pipeline.training.machine.matmul import matmul_seconds
+from pipeline.training.machine.precision import matmul_precision
+from pipeline.training.machine.speed_limit import shape_of
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 from tests.benchmarks.plain import PlainSeq2Seq
 

@@ -10,7 +10,7 @@ from model.config import BRIDGED_SIZES, AttentionKind, BridgeKind, CellKind, Dec
 from model.decoder import make_decoder
 from model.recurrent import RECURRENCES
 from pipeline.ablation.systems import SCORES as COMPARED_SCORES
-from pipeline.training.matmul import Shape, operations
+from pipeline.training.machine.matmul import Shape, operations
 from tests.model.combinations import OPTIONS
 
 

@@ -11,7 +11,7 @@ from model.forcing import TeacherForcing
 from model.loss import Loss
 from model.seq2seq import Batch, Seq2Seq
 from pipeline.config import TrainingConfig
-from pipeline.training.trainer import teacher_forcing_ratio
+from pipeline.training.schedules import teacher_forcing_ratio
 from tests.pipeline.copy_task import CopyTask
 
 FORCING = {

@@ -13,7 +13,8 @@ from pipeline.batches.collate import Ragged
 from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
 from pipeline.metrics.metrics import METRICS
-from pipeline.training.trainer import learning_rate, selection_score
+from pipeline.training.schedules import learning_rate
+from pipeline.training.trainer import selection_score
 from tests.pipeline.copy_task import CopyTask, digits
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.training.threads import Threads, Usage, usage
+from pipeline.training.machine.threads import Threads, Usage, usage
 
 
 class Machine:

@@ -3,7 +3,7 @@
 from model.config import ModelConfig
 from model.decoder import plain_loop_because
 from pipeline.config import RunConfig
-from pipeline.training.matmul import Shape, matmul_seconds, operations
+from pipeline.training.machine.matmul import Shape, matmul_seconds, operations
 from pipeline.training.trainer import Share
 
 MEASURED_SECONDS = 0.02

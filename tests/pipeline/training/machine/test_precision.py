@@ -12,8 +12,8 @@ from model.cost import Matmul
 from model.loss import summed_cross_entropy
 from model.rounding import ROUNDING, Rounding
 from pipeline.config import Precision
-from pipeline.training.matmul import seconds
-from pipeline.training.precision import matmul_precision
+from pipeline.training.machine.matmul import seconds
+from pipeline.training.machine.precision import matmul_precision
 from tests.pipeline.copy_task import CopyTask
 
 CPU = torch.device("cpu")
