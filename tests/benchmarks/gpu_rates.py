@@ -14,6 +14,8 @@ from tests.benchmarks.memory import resident
 from tests.benchmarks.training import DEVICE, Window, make_shares, make_training, plain, window_of, words_of
 
 NO_GRAPHS = "not used"
+MAX_PADDING = 0.1
+"""Of a batch, as in the presets for GPUs: large batches of sentences that are nearly of one length are cut in half."""
 TOP = 12
 """Kernels that are named."""
 
@@ -60,7 +62,7 @@ def measured(
     config: ModelConfig, tokens: int, pieces: int, batches: int, *, graphs: bool = True, plain_torch: bool = False
 ) -> Measured:
     """Return windows over `batches` batches of so many tokens, of Multi30k's lengths and any words."""
-    shares = make_shares(tokens, pieces, batches=batches)
+    shares = make_shares(tokens, pieces, batches=batches, max_padding=MAX_PADDING)
     if plain_torch:
         return Measured(shares, plain(config, shares, pieces), None)
     trainer = make_training(config, shares, vocabulary=pieces, graphs=graphs)

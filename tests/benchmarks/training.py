@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from unittest.mock import patch
 
 import numpy as np
@@ -35,10 +36,9 @@ Window = Callable[[], float]
 """Takes one pass over the batches; returns its seconds."""
 
 
-def make_shares(
-    tokens: int = TOKENS, vocabulary: int = VOCABULARY, rank: int = 0, workers: int = 1, batches: int = BATCHES
-) -> list[Share]:
-    """Return a worker's shares of batches of sentences as long as those of Multi30k, of any tokens."""
+@cache
+def _sentences(vocabulary: int) -> tuple[Lengths, Ragged, Ragged]:
+    """Return 20,000 pairs of sentences as long as those of Multi30k, of any tokens."""
     generator = np.random.default_rng(1)
     source = np.clip(generator.normal(15.0, 4.5, 20_000).round(), 5, 40).astype(np.int64)
     target = np.clip(source + generator.normal(0.0, 2.0, source.size).round(), 5, 40).astype(np.int64)
@@ -46,11 +46,24 @@ def make_shares(
         Ragged.of_rows([[*generator.integers(4, vocabulary, size - 1), SPECIAL_TOKENS.end] for size in lengths])
         for lengths in (source, target)
     ]
+    return Lengths(source, target), rows[0], rows[1]
+
+
+def make_shares(
+    tokens: int = TOKENS,
+    vocabulary: int = VOCABULARY,
+    rank: int = 0,
+    workers: int = 1,
+    batches: int = BATCHES,
+    max_padding: float = 0.02,
+) -> list[Share]:
+    """Return a worker's shares of batches of sentences as long as those of Multi30k, of any tokens."""
+    lengths, source, target = _sentences(vocabulary)
     shares = []
-    for batch in plan_epoch(Lengths(source, target), tokens, 0.02, seed=1, epoch=0)[:batches]:
+    for batch in plan_epoch(lengths, tokens, max_padding, seed=1, epoch=0)[:batches]:
         part = share_rows(batch.size, rank, workers)
-        collated = collate(rows[0], rows[1], batch[part], SPECIAL_TOKENS, DEVICE)
-        shares.append(Share(collated, torch.from_numpy(part).to(DEVICE), int(rows[1].lengths[batch[part]].sum())))
+        collated = collate(source, target, batch[part], SPECIAL_TOKENS, DEVICE)
+        shares.append(Share(collated, torch.from_numpy(part).to(DEVICE), int(target.lengths[batch[part]].sum())))
     return shares
 
 

@@ -18,7 +18,8 @@ from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 from tests.fake_cuda import GPU, fake_cuda
 from tests.model.combinations import COMBINATIONS, VOCABULARY, make_batch
 from tests.pipeline.training.gpu.tape import TapeGraphs, on_gpu
-from tests.pipeline.training.test_gpu_step import make_trainer, take_step
+from tests.pipeline.training.test_gpu_step import make_trainer
+from tests.pipeline.training.test_gpu_step import steps as fake_steps
 
 BATCHES = [
     make_batch(),
@@ -120,6 +121,6 @@ def test_the_host_waits_nowhere_in_a_step_by_graphs() -> None:
         trainer = make_trainer(COMBINATIONS[OPTIONS[0]])
         trainer._graphed = GraphedStep(Calls(), GPU)
         for words in (2, 3, 2, 4):
-            take_step(trainer, watch, words)
+            trainer._step(next(fake_steps(words)), 0.1, 1.0)
         assert [str(wait) for wait in watch.waits] == []
     assert "recorded" in trainer.graphs_used
