@@ -63,7 +63,8 @@ def available() -> bool:
 
 def is_compiled() -> bool:
     """Return whether an earlier process has left machine code in the cache; without it the first step compiles."""
-    return any((_cache_folder() / _package_name()).rglob("*.nbi"))
+    # numba has them in a folder of its own beside the copy where NUMBA_CACHE_DIR is set, else inside it.
+    return any(_cache_folder().glob(f"{_package_name()}*/**/*.nbi"))
 
 
 @cache
