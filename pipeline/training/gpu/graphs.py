@@ -53,7 +53,11 @@ class CudaGraphs:
     def record(self, run: Run) -> Run:
         """Record the function; other threads may call CUDA meanwhile: one fetches data, NCCL has its watchdog."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+        # Back to the current stream in any case: where CUDA refuses, torch's own context ends before it goes back.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
+            torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"),
+        ):
             run()
         return graph.replay
 
@@ -102,4 +106,5 @@ class Graphs:
         try:
             self._replays[key] = self._api.record(run)
         except RuntimeError as error:  # Nothing has run yet: the function can be called instead.
-            self.refused = str(error).partition("\n")[0]
+            # What ends a recording that has failed says only that it has.
+            self.refused = str(error.__context__ or error).partition("\n")[0]

@@ -52,7 +52,10 @@ def test_what_cannot_be_recorded_is_called_and_the_reason_is_kept() -> None:
     class Refuses(TapeGraphs):
         def record(self, run: Callable[[], None]) -> Callable[[], None]:
             self.recorded += 1
-            raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+            try:
+                raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+            finally:  # As torch does at the end.
+                raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
     api, count = Refuses(), Counter()
     graphs = Graphs(api)
