@@ -243,7 +243,11 @@ def advance(
             if logp > NONE and ((token == end and j < beam) or (goes_on and at_limit)):
                 z = ended_B[b]
                 scores_BZ[b, z] = logp / penalties_L[length] + _coverage(attended_NS[row], lengths_B[b], coverage)
-                places_BZ3[b, z, 0], places_BZ3[b, z, 1], places_BZ3[b, z, 2] = row, length, -1 if token == end else token
+                places_BZ3[b, z, 0], places_BZ3[b, z, 1], places_BZ3[b, z, 2] = (
+                    row,
+                    length,
+                    -1 if token == end else token,
+                )
                 ended_B[b] += 1
         bound, better = logp_N[at] / penalties_L[limits_B[b]], 0
         for z in range(ended_B[b]):

@@ -125,10 +125,13 @@ class FeedingSteps:
         self._from_word_GE, self._combine_HX = stack.from_embedding.weight.contiguous(), decoder.combine.weight
         self._weights_VR = model.output.weight.contiguous()
         self._table = array(model.target_embedding.weight.contiguous())
-        self._source = tuple(map(array, (memory.keys_BSK.contiguous(), memory.annotations_BSA.contiguous(), memory.lengths_B)))
+        self._source = tuple(
+            map(array, (memory.keys_BSK.contiguous(), memory.annotations_BSA.contiguous(), memory.lengths_B))
+        )
         biases, rows = (stack.from_embedding.bias, *stack.biases), len(state.fed_NH)
         self._layers = []
         for number, (cell, bias_G, layer) in enumerate(zip(stack.cells, biases, state.layers, strict=True)):
+            assert isinstance(cell, LstmCell)
             beside = memory.annotations_BSA.shape[2] if number == len(biases) - 1 else 0
             self._layers.append(_Layer(cell.from_state.weight.contiguous(), bias_G, beside, rows))
             self._layers[-1].start(layer)
