@@ -4,7 +4,7 @@ Shapes: N hypotheses (Y of each sentence side by side), B sentences, J candidate
 hypotheses of a sentence that have ended, L steps, S source positions, V vocabulary, C tokens that no translation has,
 T both sides of a step, E embedding units, H decoder units, A annotation units, K units of a key, U units that a cell
 multiplies (what it is fed, then its hidden state), X units of a row (context vector, then hidden state), I and G units
-of a product's rows before and after it.
+of a product's rows before and after it, W tokens of a block.
 """
 
 import math

@@ -10,7 +10,7 @@ hypotheses of a sentence that have ended, L steps, S source positions, V vocabul
 
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from ..attention import SourceMemory
@@ -37,26 +37,25 @@ class _Search:
         self._steps = make_steps(request.model, memory, state, kernels)
         tokens, sentences, most = request.model.tokens, len(request.limits_B), int(request.limits_B.max())
         self._beam = beam = request.config.beam
-        self._sentences_B = np.arange(sentences)
-        self._tokens_LN = np.full((most + 1, sentences * beam), tokens.start)
-        self._parents_LN = np.zeros_like(self._tokens_LN)
+        self._sentences_B = array(torch.arange(sentences))
+        self._tokens_LN = array(torch.full((most + 1, sentences * beam), tokens.start))
+        self._parents_LN = self._tokens_LN * 0
         self._parents_LN[0] = self._sentences_B.repeat(beam)
-        self._logp_N = np.full(sentences * beam, -np.inf, np.float32)
+        self._logp_N = array(torch.full((sentences * beam,), -torch.inf))
         self._logp_N[::beam] = 0.0  # All hypotheses start alike: only the first may go on.
-        self._candidates = (
-            np.empty((sentences, 2 * beam), np.float32),
-            np.empty((sentences, 2 * beam), np.int64),
-            np.empty((sentences, 2 * beam), np.int64),
-        )
+        shape = sentences, 2 * beam
+        whole = [torch.empty(shape, dtype=torch.int64) for _ in ("rows", "tokens")]
+        self._candidates = tuple(map(array, (torch.empty(shape), *whole)))
         # Before the last step fewer than Y have ended, and it ends at most 2Y.
-        self._ended_B = np.zeros(sentences, np.int64)
-        self._scores_BZ = np.zeros((sentences, 3 * beam))
-        self._places_BZ3 = np.zeros((sentences, 3 * beam, 3), np.int64)
-        self._penalties_L = np.array([request.config.penalty(length) for length in range(most + 1)])
+        self._ended_B = self._sentences_B * 0
+        self._scores_BZ = array(torch.zeros(sentences, 3 * beam, dtype=torch.float64))
+        self._places_BZ3 = array(torch.zeros(sentences, 3 * beam, 3, dtype=torch.int64))
+        penalties = [request.config.penalty(length) for length in range(most + 1)]
+        self._penalties_L = array(torch.tensor(penalties, dtype=torch.float64))
         self._lengths_B, self._limits_B = array(request.lengths_B), array(request.limits_B)
         self._bias_V = array(request.model.output.bias)
-        self._never_C = np.array([tokens.padding, tokens.start, *request.never])
-        self._attended_NS = np.zeros_like(array(request.attended(memory.padding_bias_BS)))
+        self._never_C = array(torch.tensor([tokens.padding, tokens.start, *request.never]))
+        self._attended_NS = array(torch.zeros_like(request.attended(memory.padding_bias_BS)))
         self._weights: list[Any] = []
         """The attention weights (N, S) of each step, if asked for."""
 

@@ -4,9 +4,9 @@ Both hold the states of all hypotheses. A step moves each to where its hypothesi
 logits without their bias.
 
 Shapes: N hypotheses (Y of each sentence side by side), B sentences, S source positions, V vocabulary, E embedding
-units, H decoder units, A annotation units, R units of a readout, U units that a cell multiplies, X units of a row (what
-stands beside the hidden state, then it), G units of all gates, I units of a product's rows; T is 2, the states before
-and after a step.
+units, K units of a key, H decoder units, A annotation units, R units of a readout, U units that a cell multiplies, X
+units of a row (what stands beside the hidden state, then it), G units of all gates, I units of a product's rows; T is
+2, the states before and after a step.
 """
 
 from typing import Any, Protocol
