@@ -16,7 +16,7 @@ __all__ = [
 
 
 @inline
-def _weigh(weights_S: Any, length: int, annotations_SA: Any, context_A: Any) -> None:
+def weigh(weights_S: Any, length: int, annotations_SA: Any, context_A: Any) -> None:
     """Turn the scores in `weights` into weights, and write the context vector."""
     highest, total = weights_S[0], f4(0.0)
     for s in range(length):
@@ -72,7 +72,7 @@ def product_step(
             for k in range(units):
                 product += query_K[k] * key_K[k]
             weights_S[s] = product * f4(scale)
-        _weigh(weights_S, length, annotations_BSA[b], contexts_TBX[context, b][to : to + notes])
+        weigh(weights_S, length, annotations_BSA[b], contexts_TBX[context, b][to : to + notes])
 
 
 @kernel
@@ -121,7 +121,7 @@ def concat_step(
             for k in range(len(query_K)):
                 score += energy_K[k] * tanh(query_K[k] + key_K[k])
             weights_S[s] = score
-        _weigh(weights_S, length, annotations_BSA[b], contexts_TBX[context, b][to : to + notes])
+        weigh(weights_S, length, annotations_BSA[b], contexts_TBX[context, b][to : to + notes])
 
 
 @kernel
@@ -197,7 +197,7 @@ def mlp_step(
                 hidden_K[k] = value
                 score += energy_K[k] * value
             weights_S[s] = score
-        _weigh(weights_S, length, annotations_BSA[b], contexts_TBX[context, b][to : to + notes])
+        weigh(weights_S, length, annotations_BSA[b], contexts_TBX[context, b][to : to + notes])
 
 
 @kernel

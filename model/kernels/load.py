@@ -23,7 +23,7 @@ CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 """The environment variable that names the folder of the cache; without it, $NMT_HOME/compiled or ~/.cache/nmt."""
 OFF_VARIABLE = "NMT_KERNELS"
 """The environment variable that switches the kernels off, with the value `off`."""
-SOURCES = ("__init__", "vectors", "cells", "attention", "loss", "philox")
+SOURCES = ("__init__", "vectors", "cells", "attention", "loss", "philox", "search")
 GPU_SOURCES = ("cells", "attention", "hidden_scores", "loss")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..seq2seq import Seq2Seq
 from .beam import beam_search
+from .compiled import compiled_search
 from .config import SearchConfig
 from .greedy import greedy_search, sample
 from .hypotheses import Hypothesis, SearchRequest
@@ -42,6 +43,8 @@ def search(
     if config.temperature is not None:
         rows = zip(source_BS.tolist(), lengths_B.tolist(), strict=True)
         return sample(request, memory, state, [row[:length] for row, length in rows])
+    if (found := compiled_search(request, memory, state)) is not None:
+        return found
     if config.beam == 1:
         return [[hypothesis] for hypothesis in greedy_search(request, memory, state)]
     return beam_search(request, memory, state)
