@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..products import fastest_products
 from ..seq2seq import Seq2Seq
 from .beam import beam_search
 from .compiled import compiled_search
@@ -33,6 +34,13 @@ def search(
     `attention` keeps the weights of every step; no translation has a token in `never`. Raises ValueError for a coverage
     penalty without attention.
     """
+    with fastest_products(source_BS.device):
+        return _search(model, source_BS, lengths_B, config, attention, never)
+
+
+def _search(
+    model: Seq2Seq, source_BS: Tensor, lengths_B: Tensor, config: SearchConfig, attention: bool, never: Sequence[int]
+) -> list[list[Hypothesis]]:
     memory, state = model.encode(source_BS, lengths_B)
     if config.coverage_penalty and not memory.padding_bias_BS.shape[1]:
         raise ValueError(
