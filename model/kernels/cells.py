@@ -1,7 +1,8 @@
-"""One step of a layer's cell for all sentences, forward and back; model/unroll has the equations and the buffers.
+"""One step of a layer's cell for all sentences, forward and back; model/unrolled has the equations and the buffers.
 
-Shapes: B sentences, T steps, H units, G units of all gates, X units of a row: what a step is fed, its hidden state, and
-what else lies there. Row t + 1 of `rows` and `cells` is the state after step t, and `at` the first unit of the state.
+Shapes: B sentences, T steps, H units, G units of all gates, F units fed, U units that a cell multiplies (F + H), X
+units of a row: what a step is fed, its hidden state, and what else lies there. Row t + 1 of `rows` and `cells` is the
+state after step t, and `at` the first unit of the state.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Attention at every step by the scores with hidden layers, concat and perceptron; attention.py has the equations.
 
-Shapes: B sentences, T steps, P all of these or all source positions of all sentences, S source positions, H decoder
-units, K units of a key and of a hidden layer.
+Shapes: B sentences, T steps, P all of these or all source positions of all sentences, S source positions, A
+annotation units, H decoder units, K units of a key and of a hidden layer, X units of a row.
 """
 
 import torch
