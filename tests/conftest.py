@@ -117,9 +117,14 @@ class CommandLine:
 
 
 def command_line(folder: Path, **environment: str) -> CommandLine:
-    """Return a command line that works in `folder`, with its home and Prefect's there."""
+    """Return a command line that works in `folder`, with its home and Prefect's there.
+
+    Without kernels, which take a second of each process to load: tests of the model and of workers have them.
+    """
     inherited = {name: value for name, value in os.environ.items() if name not in (*SERVERS, "NMT_HOME")}
-    return CommandLine(folder, inherited | {"PREFECT_HOME": str(folder / "prefect")} | environment)
+    return CommandLine(
+        folder, inherited | {"PREFECT_HOME": str(folder / "prefect"), "NMT_KERNELS": "off"} | environment
+    )
 
 
 def free_port() -> int:

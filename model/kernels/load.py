@@ -21,8 +21,10 @@ from torch import Tensor
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 """The environment variable that names the folder of the cache; without it, $NMT_HOME/compiled or ~/.cache/nmt."""
-OFF_VARIABLE = "NMT_KERNELS"
-"""The environment variable that switches the kernels off, with the value `off`."""
+VARIABLE = "NMT_KERNELS"
+"""The environment variable that switches the kernels off, with the value `off`, or on from the first sentence, `on`."""
+MANY = 64
+"""Sentences of a batch that is worth a second, in which numba gets ready and loads the kernels."""
 SOURCES = ("__init__", "vectors", "cells", "attention", "loss", "philox", "search")
 GPU_SOURCES = ("cells", "attention", "hidden_scores", "loss")
 
@@ -51,6 +53,12 @@ def kernels_for(tensor: Tensor) -> Kernels | None:
     return _gpu_kernels() if type(tensor) is Tensor and tensor.is_cuda else None  # Not on tensors without numbers.
 
 
+def kernels_for_search(tensor: Tensor, sentences: int) -> Kernels | None:
+    """Return the kernels if this process has them already, or translates many sentences; see `kernels_for`."""
+    ready = _kernels.cache_info().currsize > 0 or os.environ.get(VARIABLE) == "on"
+    return kernels_for(tensor) if ready or sentences >= MANY else None
+
+
 def array(tensor: Tensor) -> Any:
     """Return what kernels take: a tensor's memory as an array of numpy; on a GPU, the tensor."""
     return tensor.detach().numpy() if tensor.device.type == "cpu" else tensor.detach()
@@ -58,7 +66,7 @@ def array(tensor: Tensor) -> Any:
 
 def available() -> bool:
     """Return whether the kernels are there, and not switched off."""
-    return os.environ.get(OFF_VARIABLE) != "off" and importlib.util.find_spec("numba") is not None
+    return os.environ.get(VARIABLE) != "off" and importlib.util.find_spec("numba") is not None
 
 
 def is_compiled() -> bool:
@@ -83,7 +91,7 @@ def _kernels() -> Kernels | None:
 
 @cache
 def _gpu_kernels() -> Kernels | None:
-    if os.environ.get(OFF_VARIABLE) == "off" or importlib.util.find_spec("triton") is None:
+    if os.environ.get(VARIABLE) == "off" or importlib.util.find_spec("triton") is None:
         return None
     return Kernels([importlib.import_module(f"{__package__}.gpu.{name}") for name in GPU_SOURCES])
 

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from ..attention import SourceMemory
 from ..decoder import DecoderState
-from ..kernels.load import Kernels, array, kernels_for
+from ..kernels.load import Kernels, array, kernels_for_search
 from ..seq2seq import Seq2Seq
 from .hypotheses import Hypothesis, SearchRequest
 from .steps import make_steps
 
 
 def compiled_search(request: SearchRequest, memory: SourceMemory, state: DecoderState) -> list[list[Hypothesis]] | None:
-    """Return up to `n_best` hypotheses per sentence, best first; None where there are no kernels for the model."""
-    kernels = kernels_for(memory.padding_bias_BS)
+    """Return up to `n_best` hypotheses per sentence, best first; None where there are no kernels, or few sentences."""
+    kernels = kernels_for_search(memory.padding_bias_BS, len(request.limits_B))
     if kernels is None or not isinstance(request.model, Seq2Seq):
         return None
     return _Search(request, memory, state, kernels).run()

@@ -42,8 +42,9 @@ def _load(path: Path, threads: int, device: str) -> None:
     global _model
     threading.Thread(target=_end_with_parent, daemon=True).start()
     use_threads(threads)
+    os.environ.setdefault("NMT_KERNELS", "on")  # Requests come one at a time, and many of them.
     _model = LoadedModel(path, device)
-    _model.predict(["."])  # So that the first request does not wait for what is built on first use.
+    _model.predict(["a"])  # So that the first request does not wait for what is built on first use.
 
 
 def _end_with_parent() -> None:
