@@ -19,7 +19,7 @@ from .attention import Attention, Softmax, SourceMemory, make_attention
 from .config import ModelConfig
 from .encoder import Encoding
 from .recurrent import CellStack, CellState, GruCell, LayerStack, LstmCell
-from .scores import ConcatScore, MlpScore, is_product
+from .scores import SCORES, ConcatScore, MlpScore, Score, is_product
 from .unrolled.attention import AttendedSource
 from .unrolled.cells import LayerStart
 from .unrolled.unroll import unroll_bahdanau, unroll_luong
@@ -117,7 +117,7 @@ class AttentiveDecoder(Decoder):
         return (
             type(self) in (InputFeedingDecoder, BahdanauDecoder)
             and parts == (Attention, Softmax)
-            and (type(score) in (ConcatScore, MlpScore) or is_product(type(score)))
+            and _unrolls_score(type(score))
             and isinstance(getattr(score, "scale", 1.0), float)  # A weight would get no gradient.
         )
 
@@ -213,7 +213,13 @@ def plain_loop_because(config: ModelConfig) -> str | None:
         return "coverage=true"
     if config.decoder == "luong" and not config.input_feeding:
         return None  # One call runs all steps, without a loop.
-    return None if config.local_window is None else f"local_window={config.local_window}"
+    if config.local_window is not None:
+        return f"local_window={config.local_window}"
+    return None if _unrolls_score(SCORES[config.attention]) else f"attention={config.attention}"
+
+
+def _unrolls_score(score: type[Score]) -> bool:
+    return score in (ConcatScore, MlpScore) or is_product(score)
 
 
 class BahdanauDecoder(AttentiveDecoder):

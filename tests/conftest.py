@@ -44,7 +44,9 @@ LONGEST = (
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Two tests run at once: threads that wait for a core that the other test has, spin, and take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Kernels are compiled once for all tests, not in each one's home.
+# Kernels take a second of each process to load: tests of the model, of training and of one whole run have them. They are
+# compiled once for all, not in each test's home.
+os.environ.setdefault("NMT_KERNELS", "off")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 # Where Triton is installed, but no GPU: it reads this when it is imported.
 if not torch.cuda.is_available():
@@ -117,10 +119,7 @@ class CommandLine:
 
 
 def command_line(folder: Path, **environment: str) -> CommandLine:
-    """Return a command line that works in `folder`, with its home and Prefect's there.
-
-    Without kernels, which take a second of each process to load: tests of the model and of workers have them.
-    """
+    """Return a command line that works in `folder`, with its home and Prefect's there."""
     inherited = {name: value for name, value in os.environ.items() if name not in (*SERVERS, "NMT_HOME")}
     return CommandLine(
         folder, inherited | {"PREFECT_HOME": str(folder / "prefect"), "NMT_KERNELS": "off"} | environment

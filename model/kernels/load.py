@@ -46,6 +46,8 @@ def kernels_for(tensor: Tensor) -> Kernels | None:
 
     On a CPU they need numba, and some take int64; on a GPU they need Triton.
     """
+    if os.environ.get(VARIABLE) == "off":
+        return None
     if tensor.device.type == "cpu":
         return _kernels() if tensor.dtype in (torch.float32, torch.int64) else None
     if tensor.dtype is not torch.float32:
@@ -77,7 +79,7 @@ def is_compiled() -> bool:
 
 @cache
 def _kernels() -> Kernels | None:
-    if not available():
+    if importlib.util.find_spec("numba") is None:
         return None
     package = _package_name()
     try:

@@ -20,6 +20,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute float32 by kernels, as users do."""
+    monkeypatch.setenv("NMT_KERNELS", "on")
+
+
 @pytest.fixture
 def network() -> Seq2Seq:
     torch.manual_seed(7)

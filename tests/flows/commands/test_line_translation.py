@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from typer.testing import CliRunner
 
-import flows.commands.line_translation
+import pipeline.registry.pull
 from flows.commands.app import app
 from flows.commands.line_translation import open_model
 from flows.commands.search_options import SearchOptions
@@ -109,7 +109,7 @@ class OldVersion:
 
     parameters: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, _path: Path) -> None:
+    def __init__(self, _path: Path, _device: str) -> None:
         pass
 
     def predict(self, lines: list[str], _parameters: dict[str, Any]) -> list[str]:
@@ -118,7 +118,7 @@ class OldVersion:
 
 @pytest.mark.usefixtures("_registry")
 def test_an_old_version_translates_but_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.commands.line_translation, "LoadedModel", OldVersion)
+    monkeypatch.setattr(pipeline.registry.pull, "LoadedModel", OldVersion)
     assert ask() == [line.upper() for line in LINES]
     with pytest.raises(InputError, match=f"--model {MODEL}: this version was registered before search options existed"):
         ask(beam=3)

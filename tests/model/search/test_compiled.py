@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.config import ModelConfig
-from model.kernels.load import kernels_for
+from model.kernels.load import _kernels
 from model.search import search as searching
 from model.search.config import SearchConfig
 from model.search.hypotheses import Hypothesis
@@ -15,7 +15,7 @@ from model.search.search import search
 from model.seq2seq import Seq2Seq
 
 VOCABULARY = 153  # More than two blocks of the kernel, and a part of one.
-KERNELS = kernels_for(torch.ones(1))
+KERNELS = _kernels()
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "feeding": {},

@@ -26,7 +26,9 @@ class Records:
 def run_worker(monkeypatch: pytest.MonkeyPatch, run: RunConfig, fit: Any, device: str) -> list[Any]:
     """Run a worker whose training is `fit`, second of four; return what it has put into the queue."""
     records: Any = Records()
-    context = SimpleNamespace(get_world_rank=lambda: 1, get_world_size=lambda: 4, get_node_id=lambda: "node")
+    context = SimpleNamespace(
+        get_world_rank=lambda: 1, get_world_size=lambda: 4, get_local_world_size=lambda: 1, get_node_id=lambda: "node"
+    )
     for name, value in {
         "get_device": lambda: torch.device(device),
         "node_addresses": lambda: {"node": "10.0.0.7"},
