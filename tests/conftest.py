@@ -44,8 +44,8 @@ LONGEST = (
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Two tests run at once: threads that wait for a core that the other test has, spin, and take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Kernels take a second of each process to load: tests of the model, of training and of one whole run have them. They are
-# compiled once for all, not in each test's home.
+# Kernels take a second of each process to load: tests of the model, of training and of one whole run have them. They
+# are compiled once for all, not in each test's home.
 os.environ.setdefault("NMT_KERNELS", "off")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 # Where Triton is installed, but no GPU: it reads this when it is imported.

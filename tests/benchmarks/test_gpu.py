@@ -8,6 +8,7 @@ from tests.benchmarks import gpu, gpu_processes
 from tests.benchmarks.training import DEVICE
 
 
+@pytest.mark.slow
 def test_every_part_runs_with_tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "WARM_UP", 1)
     monkeypatch.setattr(gpu, "WINDOWS", 1)

@@ -33,7 +33,7 @@ def sums_of(workers: int, folder: Path, *memories: Path) -> list[list[torch.Tens
     return [torch.load(folder / f"{rank}.pt") for rank in range(workers)]
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_all_workers_get_the_same_sums_of_every_step(tmp_path: Path, workers: int) -> None:
     memory = tmp_path / "memory"
     memory.mkdir()

@@ -26,7 +26,7 @@ def _gather(rank: int, workers: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_every_worker_gets_the_texts_of_all(tmp_path: Path, workers: int) -> None:
     spawn(_gather, (workers, str(tmp_path)), nprocs=workers)  # type: ignore[no-untyped-call]
     for rank in range(workers):
