@@ -8,7 +8,7 @@ read where it lies. Step t reads row t and writes the hidden state to row t + 1.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,30 +31,6 @@ class LayerStart:
     """Of the first layer, the bias that the tokens' part has."""
     mask_B1H: Tensor | None
     """Dropout mask of the layer below; None without dropout and for the first layer."""
-
-
-class Steps(Protocol):
-    """A layer's cell at every step."""
-
-    rows_TBX: Tensor
-    gates_TBG: Tensor
-    """The gates' values; after the way back, the gradients of what entered them."""
-    fed: int
-    size: int
-    d_inputs_BU: Tensor
-    """On the way back: the gradients of what the step was fed and of the hidden state before it."""
-
-    def step(self, t: int) -> None:
-        """Take step t, once the fed part of row t is written."""
-
-    def prepare_backward(self) -> None:
-        """Allocate the gradients that are handed from step to step."""
-
-    def back(self, t: int, d_hidden_BH: Tensor) -> None:
-        """Go back over step t from the gradient of its hidden state, which may not be one of `d_inputs`."""
-
-    def gradients(self) -> tuple[Tensor, ...]:
-        """Return those of the first state, of the weights, by one product over all steps, and of the bias."""
 
 
 class _Rows:

@@ -79,12 +79,13 @@ def _hooks(job: TrainingJob, run: RunConfig, data: TrainingData, worker: WorkerI
     """Return what the loop calls: validation, reports, and what watches the machine."""
     limit = SpeedLimit(run.model, data.subwords.target_size)
     threads = Threads(job.threads, ray.train.get_context().get_local_world_size())
+    on_cpu = worker.device.type == "cpu"  # Who uses the cores is nothing to a GPU.
     send = partial(_send, job.records, worker)
     return Hooks(
         make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
         send,
         partial(_report_epoch, send, worker),
-        lambda share: math.nan if threads.busy else limit.seconds(share),
+        lambda share: math.nan if on_cpu and threads.busy else limit.seconds(share),
         threads.look,
     )
 
