@@ -39,17 +39,18 @@ def test_the_kernel_finds_what_torch_does_to_rounding(smoothing: float, monkeypa
     assert load.kernels_for(torch.ones(1)), "without numba, this test would compare torch with itself"
     monkeypatch.setattr("model.loss.CHUNK_TOKENS", 4)
     inputs = [torch.randn(*shape).requires_grad_() for shape in ((3, 5, 8), (150, 8), (150,))]
+    states, projection, bias = inputs
     target = torch.randint(1, 150, (3, 5))
     target[1, 2:] = 0
     results = []
     for kernels in ("on", "off"):
         monkeypatch.setenv("NMT_KERNELS", kernels)
-        loss = summed_cross_entropy(*inputs, target, 0, smoothing)
+        loss = summed_cross_entropy(states, projection, bias, target, 0, smoothing)
         results.append([loss.smoothed, loss.nll, *torch.autograd.grad(loss.smoothed, inputs)])
     torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-5)
     with torch.no_grad():  # As validation calls it.
         monkeypatch.setenv("NMT_KERNELS", "on")
-        torch.testing.assert_close(summed_cross_entropy(*inputs, target, 0).nll, results[1][1])
+        torch.testing.assert_close(summed_cross_entropy(states, projection, bias, target, 0).nll, results[1][1])
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
