@@ -180,6 +180,8 @@ def training_task(
         run.complete(trained.history())
     figures, because = trained.figures, step_by_step_because(config)
     slow = f", with the slower step-by-step decoder ({because})" if because else ""
+    if config.training.precision == "bf16" and not figures.get("multiplied_bf16", True):
+        slow += ", in fp32 (precision=bf16: no product is clearly faster in bf16 on this machine)"
     view.ended(
         f"{_best(figures, config.training.select_by)} after epoch {figures['best_epoch']} of {figures['epochs']}, "
         f"{trained.machine}{_scaled(config, figures['workers'])}, {figures['training_seconds']:.1f} s of steps{slow}",

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import BridgeKind, ModelConfig
-from .recurrent import RECURRENCES, CellState
+from .recurrent import RECURRENCES
+from .unrolled.cells import CellState
 
 LastStates = tuple[tuple[CellState, ...], ...]
 """The last state of every encoder layer and direction."""

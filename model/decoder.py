@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from .attention import Attention, Softmax, SourceMemory, make_attention
 from .config import ModelConfig
 from .encoder import Encoding
-from .recurrent import CellStack, CellState, GruCell, LayerStack, LstmCell
+from .recurrent import CellStack, GruCell, LayerStack, LstmCell
 from .scores import SCORES, ConcatScore, MlpScore, Score, is_product
 from .unrolled.attention import AttendedSource
-from .unrolled.cells import LayerStart
+from .unrolled.cells import CellState, LayerStart
 from .unrolled.unroll import unroll_bahdanau, unroll_luong
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .dropout import DropoutNoise, drop
-from .recurrent import RECURRENCES, CellState, GruLayer, LstmLayer
+from .recurrent import RECURRENCES, GruLayer, LstmLayer
+from .unrolled.cells import CellState
 
 
 def reversal_index(lengths_B: Tensor, size: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Summed cross-entropy over tokens; divide by the tokens of *all* workers.
 
-Shapes: B sentences, T target positions, P all of these, M that are not padding, C of them at a time; R units of a
-readout, V vocabulary.
+Shapes: B sentences, T target positions, P all of these, M that are not padding, C of them at a time, in K blocks; R
+units of a readout, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -90,8 +90,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         logits_CV = states_MR.new_empty(CHUNK_TOKENS, len(bias_V))
         for first in range(0, len(target_M), CHUNK_TOKENS):
             chunk = slice(first, first + CHUNK_TOKENS)
-            with ROUNDING:
-                sums.add(logits_CV, chunk, target_M[chunk], smoothing)
+            sums.add(logits_CV, chunk, target_M[chunk], smoothing)
         smoothed = sums.smooth(smoothing) if smoothing else sums.nll.clone()
         if sums.with_gradients:
             ctx.gradients = sums.d_states_MR[: len(positions_M)], sums.d_projection_VR, sums.d_bias_V
@@ -123,6 +122,7 @@ class _Sums:
         """Take the states, of which all after the first `tokens` are zero rows."""
         self.tokens = tokens
         self.states_MR, self.projection_VR, self.bias_V = states_MR, projection_VR, bias_V
+        self._factor_VR = ROUNDING.factor(projection_VR)
         self.with_gradients = with_gradients
         self.nll, self.own = states_MR.new_zeros(()), states_MR.new_zeros(())
         if with_gradients:
@@ -140,25 +140,31 @@ class _Sums:
         else:
             self._add_by_torch(values_CV, rows, target_C, tokens, smoothing)
         if self.with_gradients:
-            torch.mm(values_CV, self.projection_VR, out=self.d_states_MR[rows])
-            states_CR, before = self.states_MR[rows], int(rows.start > 0)
-            torch.addmm(self.d_projection_VR, values_CV.T, states_CR, beta=before, out=self.d_projection_VR)
+            values_CV = ROUNDING.factor(values_CV)
+            ROUNDING.mm(values_CV, self._factor_VR, out=self.d_states_MR[rows])
+            if rows.start:
+                ROUNDING.addmm(self.d_projection_VR, values_CV.T, self.states_MR[rows])
+            else:
+                ROUNDING.mm(values_CV.T, self.states_MR[rows], out=self.d_projection_VR)
 
     def _add_by_kernel(
         self, kernels: Kernels, values_CV: Tensor, rows: slice, target_C: Tensor, tokens: int, smoothing: float
     ) -> None:
         """Replace logits by their gradients, and add these to the bias's, in one pass."""
         nll_C, own_C = values_CV.new_zeros(2, len(target_C))
-        torch.mm(self.states_MR[rows], self.projection_VR.T, out=values_CV)
-        arrays = (array(tensor) for tensor in (values_CV, self.bias_V, target_C, self.d_bias_V, nll_C, own_C))
+        d_bias_KV = values_CV.new_empty(-(-len(target_C) // kernels.BLOCK), len(self.bias_V))
+        ROUNDING.mm(self.states_MR[rows], self._factor_VR.T, out=values_CV)
+        arrays = (array(tensor) for tensor in (values_CV, self.bias_V, target_C, d_bias_KV, nll_C, own_C))
         logits, bias, target, d_bias, nll, own = arrays
         kernels.cross_entropy(logits, bias, target, tokens, 1.0 - smoothing, d_bias, nll, own)
+        self.d_bias_V += d_bias_KV.sum(0)
         self.nll += nll_C.sum()
         self.own += own_C.sum()
 
     def _add_by_torch(self, values_CV: Tensor, rows: slice, target_C: Tensor, tokens: int, smoothing: float) -> None:
         states_CR, target_C1 = self.states_MR[rows], target_C.unsqueeze(1)
-        torch.addmm(self.bias_V, states_CR, self.projection_VR.T, out=values_CV)
+        values_CV.copy_(self.bias_V)
+        ROUNDING.addmm(values_CV, states_CR, self._factor_VR.T)
         own_C1 = values_CV.gather(1, target_C1)
         torch.softmax(values_CV, dim=1, out=values_CV)
         values_CV[tokens:] = 0.0

@@ -43,20 +43,20 @@ class _PaddedCrossEntropy(torch.autograd.Function):
         nll, own = states_PR.new_zeros(()), states_PR.new_zeros(())
         d_states_PR = torch.empty_like(states_PR)
         d_projection_VR, d_bias_V = torch.zeros_like(projection_VR), torch.zeros_like(bias_V)
-        chunk = max(1, CHUNK_LOGITS // len(bias_V))
+        chunk, factor_VR = max(1, CHUNK_LOGITS // len(bias_V)), ROUNDING.factor(projection_VR)
         for states_CR, target_C1, words_C1, d_states_CR in zip(
             *(torch.split(values, chunk) for values in (states_PR, target_P.unsqueeze(1), words_P1, d_states_PR)),
             strict=True,
         ):
-            with ROUNDING:
-                logits_CV = torch.addmm(bias_V, states_CR, projection_VR.T)
+            logits_CV = bias_V.repeat(len(states_CR), 1)
+            ROUNDING.addmm(logits_CV, states_CR, factor_VR.T)
             values_CV, nll_C1, own_C1 = _gradients(logits_CV, target_C1, words_C1, smoothing)
             nll += nll_C1.sum()
             own += own_C1.sum()
-            with ROUNDING:
-                torch.mm(values_CV, projection_VR, out=d_states_CR)
-                d_projection_VR.addmm_(values_CV.T, states_CR)
             d_bias_V += values_CV.sum(0)
+            values_CV = ROUNDING.factor(values_CV)
+            ROUNDING.mm(values_CV, factor_VR, out=d_states_CR)
+            ROUNDING.addmm(d_projection_VR, values_CV.T, states_CR)
         # The term that is the same for all tokens.
         mean_R, sum_R, tokens = projection_VR.mean(0), (states_PR.T @ words_P1).squeeze(1), words_P1.sum()
         share = smoothing / len(bias_V)

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from .config import CellKind
 from .cost import Matmul, linear
+from .kernels.load import kernels_for
+from .unrolled.cells import CellState, LayerStart
+from .unrolled.layer import unroll_layer
 
-CellState = tuple[Tensor, ...]
-"""The state of one layer: (hidden,) of a GRU, (hidden, cell) of an LSTM, each of shape (B, D) or (N, H)."""
+_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 def last_tokens(outputs_BSD: Tensor, lengths_B: Tensor) -> Tensor:
@@ -40,8 +42,13 @@ def side_by_side(weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(part.view_as(weight) for part, weight in zip(parts, weights, strict=True))
 
 
+def _unrolls(inputs_NTI: Tensor) -> bool:
+    """Return whether training goes step by step with kernels, which is faster on a CPU than a fused call of torch."""
+    return torch.is_grad_enabled() and inputs_NTI.device.type == "cpu" and kernels_for(inputs_NTI) is not None
+
+
 class LstmLayer(nn.Module):
-    """One layer in one direction, on torch's fused path for plain padded tensors."""
+    """One layer in one direction, on torch's fused path for plain padded tensors or by unrolled/layer.py."""
 
     def __init__(self, input_size: int, size: int) -> None:
         super().__init__()
@@ -52,11 +59,22 @@ class LstmLayer(nn.Module):
 
         The fused call returns the cell after the last position alone, which may be padding: see HoldingLstmLayer.
         """
-        outputs_BSD, _ = self.fused(inputs_BSI)
+        outputs_BSD = self.unrolled(inputs_BSI)[0] if _unrolls(inputs_BSI) else self.fused(inputs_BSI)[0]
         return outputs_BSD, (last_tokens(outputs_BSD, lengths_B),)
+
+    def unrolled(self, inputs_NTI: Tensor, state: CellState | None = None) -> tuple[Tensor, Tensor]:
+        """Run from a state or from zero, step by step; return the hidden states and the cells of all positions."""
+        from_input_GI, from_hidden_GH, *biases = (getattr(self.fused, name) for name in _WEIGHTS)
+        zeros_NH = inputs_NTI.new_zeros(len(inputs_NTI), self.fused.hidden_size)
+        start = LayerStart(state or (zeros_NH, zeros_NH), (from_hidden_GH,), biases[0] + biases[1], None)
+        hidden_NTH, cells_NTH = unroll_layer(inputs_NTI, from_input_GI, start)
+        return hidden_NTH, cells_NTH
 
     def forward(self, inputs_NTI: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Run from a state; return the hidden states of all positions and the state after the last."""
+        if _unrolls(inputs_NTI):
+            outputs_NTH, cells_NTH = self.unrolled(inputs_NTI, state)
+            return outputs_NTH, (outputs_NTH[:, -1], cells_NTH[:, -1])
         hidden_NH, cell_NH = state
         outputs_NTH, (hidden_1NH, cell_1NH) = self.fused(inputs_NTI, (hidden_NH.unsqueeze(0), cell_NH.unsqueeze(0)))
         return outputs_NTH, (hidden_1NH.squeeze(0), cell_1NH.squeeze(0))
@@ -65,8 +83,8 @@ class LstmLayer(nn.Module):
 class HoldingLstmLayer(LstmLayer):
     """An LSTM layer that also returns the cell at the last token.
 
-    One more input unit marks padding, and its fixed weights shut the input gate and open the forget gate: so the cell
-    after the last position is that of the last token.
+    The fused call returns no others than the last. So there one more input unit marks padding, and its fixed weights
+    shut the input gate and open the forget gate: the cell after the last position is that of the last token.
     """
 
     # Far beyond any sum of inputs: its sigmoid is exactly 0 or 1.
@@ -74,9 +92,11 @@ class HoldingLstmLayer(LstmLayer):
 
     def read(self, inputs_BSI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
         """Run from zero; return the hidden states (B, S, D), and both states at the last token of each sentence."""
+        if _unrolls(inputs_BSI):
+            outputs_BSD, cells_BSD = self.unrolled(inputs_BSI)
+            return outputs_BSD, (last_tokens(outputs_BSD, lengths_B), last_tokens(cells_BSD, lengths_B))
         size = self.fused.hidden_size
-        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        from_input_GI, from_hidden_GH, *biases = (getattr(self.fused, name) for name in names)
+        from_input_GI, from_hidden_GH, *biases = (getattr(self.fused, name) for name in _WEIGHTS)
         is_padding_BS = torch.arange(inputs_BSI.shape[1], device=lengths_B.device) >= lengths_B.unsqueeze(1)
         marked_BSI = torch.cat([inputs_BSI, is_padding_BS.unsqueeze(-1).to(inputs_BSI.dtype)], dim=-1)
         mark_G1 = from_input_GI.new_zeros(4 * size, 1)  # Filled where it is: a copy from the host would wait.
@@ -100,7 +120,7 @@ class HoldingLstmLayer(LstmLayer):
 
 
 class GruLayer(nn.Module):
-    """One layer in one direction, on torch's fused path for plain padded tensors."""
+    """One layer in one direction, on torch's fused path for plain padded tensors or by unrolled/layer.py."""
 
     def __init__(self, input_size: int, size: int) -> None:
         super().__init__()
@@ -108,11 +128,22 @@ class GruLayer(nn.Module):
 
     def read(self, inputs_BSI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
         """Run from zero; return the hidden states (B, S, D), and the one at the last token of each sentence."""
-        outputs_BSD, _ = self.fused(inputs_BSI)
+        outputs_BSD = self.unrolled(inputs_BSI) if _unrolls(inputs_BSI) else self.fused(inputs_BSI)[0]
         return outputs_BSD, (last_tokens(outputs_BSD, lengths_B),)
+
+    def unrolled(self, inputs_NTI: Tensor, state: CellState | None = None) -> Tensor:
+        """Run from a state or from zero, step by step; return the hidden states of all positions."""
+        from_input_GI, from_hidden_GH, input_bias_G, hidden_bias_G = (getattr(self.fused, name) for name in _WEIGHTS)
+        state = state or (inputs_NTI.new_zeros(len(inputs_NTI), self.fused.hidden_size),)
+        weights = from_hidden_GH.new_empty(len(from_hidden_GH), 0), from_hidden_GH, hidden_bias_G
+        (hidden_NTH,) = unroll_layer(inputs_NTI, from_input_GI, LayerStart(state, weights, input_bias_G, None))
+        return hidden_NTH
 
     def forward(self, inputs_NTI: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Run from a state; return the hidden states of all positions and the state after the last."""
+        if _unrolls(inputs_NTI):
+            outputs_NTH = self.unrolled(inputs_NTI, state)
+            return outputs_NTH, (outputs_NTH[:, -1],)
         outputs_NTH, hidden_1NH = self.fused(inputs_NTI, state[0].unsqueeze(0))
         return outputs_NTH, (hidden_1NH.squeeze(0),)
 

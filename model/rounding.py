@@ -1,53 +1,60 @@
-"""Matrix products that may round what they multiply: to bf16 on a CPU, to TF32 on a GPU.
+"""Matrix products of numbers rounded to bf16, where a device multiplies them faster than float32.
 
-Only the products that take most of the time, and have few distinct shapes: oneDNN compiles a kernel for every new
-shape, which takes longer than a product that is done once.
+Only what is multiplied is rounded: weights, once a step, and what meets them. Weights, gradients, sums and all else
+stay float32 (Micikevicius et al. 2018, "Mixed Precision Training", sections 3.1 and 3.3). Every product adds up in
+float32; a CPU then rounds the sums to bf16 once more, since its libraries have no other result for such factors.
+
+Shapes: I, J and K rows and columns.
 """
 
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from .products import multiplies_bf16_faster
 
 
 class Rounding:
-    """Rounds what is multiplied inside `with ROUNDING:`, if `enabled`; sums, results and weights stay float32."""
+    """Multiplies, and rounds the factors if `enabled`."""
 
     def __init__(self) -> None:
         self.enabled = False
 
-    def __enter__(self) -> None:
-        if self.enabled:
-            self._set("bf16", "tf32")
+    def works_on(self, device: torch.device) -> bool:
+        """Return whether the device multiplies bf16 numbers clearly faster than float32."""
+        if device.type == "cuda":  # In hardware: torch would also say yes to one that emulates it.
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return multiplies_bf16_faster(torch.get_num_threads())
 
-    def __exit__(self, *error: object) -> None:
+    def factor(self, matrix_JK: Tensor) -> Tensor:
+        """Return what stands for a matrix in many products: a copy in bf16, or itself."""
+        return matrix_JK.bfloat16() if self.enabled else matrix_JK
+
+    def product(self, left_IJ: Tensor, right_JK: Tensor) -> Tensor:
+        """Return left right, float32. Either may have come from `factor`."""
+        return self._rounded(left_IJ, right_JK).float() if self.enabled else left_IJ @ right_JK
+
+    def mm(self, left_IJ: Tensor, right_JK: Tensor, out: Tensor) -> None:
+        """Write left right to `out`, float32 (I, K)."""
         if self.enabled:
-            self._set("ieee", "ieee")
+            out.copy_(self._rounded(left_IJ, right_JK))
+        else:
+            torch.mm(left_IJ, right_JK, out=out)
+
+    def addmm(self, sums_IK: Tensor, left_IJ: Tensor, right_JK: Tensor) -> None:
+        """Add left right to `sums`."""
+        if self.enabled:
+            sums_IK += self._rounded(left_IJ, right_JK)
+        else:
+            sums_IK.addmm_(left_IJ, right_JK)
 
     @staticmethod
-    def _set(cpu: str, gpu: str) -> None:
-        mkldnn: Any = torch.backends.mkldnn
-        mkldnn.matmul.fp32_precision = cpu
-        if torch.cuda.is_available():
-            torch.backends.cuda.matmul.fp32_precision = gpu
-
-    def works_on(self, device: torch.device) -> bool:
-        """Return whether the device rounds what it multiplies when asked to, from a product that takes a millisecond.
-
-        The flags of a CPU do not tell: when asked, oneDNN rounds with AMX, and multiplies exactly on processors of AMD
-        that have avx512_bf16.
-        """
-        # Neither bf16 nor TF32 can represent this number; times the identity, it stays exact unless it was rounded.
-        exact = torch.full((256, 256), 1 + 2**-12, device=device)
-        identity = torch.eye(256, device=device)
-        mkldnn: Any = torch.backends.mkldnn
-        before = mkldnn.matmul.fp32_precision  # products.py may have set it.
-        self._set("bf16", "tf32")
-        try:
-            product = exact @ identity
-        finally:
-            self._set("ieee", "ieee")
-            mkldnn.matmul.fp32_precision = before
-        return not torch.equal(product, exact)
+    def _rounded(left_IJ: Tensor, right_JK: Tensor) -> Tensor:
+        left_IJ, right_JK = left_IJ.bfloat16(), right_JK.bfloat16()
+        if left_IJ.is_cuda:
+            return torch.mm(left_IJ, right_JK, out_dtype=torch.float32)
+        return left_IJ @ right_JK
 
     def rows(self, count: int) -> int:
         """Return how many rows to compute for `count`: where oneDNN multiplies, a multiple of 64: few shapes."""
@@ -56,4 +63,4 @@ class Rounding:
 
 
 ROUNDING = Rounding()
-"""This process's switch, which training turns on for its steps."""
+"""This process's products, which training has rounded in its steps."""

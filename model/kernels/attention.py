@@ -7,6 +7,7 @@ from unit `to` on. Padding is not read: positions at and beyond a sentence's len
 
 from typing import Any
 
+from .threads import run, share
 from .vectors import exponential, f4, inline, kernel, largest, tanh
 
 __all__ = [
@@ -48,8 +49,10 @@ def _unweigh(weights_S: Any, length: int, annotations_SA: Any, d_context_A: Any,
     d_scores_S[length:] = f4(0.0)
 
 
-@kernel
-def product_step(
+@inline
+def _product_step(
+    part: int,
+    parts: int,
     rows_TBX: Any,
     query: int,
     at: int,
@@ -63,9 +66,8 @@ def product_step(
     scale: float,
     t: int,
 ) -> None:
-    """Attend by the product of query and key."""
     units, notes = keys_BSK.shape[2], annotations_BSA.shape[2]
-    for b in range(keys_BSK.shape[0]):
+    for b in share(keys_BSK.shape[0], part, parts):
         query_K, weights_S, length = rows_TBX[query, b][at : at + units], weights_TBS[t, b], lengths_B[b]
         for s in range(length):
             product, key_K = f4(0.0), keys_BSK[b, s]
@@ -76,7 +78,15 @@ def product_step(
 
 
 @kernel
-def product_back(
+def product_step(*arguments: Any) -> None:
+    """Attend by the product of query and key."""
+    run(_product_step, arguments[6].size // 4, arguments)
+
+
+@inline
+def _product_back(
+    part: int,
+    parts: int,
     d_contexts_TBX: Any,
     to: int,
     keys_BSK: Any,
@@ -88,9 +98,8 @@ def product_back(
     d_queries_BH: Any,
     t: int,
 ) -> None:
-    """Write the gradients of the scores and add that of the query."""
     notes = annotations_BSA.shape[2]
-    for b in range(keys_BSK.shape[0]):
+    for b in share(keys_BSK.shape[0], part, parts):
         d_scores_S, length, d_query_H = d_scores_TBS[t, b], lengths_B[b], d_queries_BH[b]
         _unweigh(weights_TBS[t, b], length, annotations_BSA[b], d_contexts_TBX[t, b][to : to + notes], d_scores_S)
         for s in range(length):
@@ -100,7 +109,15 @@ def product_back(
 
 
 @kernel
-def concat_step(
+def product_back(*arguments: Any) -> None:
+    """Write the gradients of the scores and add that of the query."""
+    run(_product_back, arguments[2].size // 4, arguments)
+
+
+@inline
+def _concat_step(
+    part: int,
+    parts: int,
     queries_TBK: Any,
     contexts_TBX: Any,
     context: int,
@@ -112,9 +129,8 @@ def concat_step(
     energy_K: Any,
     t: int,
 ) -> None:
-    """Attend by the energy of tanh(query + key)."""
     notes = annotations_BSA.shape[2]
-    for b in range(keys_BSK.shape[0]):
+    for b in share(keys_BSK.shape[0], part, parts):
         query_K, weights_S, length = queries_TBK[t, b], weights_TBS[t, b], lengths_B[b]
         for s in range(length):
             score, key_K = f4(0.0), keys_BSK[b, s]
@@ -125,7 +141,15 @@ def concat_step(
 
 
 @kernel
-def concat_back(
+def concat_step(*arguments: Any) -> None:
+    """Attend by the energy of tanh(query + key)."""
+    run(_concat_step, arguments[4].size, arguments)
+
+
+@inline
+def _concat_back(
+    part: int,
+    parts: int,
     d_contexts_TBX: Any,
     to: int,
     queries_TBK: Any,
@@ -140,9 +164,8 @@ def concat_back(
     d_energy_BK: Any,
     t: int,
 ) -> None:
-    """Write the gradients of scores and queries; add those of keys and energies, of each sentence its own."""
     notes = annotations_BSA.shape[2]
-    for b in range(keys_BSK.shape[0]):
+    for b in share(keys_BSK.shape[0], part, parts):
         query_K, d_query_K, d_scores_S, length = (
             queries_TBK[t, b],
             d_queries_TBK[t, b],
@@ -163,9 +186,14 @@ def concat_back(
 
 
 @kernel
-def mlp_first(queries_TBK: Any, keys_BSK: Any, lengths_B: Any, first_BSK: Any, t: int) -> None:
-    """Write the first hidden layer, tanh(query + key); 0 at padding."""
-    for b in range(keys_BSK.shape[0]):
+def concat_back(*arguments: Any) -> None:
+    """Write the gradients of scores and queries; add those of keys and energies, of each sentence its own."""
+    run(_concat_back, arguments[3].size, arguments)
+
+
+@inline
+def _mlp_first(part: int, parts: int, queries_TBK: Any, keys_BSK: Any, lengths_B: Any, first_BSK: Any, t: int) -> None:
+    for b in share(keys_BSK.shape[0], part, parts):
         query_K, length = queries_TBK[t, b], lengths_B[b]
         for s in range(length):
             key_K, out_K = keys_BSK[b, s], first_BSK[b, s]
@@ -175,7 +203,15 @@ def mlp_first(queries_TBK: Any, keys_BSK: Any, lengths_B: Any, first_BSK: Any, t
 
 
 @kernel
-def mlp_step(
+def mlp_first(*arguments: Any) -> None:
+    """Write the first hidden layer, tanh(query + key); 0 at padding."""
+    run(_mlp_first, arguments[1].size, arguments)
+
+
+@inline
+def _mlp_step(
+    part: int,
+    parts: int,
     second_TBSK: Any,
     contexts_TBX: Any,
     context: int,
@@ -186,9 +222,8 @@ def mlp_step(
     energy_K: Any,
     t: int,
 ) -> None:
-    """Apply tanh to the second hidden layer, and attend by its energy."""
     notes = annotations_BSA.shape[2]
-    for b in range(annotations_BSA.shape[0]):
+    for b in share(annotations_BSA.shape[0], part, parts):
         weights_S, length = weights_TBS[t, b], lengths_B[b]
         for s in range(length):
             score, hidden_K = f4(0.0), second_TBSK[t, b, s]
@@ -201,7 +236,15 @@ def mlp_step(
 
 
 @kernel
-def mlp_back(
+def mlp_step(*arguments: Any) -> None:
+    """Apply tanh to the second hidden layer, and attend by its energy."""
+    run(_mlp_step, arguments[4].size, arguments)
+
+
+@inline
+def _mlp_back(
+    part: int,
+    parts: int,
     d_contexts_TBX: Any,
     to: int,
     second_TBSK: Any,
@@ -213,9 +256,8 @@ def mlp_back(
     d_energy_BK: Any,
     t: int,
 ) -> None:
-    """Write the gradients of the scores, add that of the energies, and overwrite the second layer by its gradient."""
     notes = annotations_BSA.shape[2]
-    for b in range(annotations_BSA.shape[0]):
+    for b in share(annotations_BSA.shape[0], part, parts):
         d_scores_S, length, d_energy_K = d_scores_TBS[t, b], lengths_B[b], d_energy_BK[b]
         _unweigh(weights_TBS[t, b], length, annotations_BSA[b], d_contexts_TBX[t, b][to : to + notes], d_scores_S)
         for s in range(length):
@@ -228,11 +270,16 @@ def mlp_back(
 
 
 @kernel
-def mlp_first_back(
-    d_first_BSK: Any, first_BSK: Any, lengths_B: Any, d_queries_TBK: Any, d_keys_BSK: Any, t: int
+def mlp_back(*arguments: Any) -> None:
+    """Write the gradients of the scores, add that of the energies, and overwrite the second layer by its gradient."""
+    run(_mlp_back, arguments[3].size, arguments)
+
+
+@inline
+def _mlp_first_back(
+    part: int, parts: int, d_first_BSK: Any, first_BSK: Any, lengths_B: Any, d_queries_TBK: Any, d_keys_BSK: Any, t: int
 ) -> None:
-    """Write the gradient of the queries and add that of the keys."""
-    for b in range(d_keys_BSK.shape[0]):
+    for b in share(d_keys_BSK.shape[0], part, parts):
         d_query_K = d_queries_TBK[t, b]
         d_query_K[:] = f4(0.0)
         for s in range(lengths_B[b]):
@@ -241,3 +288,9 @@ def mlp_first_back(
                 d_sum = d_out_K[k] * (f4(1.0) - out_K[k] * out_K[k])
                 d_query_K[k] += d_sum
                 d_key_K[k] += d_sum
+
+
+@kernel
+def mlp_first_back(*arguments: Any) -> None:
+    """Write the gradient of the queries and add that of the keys."""
+    run(_mlp_first_back, arguments[0].size // 4, arguments)

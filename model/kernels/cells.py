@@ -7,16 +7,16 @@ state after step t, and `at` the first unit of the state.
 
 from typing import Any
 
-from .vectors import f4, kernel, logistic, tanh
+from .threads import run, share
+from .vectors import f4, inline, kernel, logistic, tanh
 
 __all__ = ["gru_back", "gru_step", "lstm_back", "lstm_step", "readout_back", "readout_step"]
 
 
-@kernel
-def lstm_step(gates_TBG: Any, cells_TBH: Any, rows_TBX: Any, at: int, t: int) -> None:
-    """Overwrite what enters the gates with their values, and write both states after step t."""
+@inline
+def _lstm_step(part: int, parts: int, gates_TBG: Any, cells_TBH: Any, rows_TBX: Any, at: int, t: int) -> None:
     size = cells_TBH.shape[2]
-    for b in range(cells_TBH.shape[1]):
+    for b in share(cells_TBH.shape[1], part, parts):
         gates_G, before_H, after_H = gates_TBG[t, b], cells_TBH[t, b], cells_TBH[t + 1, b]
         in_H, forget_H = gates_G[:size], gates_G[size : 2 * size]
         candidate_H, out_H = gates_G[2 * size : 3 * size], gates_G[3 * size :]
@@ -31,10 +31,15 @@ def lstm_step(gates_TBG: Any, cells_TBH: Any, rows_TBX: Any, at: int, t: int) ->
 
 
 @kernel
-def lstm_back(gates_TBG: Any, cells_TBH: Any, d_hidden_BH: Any, d_cell_BH: Any, t: int) -> None:
-    """Overwrite the gates by the gradients of what entered them, and the cell's gradient by that before step t."""
+def lstm_step(*arguments: Any) -> None:
+    """Overwrite what enters the gates with their values, and write both states after step t."""
+    run(_lstm_step, arguments[0][0].size, arguments)
+
+
+@inline
+def _lstm_back(part: int, parts: int, gates_TBG: Any, cells_TBH: Any, d_hidden_BH: Any, d_cell_BH: Any, t: int) -> None:
     size = cells_TBH.shape[2]
-    for b in range(cells_TBH.shape[1]):
+    for b in share(cells_TBH.shape[1], part, parts):
         gates_G, before_H, after_H = gates_TBG[t, b], cells_TBH[t, b], cells_TBH[t + 1, b]
         in_H, forget_H = gates_G[:size], gates_G[size : 2 * size]
         candidate_H, out_H = gates_G[2 * size : 3 * size], gates_G[3 * size :]
@@ -50,10 +55,15 @@ def lstm_back(gates_TBG: Any, cells_TBH: Any, d_hidden_BH: Any, d_cell_BH: Any, 
 
 
 @kernel
-def gru_step(gates_TBG: Any, inner_TBG: Any, rows_TBX: Any, at: int, t: int) -> None:
-    """Overwrite the sums in `gates` with the gates' values, and write the state after step t."""
+def lstm_back(*arguments: Any) -> None:
+    """Overwrite the gates by the gradients of what entered them, and the cell's gradient by that before step t."""
+    run(_lstm_back, arguments[0][0].size, arguments)
+
+
+@inline
+def _gru_step(part: int, parts: int, gates_TBG: Any, inner_TBG: Any, rows_TBX: Any, at: int, t: int) -> None:
     size = gates_TBG.shape[2] // 3
-    for b in range(gates_TBG.shape[1]):
+    for b in share(gates_TBG.shape[1], part, parts):
         gates_G, inner_G = gates_TBG[t, b], inner_TBG[t, b]
         reset_H, update_H, candidate_H = gates_G[:size], gates_G[size : 2 * size], gates_G[2 * size :]
         inner_reset_H, inner_update_H = inner_G[:size], inner_G[size : 2 * size]
@@ -68,12 +78,25 @@ def gru_step(gates_TBG: Any, inner_TBG: Any, rows_TBX: Any, at: int, t: int) -> 
 
 
 @kernel
-def gru_back(
-    gates_TBG: Any, inner_TBG: Any, rows_TBX: Any, at: int, d_hidden_BH: Any, d_inputs_BU: Any, t: int
+def gru_step(*arguments: Any) -> None:
+    """Overwrite the sums in `gates` with the gates' values, and write the state after step t."""
+    run(_gru_step, arguments[0][0].size, arguments)
+
+
+@inline
+def _gru_back(
+    part: int,
+    parts: int,
+    gates_TBG: Any,
+    inner_TBG: Any,
+    rows_TBX: Any,
+    at: int,
+    d_hidden_BH: Any,
+    d_inputs_BU: Any,
+    t: int,
 ) -> None:
-    """Overwrite gates and inner sums by their gradients; write what of the state's gradient goes past the gates."""
     size = gates_TBG.shape[2] // 3
-    for b in range(gates_TBG.shape[1]):
+    for b in share(gates_TBG.shape[1], part, parts):
         gates_G, inner_G = gates_TBG[t, b], inner_TBG[t, b]
         reset_H, update_H, candidate_H = gates_G[:size], gates_G[size : 2 * size], gates_G[2 * size :]
         inner_reset_H, inner_update_H = inner_G[:size], inner_G[size : 2 * size]
@@ -91,19 +114,31 @@ def gru_back(
 
 
 @kernel
-def readout_step(rows_TBX: Any, size: int, t: int) -> None:
-    """Apply tanh to what row t is fed."""
-    for b in range(rows_TBX.shape[1]):
+def gru_back(*arguments: Any) -> None:
+    """Overwrite gates and inner sums by their gradients; write what of the state's gradient goes past the gates."""
+    run(_gru_back, arguments[0][0].size, arguments)
+
+
+@inline
+def _readout_step(part: int, parts: int, rows_TBX: Any, size: int, t: int) -> None:
+    for b in share(rows_TBX.shape[1], part, parts):
         fed_F = rows_TBX[t, b][:size]
         for h in range(size):
             fed_F[h] = tanh(fed_F[h])
 
 
 @kernel
-def readout_back(d_readouts_TBH: Any, rows_TBX: Any, d_inputs_BU: Any, d_sums_TBH: Any, t: int) -> None:
-    """Write the gradient of the sum whose tanh is readout t, which row t + 1 is fed."""
+def readout_step(*arguments: Any) -> None:
+    """Apply tanh to what row t is fed."""
+    run(_readout_step, arguments[0].shape[1] * arguments[1], arguments)
+
+
+@inline
+def _readout_back(
+    part: int, parts: int, d_readouts_TBH: Any, rows_TBX: Any, d_inputs_BU: Any, d_sums_TBH: Any, t: int
+) -> None:
     size = d_sums_TBH.shape[2]
-    for b in range(d_sums_TBH.shape[1]):
+    for b in share(d_sums_TBH.shape[1], part, parts):
         d_readout_H, fed_F, d_fed_F, d_sum_H = (
             d_readouts_TBH[t, b],
             rows_TBX[t + 1, b][:size],
@@ -113,3 +148,9 @@ def readout_back(d_readouts_TBH: Any, rows_TBX: Any, d_inputs_BU: Any, d_sums_TB
         for h in range(size):
             a = fed_F[h]
             d_sum_H[h] = (d_readout_H[h] + d_fed_F[h]) * (f4(1.0) - a * a)
+
+
+@kernel
+def readout_back(*arguments: Any) -> None:
+    """Write the gradient of the sum whose tanh is readout t, which row t + 1 is fed."""
+    run(_readout_back, arguments[3][0].size // 4, arguments)

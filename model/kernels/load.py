@@ -25,7 +25,7 @@ VARIABLE = "NMT_KERNELS"
 """The environment variable that switches the kernels off, with the value `off`, or on from the first sentence, `on`."""
 MANY = 64
 """Sentences of a batch that is worth a second, in which numba gets ready and loads the kernels."""
-SOURCES = ("__init__", "vectors", "cells", "attention", "loss", "philox", "search")
+SOURCES = ("__init__", "vectors", "threads", "cells", "attention", "loss", "philox", "search")
 GPU_SOURCES = ("cells", "attention", "hidden_scores", "loss")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .attention import weigh
+from .threads import run, share
 from .vectors import exponential, f4, inline, kernel, largest
 
 __all__ = ["advance", "attend", "best_tokens", "feed", "follow", "multiply_few"]
@@ -22,12 +23,11 @@ BLOCK = 64
 NONE = f4(-np.inf)
 
 
-@kernel
-def multiply_few(rows_NI: Any, weights_GI: Any, sums_NG: Any) -> None:
-    """Add the products of a few rows with all rows of the weights, each of which is read from memory once."""
+@inline
+def _multiply_few(part: int, parts: int, rows_NI: Any, weights_GI: Any, sums_NG: Any) -> None:
     count, units = rows_NI.shape
     whole = count // 4 * 4
-    for g in range(weights_GI.shape[0]):
+    for g in share(weights_GI.shape[0], part, parts):
         weight_I = weights_GI[g]
         for n in range(0, whole, 4):
             a, b, c, d = f4(0.0), f4(0.0), f4(0.0), f4(0.0)
@@ -46,6 +46,12 @@ def multiply_few(rows_NI: Any, weights_GI: Any, sums_NG: Any) -> None:
             for i in range(units):
                 total += weight_I[i] * rows_NI[n, i]
             sums_NG[n, g] += total
+
+
+@kernel
+def multiply_few(*arguments: Any) -> None:
+    """Add the products of a few rows with all rows of the weights, each of which is read from memory once."""
+    run(_multiply_few, arguments[1].size * len(arguments[0]) // 32, arguments)
 
 
 @kernel
@@ -73,8 +79,10 @@ def follow(
             next_TNH[0, n, h] = cells_TNH[1, parent, h]
 
 
-@kernel
-def attend(
+@inline
+def _attend(
+    part: int,
+    parts: int,
     rows_TNX: Any,
     keys_BSK: Any,
     annotations_BSA: Any,
@@ -84,9 +92,8 @@ def attend(
     scale: float,
     weights_NS: Any,
 ) -> None:
-    """Attend by the product of query and key: every hypothesis to its sentence."""
     units, notes = keys_BSK.shape[2], annotations_BSA.shape[2]
-    for n in range(weights_NS.shape[0]):
+    for n in share(weights_NS.shape[0], part, parts):
         b = sentences_B[n // beam]
         row_X, weights_S, length = rows_TNX[1, n], weights_NS[n], lengths_B[b]
         query_K = row_X[notes:]
@@ -96,6 +103,12 @@ def attend(
                 product += query_K[k] * key_K[k]
             weights_S[s] = product * f4(scale)
         weigh(weights_S, length, annotations_BSA[b], row_X[:notes])
+
+
+@kernel
+def attend(*arguments: Any) -> None:
+    """Attend by the product of query and key: every hypothesis to its sentence."""
+    run(_attend, arguments[1][0].size * len(arguments[7]) // 4, arguments)
 
 
 @inline
@@ -139,8 +152,51 @@ def _keep_best(value: Any, row: int, token: int, logp_J: Any, rows_J: Any, token
     logp_J[place], rows_J[place], tokens_J[place] = value, row, token
 
 
-@kernel
-def best_tokens(
+@inline
+def _best_of_one(
+    row_V: Any,
+    bias_V: Any,
+    never_C: Any,
+    end: int,
+    early: bool,
+    ngram: int,
+    tokens_LN: Any,
+    parents_LN: Any,
+    before_L: Any,
+    n: int,
+    before: Any,
+    best_J: Any,
+    rows_J: Any,
+    tokens_J: Any,
+) -> None:
+    """Put hypothesis n's extensions, of log-probability `before`, among the best of its sentence."""
+    highest, total = row_V[0] + bias_V[0], f4(0.0)
+    for v in range(len(bias_V)):
+        value = row_V[v] + bias_V[v]
+        row_V[v] = value
+        highest = largest(highest, value)
+    for v in range(len(bias_V)):
+        total += exponential(row_V[v] - highest)
+    normaliser = highest + f4(math.log(total))
+    if ngram:
+        _history(tokens_LN, parents_LN, len(before_L), n, before_L)
+    _rule_out(row_V, never_C, end, early, ngram, before_L)
+    for first in range(0, len(bias_V), BLOCK):
+        block_W = row_V[first : first + BLOCK]
+        highest = block_W[0]
+        for value in block_W:
+            highest = largest(highest, value)
+        if before + (highest - normaliser) > best_J[-1]:
+            for w in range(len(block_W)):
+                value = before + (block_W[w] - normaliser)
+                if value > best_J[-1]:
+                    _keep_best(value, n, first + w, best_J, rows_J, tokens_J)
+
+
+@inline
+def _best_tokens(
+    part: int,
+    parts: int,
     logits_NV: Any,
     bias_V: Any,
     never_C: Any,
@@ -156,41 +212,27 @@ def best_tokens(
     tokens_BJ: Any,
     count: int,
 ) -> None:
+    beam, before_L = logp_BJ.shape[1] // 2, np.empty(length, np.int64)
+    for b in share(count // beam, part, parts):
+        for j in range(2 * beam):
+            logp_BJ[b, j], rows_BJ[b, j], tokens_BJ[b, j] = NONE, 0, never_C[0]
+        for n in range(b * beam, (b + 1) * beam):
+            if logp_N[n] != NONE:
+                _best_of_one(
+                    *(logits_NV[n], bias_V, never_C, end, early, ngram, tokens_LN, parents_LN, before_L),
+                    *(n, logp_N[n], logp_BJ[b], rows_BJ[b], tokens_BJ[b]),
+                )
+
+
+@kernel
+def best_tokens(*arguments: Any) -> None:
     """Find each sentence's most probable extensions of its hypotheses by one token, and their log-probabilities.
 
     Of candidates that are equally probable, the hypothesis in the first row comes first, and of its tokens the lowest.
     The logits, without their bias, are overwritten. length: tokens of every hypothesis so far, which rows 1 to `length`
     of `tokens` hold. count: hypotheses.
     """
-    beam, before_L = logp_BJ.shape[1] // 2, np.empty(length, np.int64)
-    for b in range(count // beam):
-        for j in range(2 * beam):
-            logp_BJ[b, j], rows_BJ[b, j], tokens_BJ[b, j] = NONE, 0, never_C[0]
-    for n in range(count):
-        row_V, best_J, before = logits_NV[n], logp_BJ[n // beam], logp_N[n]
-        if before == NONE:
-            continue
-        highest, total = row_V[0] + bias_V[0], f4(0.0)
-        for v in range(len(bias_V)):
-            value = row_V[v] + bias_V[v]
-            row_V[v] = value
-            highest = largest(highest, value)
-        for v in range(len(bias_V)):
-            total += exponential(row_V[v] - highest)
-        normaliser = highest + f4(math.log(total))
-        if ngram:
-            _history(tokens_LN, parents_LN, length, n, before_L)
-        _rule_out(row_V, never_C, end, early, ngram, before_L)
-        for first in range(0, len(bias_V), BLOCK):
-            block_W = row_V[first : first + BLOCK]
-            highest = block_W[0]
-            for value in block_W:
-                highest = largest(highest, value)
-            if before + (highest - normaliser) > best_J[-1]:
-                for w in range(len(block_W)):
-                    value = before + (block_W[w] - normaliser)
-                    if value > best_J[-1]:
-                        _keep_best(value, n, first + w, best_J, rows_BJ[n // beam], tokens_BJ[n // beam])
+    run(_best_tokens, arguments[0].size, arguments)
 
 
 @inline

@@ -17,9 +17,10 @@ from torch import Tensor
 from ..attention import SourceMemory
 from ..decoder import DecoderState, InputFeedingDecoder
 from ..kernels.load import Kernels, array
-from ..recurrent import CellState, LstmCell
+from ..recurrent import LstmCell
 from ..scores import ProductScore, is_product
 from ..seq2seq import Seq2Seq
+from ..unrolled.cells import CellState
 
 FEW = 8
 """Rows that a kernel multiplies faster than libraries do, which first copy the weights into an order of their own."""

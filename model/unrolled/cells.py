@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from ..kernels.load import array, kernels_for
-from ..recurrent import CellState
 from ..rounding import ROUNDING
+from .run import product
 
 _aten = torch.ops.aten
+
+CellState = tuple[Tensor, ...]
+"""The state of one layer: (hidden,) of a GRU, (hidden, cell) of an LSTM, each of shape (B, D) or (N, H)."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,10 @@ class _Rows:
         """Return each gate's part of every step."""
         return [part.unbind() for part in torch.split(values_TBG, self.size, dim=2)]
 
+    def states(self) -> tuple[Tensor, ...]:
+        """Return the hidden states (T + 1, B, H) before and after all steps, and an LSTM's cells."""
+        return (self.rows_TBX[:, :, self.fed : self.fed + self.size],)
+
     def prepare_backward(self) -> None:
         """Allocate the gradients that are handed from step to step."""
         self.d_inputs_BU = torch.zeros_like(self.inputs_TBU[0], memory_format=torch.contiguous_format)
@@ -69,7 +76,8 @@ class LstmSteps(_Rows):
     def __init__(self, gates_TBG: Tensor, fed: int, beside: int, start: LayerStart) -> None:
         """See `_Rows`."""
         super().__init__(gates_TBG, fed, beside, start)
-        (self._weights_GU,), (_, cell_BH) = start.weights, start.state
+        (weights_GU,), (_, cell_BH) = start.weights, start.state
+        self._weights_GU = ROUNDING.factor(weights_GU)
         self._cells_TBH = cell_BH.new_empty(gates_TBG.shape[0] + 1, *cell_BH.shape)
         self._cells_TBH[0] = cell_BH
         if self._kernels:
@@ -78,10 +86,13 @@ class LstmSteps(_Rows):
             self._cells = self._cells_TBH.unbind()
             self._in, self._forget, self._candidate, self._out = self._parts(gates_TBG)
 
+    def states(self) -> tuple[Tensor, ...]:
+        """Return the hidden states and the cells (T + 1, B, H) before and after all steps."""
+        return *super().states(), self._cells_TBH
+
     def step(self, t: int) -> None:
         """Take step t, once the fed part of row t is written."""
-        with ROUNDING:
-            self._gates[t].addmm_(self._inputs[t], self._weights_GU.T)
+        ROUNDING.addmm(self._gates[t], self._inputs[t], self._weights_GU.T)
         if self._kernels:
             self._kernels.lstm_step(*self._arrays, self.fed, t)
             return
@@ -95,20 +106,19 @@ class LstmSteps(_Rows):
     def prepare_backward(self) -> None:
         """Allocate the gradients that are handed from step to step."""
         super().prepare_backward()
-        self._d_cell_BH = torch.zeros_like(self._cells_TBH[0])
+        self.d_cell_BH = torch.zeros_like(self._cells_TBH[0])
 
     def back(self, t: int, d_hidden_BH: Tensor) -> None:
         """Go back over step t; the gates' gradients overwrite them."""
         if self._kernels:
-            self._kernels.lstm_back(*self._arrays[:2], array(d_hidden_BH), array(self._d_cell_BH), t)
+            self._kernels.lstm_back(*self._arrays[:2], array(d_hidden_BH), array(self.d_cell_BH), t)
         else:
             self._back(t, d_hidden_BH)
-        with ROUNDING:
-            torch.mm(self._gates[t], self._weights_GU, out=self.d_inputs_BU)
+        ROUNDING.mm(self._gates[t], self._weights_GU, out=self.d_inputs_BU)
 
     def _back(self, t: int, d_hidden_BH: Tensor) -> None:
         in_BH, forget_BH, candidate_BH, out_BH = self._in[t], self._forget[t], self._candidate[t], self._out[t]
-        tanh_BH, d_cell_BH = self._cells[t + 1].tanh(), self._d_cell_BH
+        tanh_BH, d_cell_BH = self._cells[t + 1].tanh(), self.d_cell_BH
         d_cell_BH += _aten.tanh_backward(d_hidden_BH * out_BH, tanh_BH)
         d_in_BH, d_candidate_BH = d_cell_BH * candidate_BH, d_cell_BH * in_BH
         d_forget_BH, d_out_BH = d_cell_BH * self._cells[t], d_hidden_BH * tanh_BH
@@ -120,9 +130,8 @@ class LstmSteps(_Rows):
 
     def gradients(self) -> tuple[Tensor, ...]:
         """Return those of the first state, of the weights, by one product over all steps, and of the bias."""
-        d_gates_PG = self.gates_TBG.flatten(0, 1)
-        d_weights_GU = d_gates_PG.T @ self.inputs_TBU[:-1].flatten(0, 1)
-        return self.d_hidden_BH, self._d_cell_BH, d_weights_GU, d_gates_PG.sum(0)
+        d_weights_GU = product(self.gates_TBG, self.inputs_TBU[:-1])
+        return self.d_hidden_BH, self.d_cell_BH, d_weights_GU, self.gates_TBG.flatten(0, 1).sum(0)
 
 
 class GruSteps(_Rows):
@@ -131,8 +140,9 @@ class GruSteps(_Rows):
     def __init__(self, gates_TBG: Tensor, fed: int, beside: int, start: LayerStart) -> None:
         """See `_Rows`."""
         super().__init__(gates_TBG, fed, beside, start)
-        self._from_fed_GF, self._from_hidden_GH, self._inner_bias_G = start.weights
-        self._inner_TBG = torch.empty_like(gates_TBG)
+        from_fed_GF, from_hidden_GH, self._inner_bias_G = start.weights
+        self._from_fed_GF, self._from_hidden_GH = ROUNDING.factor(from_fed_GF), ROUNDING.factor(from_hidden_GH)
+        self._inner_TBG = self._inner_bias_G.expand_as(gates_TBG).clone()
         self._inner = self._inner_TBG.unbind()
         if self._kernels:
             self._arrays = (self._arrays[0], array(self._inner_TBG), self._arrays[1])
@@ -142,9 +152,9 @@ class GruSteps(_Rows):
 
     def step(self, t: int) -> None:
         """Take step t, once the fed part of row t is written."""
-        with ROUNDING:
-            self._gates[t].addmm_(self.fed_rows[t], self._from_fed_GF.T)
-            torch.addmm(self._inner_bias_G, self.hidden_rows[t], self._from_hidden_GH.T, out=self._inner[t])
+        if self.fed:
+            ROUNDING.addmm(self._gates[t], self.fed_rows[t], self._from_fed_GF.T)
+        ROUNDING.addmm(self._inner[t], self.hidden_rows[t], self._from_hidden_GH.T)
         if self._kernels:
             self._kernels.gru_step(*self._arrays, self.fed, t)
             return
@@ -159,9 +169,9 @@ class GruSteps(_Rows):
             self._kernels.gru_back(*self._arrays, self.fed, array(d_hidden_BH), array(self.d_inputs_BU), t)
         else:
             self._back(t, d_hidden_BH)
-        with ROUNDING:
-            torch.mm(self._gates[t], self._from_fed_GF, out=self.d_fed_BF)
-            self.d_hidden_BH.addmm_(self._inner[t], self._from_hidden_GH)
+        if self.fed:
+            ROUNDING.mm(self._gates[t], self._from_fed_GF, out=self.d_fed_BF)
+        ROUNDING.addmm(self.d_hidden_BH, self._inner[t], self._from_hidden_GH)
 
     def _back(self, t: int, d_hidden_BH: Tensor) -> None:
         reset_BH, update_BH, candidate_BH = self._reset[t], self._update[t], self._candidate[t]
@@ -178,8 +188,6 @@ class GruSteps(_Rows):
 
     def gradients(self) -> tuple[Tensor, ...]:
         """Return those of the first state, of the weights, by one product each over all steps, and of the bias."""
-        d_gates_PG, d_inner_PG = self.gates_TBG.flatten(0, 1), self._inner_TBG.flatten(0, 1)
-        inputs_PU = self.inputs_TBU[:-1].flatten(0, 1)
-        d_from_fed_GF = d_gates_PG.T @ inputs_PU[:, : self.fed]
-        d_from_hidden_GH = d_inner_PG.T @ inputs_PU[:, self.fed :]
-        return self.d_hidden_BH, d_from_fed_GF, d_from_hidden_GH, d_inner_PG.sum(0), d_gates_PG.sum(0)
+        d_gates_TBG, d_inner_TBG, inputs_TBU = self.gates_TBG, self._inner_TBG, self.inputs_TBU[:-1]
+        weights = product(d_gates_TBG, inputs_TBU[..., : self.fed]), product(d_inner_TBG, inputs_TBU[..., self.fed :])
+        return self.d_hidden_BH, *weights, *(each.flatten(0, 1).sum(0) for each in (d_inner_TBG, d_gates_TBG))

@@ -100,6 +100,7 @@ class MlpSteps(ConcatSteps):
         """See `Attending`."""
         super().__init__(source, queries, contexts)
         _, self._second_KK, self._bias_K, _ = weights_of(source.score)
+        self._second_factor_KK = ROUNDING.factor(self._second_KK)
         self._second_TBSK = self._keys_BSK.new_empty(queries.steps, *self._keys_BSK.shape)
         self._first_BSK = torch.empty_like(self._keys_BSK)
         if self._kernels:
@@ -116,8 +117,8 @@ class MlpSteps(ConcatSteps):
         """Read the query of step t, and write its context vector."""
         self._project(t)
         first_PK, second_PK = self._first(t).flatten(0, 1), self._second_TBSK[t].flatten(0, 1)
-        with ROUNDING:
-            torch.addmm(self._bias_K, first_PK, self._second_KK.T, out=second_PK)
+        second_PK.copy_(self._bias_K)
+        ROUNDING.addmm(second_PK, first_PK, self._second_factor_KK.T)
         if self._kernels:
             contexts, to_row, to_unit = self._to
             self._kernels.mlp_step(
@@ -147,9 +148,8 @@ class MlpSteps(ConcatSteps):
             _aten.tanh_backward.grad_input(d_scores_BSK, second_BSK, grad_input=second_BSK)
         first_BSK, d_second_PK = self._first(t), second_BSK.flatten(0, 1)
         self._d_bias_K += d_second_PK.sum(0)
-        with ROUNDING:
-            self._d_second_KK.addmm_(d_second_PK.T, first_BSK.flatten(0, 1))
-            d_first_BSK = (d_second_PK @ self._second_KK).view_as(first_BSK)
+        ROUNDING.addmm(self._d_second_KK, d_second_PK.T, first_BSK.flatten(0, 1))
+        d_first_BSK = ROUNDING.product(d_second_PK, self._second_factor_KK).view_as(first_BSK)
         if self._kernels:
             d_queries, d_keys, _ = self._d_arrays
             self._kernels.mlp_first_back(array(d_first_BSK), self._first_array, self._lengths, d_queries, d_keys, t)

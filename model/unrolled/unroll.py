@@ -36,10 +36,8 @@ the query is h_{t-1}, and f = v_t.
 """
 
 from collections.abc import Iterator
-from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..kernels.load import array, kernels_for
@@ -48,6 +46,7 @@ from ..scores import ConcatScore, MlpScore
 from .attention import AttendedSource, AttentionSteps, Place, ProductSteps
 from .cells import GruSteps, LayerStart, LstmSteps
 from .hidden_scores import ConcatSteps, MlpSteps, weights_of
+from .run import product, unroll
 
 _aten = torch.ops.aten
 
@@ -66,8 +65,8 @@ def unroll_luong(
     Differentiable in every tensor but the masks; backward() can run only once.
     """
     run = _LuongRun(embedded_TBE, from_word_GE, layers, source, fed_BF, combine_HX)
-    (readouts_TBH,) = _Unroll.apply(run, *run.inputs())  # type: ignore[no-untyped-call]
-    return readouts_TBH.transpose(0, 1)  # type: ignore[no-any-return]
+    (readouts_TBH,) = unroll(run, *run.inputs())
+    return readouts_TBH.transpose(0, 1)
 
 
 def unroll_bahdanau(
@@ -78,35 +77,8 @@ def unroll_bahdanau(
     Differentiable in every tensor but the masks; backward() can run only once.
     """
     run = _BahdanauRun(embedded_TBE, from_word_GE, layers, source)
-    hidden_TBH, contexts_TBA = _Unroll.apply(run, *run.inputs())  # type: ignore[no-untyped-call]
+    hidden_TBH, contexts_TBA = unroll(run, *run.inputs())
     return hidden_TBH.transpose(0, 1), contexts_TBA.transpose(0, 1)
-
-
-class _Run(Protocol):
-    """All steps of one batch."""
-
-    def forward(self) -> tuple[Tensor, ...]:
-        """Take all steps."""
-
-    def backward(self, *d_outputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the gradients of all inputs, in their order."""
-
-
-class _Unroll(torch.autograd.Function):
-    """Hands a run's inputs to autograd."""
-
-    @staticmethod
-    def forward(ctx: Any, run: _Run, *inputs: Tensor) -> tuple[Tensor, ...]:
-        ctx.run = run
-        return run.forward()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        run, ctx.run = ctx.run, None
-        if run is None:
-            raise RuntimeError("backward() can run only once: it overwrites the saved gates")
-        return None, *run.backward(*d_outputs)
 
 
 class _Stack:
@@ -131,7 +103,8 @@ class _Stack:
             if self.layers:  # What the gates begin with: the bias, or the tokens' part with the bias.
                 gates_TBG = start.bias_G.expand(*self.embedded_TBE.shape[:2], -1).clone()
             else:
-                gates_TBG = F.linear(self.embedded_TBE, self.from_word_GE, start.bias_G)
+                words_PG = ROUNDING.product(self.embedded_TBE.flatten(0, 1), self.from_word_GE.T)
+                gates_TBG = words_PG.add_(start.bias_G).view(*self.embedded_TBE.shape[:2], -1)
             kind = LstmSteps if len(start.state) == 2 else GruSteps
             units, top = start.state[0].shape[1] if self.layers else fed, start is self.starts[-1]
             self.layers.append(kind(gates_TBG, units, beside if top else 0, start))
@@ -172,7 +145,8 @@ class _Stack:
     def _gradients(self) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """Return those of the words, keys, annotations and the score's weights, and those of the layers."""
         d_gates_TBG = self.bottom.gates_TBG
-        words = d_gates_TBG @ self.from_word_GE, _product(d_gates_TBG, self.embedded_TBE)
+        d_words_PE = ROUNDING.product(d_gates_TBG.flatten(0, 1), self.from_word_GE)
+        words = d_words_PE.view_as(self.embedded_TBE), product(d_gates_TBG, self.embedded_TBE)
         layers = [gradient for layer in self.layers for gradient in layer.gradients()]
         return (*words, *self.attention.gradients()), layers
 
@@ -206,7 +180,8 @@ class _LuongRun(_Stack):
             Place(top.rows_TBX, 1, top.fed, size, steps), Place(top.rows_TBX, 1, top.fed + size, context, steps)
         )
         # In the rows, hidden state and context vector stand the other way round.
-        swapped_XH = torch.cat([self.combine_HX[:, context:], self.combine_HX[:, :context]], dim=1).T
+        swapped_HX = torch.cat([self.combine_HX[:, context:], self.combine_HX[:, :context]], dim=1)
+        swapped_XH = ROUNDING.factor(swapped_HX).T
         self._attended_TBX = top.rows_TBX[1:, :, top.fed :]
         attended = self._attended_TBX.unbind()
         self._kernels = kernels_for(self.embedded_TBE)
@@ -216,23 +191,24 @@ class _LuongRun(_Stack):
             self._step(t)
             self.attention.step(t)
             readout_BH = bottom.fed_rows[t + 1]
-            with ROUNDING:
-                torch.mm(attended[t], swapped_XH, out=readout_BH)
+            ROUNDING.mm(attended[t], swapped_XH, out=readout_BH)
             if self._kernels:
                 self._kernels.readout_step(rows, fed, t + 1)
             else:
                 readout_BH.tanh_()
         return (bottom.rows_TBX[1:, :, :fed],)
 
-    def backward(self, *d_outputs: Tensor) -> tuple[Tensor, ...]:
+    def backward(self, *d_outputs: Tensor | None) -> tuple[Tensor, ...]:
         """Return the gradients of all inputs, in their order."""
-        d_readouts_TBH, bottom, top, context = d_outputs[0].contiguous(), self.bottom, self.top, len(self.combine_HX[0])
+        (d_outside_TBH,), bottom, top, context = d_outputs, self.bottom, self.top, len(self.combine_HX[0])
+        assert d_outside_TBH is not None
+        d_readouts_TBH = d_outside_TBH.contiguous()
         context -= top.size
         self._prepare_backward()
         d_sums_TBH = torch.empty_like(d_readouts_TBH)
         d_attended_TBX = d_sums_TBH.new_empty(*d_sums_TBH.shape[:2], context + top.size)
         self.attention.prepare_backward(Place(d_attended_TBX, 0, 0, context, len(d_sums_TBH)))
-        d_hidden_BH, kernels = self._d_hidden_BH, self._kernels
+        d_hidden_BH, kernels, combine_HX = self._d_hidden_BH, self._kernels, ROUNDING.factor(self.combine_HX)
         arrays = (
             [array(d_readouts_TBH), array(bottom.rows_TBX), array(bottom.d_inputs_BU), array(d_sums_TBH)]
             if kernels
@@ -245,12 +221,11 @@ class _LuongRun(_Stack):
             else:
                 d_readout_BH = d_readouts_TBH[t] + bottom.d_fed_BF
                 _aten.tanh_backward.grad_input(d_readout_BH, bottom.fed_rows[t + 1], grad_input=d_sum_BH)
-            with ROUNDING:
-                torch.mm(d_sum_BH, self.combine_HX, out=d_attended_BX)
+            ROUNDING.mm(d_sum_BH, combine_HX, out=d_attended_BX)
             torch.add(top.d_hidden_BH, d_attended_BX[:, context:], out=d_hidden_BH)
             self.attention.back(t, d_hidden_BH)
             self._back(t, d_hidden_BH)
-        d_combine_HX = _product(d_sums_TBH, self._attended_TBX).roll(context, dims=1)
+        d_combine_HX = product(d_sums_TBH, self._attended_TBX).roll(context, dims=1)
         shared, layers = self._gradients()
         return bottom.d_fed_BF, d_combine_HX, *shared, *layers
 
@@ -271,9 +246,11 @@ class _BahdanauRun(_Stack):
             self._step(t)
         return top.rows_TBX[1:, :, top.fed :], bottom.rows_TBX[:-1, :, :context]
 
-    def backward(self, *d_outputs: Tensor) -> tuple[Tensor, ...]:
+    def backward(self, *d_outputs: Tensor | None) -> tuple[Tensor, ...]:
         """Return the gradients of all inputs, in their order."""
         (d_states_TBH, d_outside_TBA), (bottom, top) = d_outputs, (self.bottom, self.top)
+        assert d_states_TBH is not None
+        assert d_outside_TBA is not None
         self._prepare_backward()
         d_contexts_TBA = torch.empty_like(d_outside_TBA, memory_format=torch.contiguous_format)
         steps, _, context = d_contexts_TBA.shape
@@ -289,8 +266,3 @@ class _BahdanauRun(_Stack):
         top.d_hidden_BH.copy_(d_query_BH)  # The first state is also the first query.
         shared, layers = self._gradients()
         return *shared, *layers
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """Return the sum of left right' over all steps and sentences, the first two dimensions of both."""
-    return left.flatten(0, 1).T @ right.flatten(0, 1)

@@ -195,6 +195,7 @@ def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment, gpu
         "workers": allotment.workers,
         "threads_per_worker": allotment.threads,
         "device": "gpu" if allotment.gpu else "cpu",
+        "multiplied_bf16": all(epoch["train_bf16"] for epoch in epochs),
         "gpu": gpus.name if allotment.gpu else "",
         "gpus_not_used": list(gpus.obstacles),
     }

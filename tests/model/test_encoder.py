@@ -46,6 +46,29 @@ def test_a_layer_equals_torchs_on_a_packed_sequence_with_its_gradient(
         torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("from_zero", [True, False])
+def test_step_by_step_in_double_precision_equals_the_fused_call_with_its_gradient(kind: str, from_zero: bool) -> None:
+    torch.manual_seed(4)
+    layer, inputs = LAYERS[kind](5, 4).double(), torch.randn(3, 6, 5, dtype=torch.float64, requires_grad=True)
+    assert isinstance(layer, LstmLayer | GruLayer)
+    states = torch.randn(2 if kind == "lstm" else 1, 3, 4, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(3, 6, 4, dtype=torch.float64)
+    results = []
+    for unrolled in (True, False):
+        start = torch.zeros_like(states) if from_zero else states
+        if unrolled:
+            found = layer.unrolled(inputs, tuple(start))
+            outputs, last = (found, found[:, -1]) if isinstance(found, Tensor) else (found[0], found[1][:, -1])
+        else:
+            outputs, after = layer(inputs, tuple(start))
+            last = after[-1]
+        loss = (outputs * weights).sum() + (last * weights[:, 0]).sum()
+        leaves = [inputs, *layer.parameters(), *(() if from_zero else [states])]
+        results.append([outputs, last, *torch.autograd.grad(loss, leaves)])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)
+
+
 def test_weights_side_by_side_are_the_same_in_one_piece_of_memory_with_their_gradients() -> None:
     torch.manual_seed(3)
     layer, inputs, zeros = nn.LSTM(5, 4, batch_first=True), torch.randn(3, 6, 5), torch.zeros(1, 3, 4)

@@ -116,9 +116,9 @@ def operations(config: ModelConfig, vocabulary: int, shape: Shape) -> int:
 def seconds(matmul: Matmul, device: torch.device = CPU, window: float = 0.2) -> float:
     """Return the time that a product takes in a step, `times` times the median over a window of seconds.
 
-    While products are rounded, a CPU multiplies bf16 tensors; a GPU rounds float32 tensors to TF32 itself.
+    While they are rounded, the products of matrices are those of bf16 tensors; those of a batch stay in float32.
     """
-    dtype = torch.bfloat16 if ROUNDING.enabled and device.type == "cpu" else torch.float32
+    dtype = torch.bfloat16 if ROUNDING.enabled and matmul.batch == 1 else torch.float32
     batched = matmul.batch > 1
     sizes = (matmul.batch,) if batched else ()
     left = torch.randn(*sizes, matmul.rows, matmul.inner, device=device).to(dtype)
@@ -127,13 +127,11 @@ def seconds(matmul: Matmul, device: torch.device = CPU, window: float = 0.2) -> 
     multiply = torch.bmm if batched else torch.mm
 
     if out.is_cuda:
-        with ROUNDING:
-            return gpu_seconds(lambda: multiply(left, right, out=out), window) * matmul.times
+        return gpu_seconds(lambda: multiply(left, right, out=out), window) * matmul.times
 
     def once() -> float:
         began = time.perf_counter()
-        with ROUNDING:
-            multiply(left, right, out=out)
+        multiply(left, right, out=out)
         return time.perf_counter() - began
 
     for _ in range(3):

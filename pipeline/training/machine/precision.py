@@ -1,4 +1,4 @@
-"""The matrix products of training in bf16, where a probe shows that the machine multiplies in it."""
+"""The matrix products of training in bf16, where a probe shows that this makes them faster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from pipeline.config import Precision
 
 @contextmanager
 def matmul_precision(precision: Precision, device: torch.device) -> Iterator[bool]:
-    """Let the large products of a step round what they multiply to bf16; yield whether this device does it.
+    """Let the large products of a step multiply bf16 numbers; yield whether they do.
 
-    Weights, sums and everything else stay in float32. A GPU rounds to TF32, which is more exact.
+    Weights, sums and everything else stay in float32.
     """
     ROUNDING.enabled = precision == "bf16" and ROUNDING.works_on(device)
     try:

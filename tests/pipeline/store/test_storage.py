@@ -1,6 +1,7 @@
 """Storage that machines share, on a mounted disk and on a real S3 server; each $NMT_HOME plays one machine."""
 
 import json
+import logging
 import pickle
 import random
 import socket
@@ -183,15 +184,35 @@ def test_a_missing_shared_file_is_uploaded_again_by_a_machine_that_has_it(storag
     assert machine("b").produce(STAGE, must_not).reused
 
 
+class Messages(logging.Handler):
+    """Keeps what is logged, where libraries of other tests may have taken pytest's handler from the root logger."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture
+def messages() -> Iterator[Messages]:
+    handler, logger = Messages(), logging.getLogger("pipeline.store")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
 def test_a_bad_read_on_one_machine_takes_nothing_from_the_others(
-    storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    storage: str, machine: "Machine", monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
     machine("a").produce(STAGE, write)
     there = {name: shared_output().read(name) for name in ("manifest.json", "out.txt", "weights/best.bin")}
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.store.artifact_folder.file_hash", lambda _: "misread")
         assert machine("b").find(STAGE) is None
-    assert f"{shared_output().uri}: out.txt is damaged; not used" in caplog.text.replace("empty.txt", "out.txt")
+    (text,) = messages.texts
+    assert text.replace("empty.txt", "out.txt") == f"{shared_output().uri}: out.txt is damaged; not used"
     assert {name: shared_output().read(name) for name in there} == there
     assert machine("c").produce(STAGE, must_not).reused
     assert shared_output().has("damaged"), "the word of one machine against another's"

@@ -1,84 +1,81 @@
-"""bf16 where a probe finds it: on this machine, on a stand-in that rounds, and on one that does not."""
-
-from collections.abc import Callable
-from typing import Any
+"""bf16 where a probe finds it faster: on this machine, on a stand-in where it is, and on one where it is not."""
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from model.config import ModelConfig
 from model.cost import Matmul
 from model.loss import summed_cross_entropy
-from model.rounding import ROUNDING, Rounding
+from model.rounding import ROUNDING
+from model.seq2seq import Seq2Seq
 from pipeline.config import Precision
 from pipeline.training.machine.matmul import seconds
 from pipeline.training.machine.precision import matmul_precision
-from tests.pipeline.copy_task import CopyTask
+from tests.pipeline.copy_task import VOCABULARY, CopyTask
 
 CPU = torch.device("cpu")
 
 
-class RoundedProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Rounds what is multiplied to bf16, as oneDNN does on a CPU with AMX."""
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        factors = {"aten.mm": 0, "aten.addmm": 1, "aten.addmm_": 1}.get(str(func).rpartition(".")[0])
-        if factors is not None:
-            rounded = [factor.bfloat16().to(factor.dtype) for factor in args[factors : factors + 2]]
-            args = (*args[:factors], *rounded, *args[factors + 2 :])
-        return func(*args, **(kwargs or {}))
-
-
-def a_machine_that_rounds() -> Callable[[str, str], None]:
-    mode: Any = RoundedProducts()  # type: ignore[no-untyped-call]
-
-    def switch(cpu: str, gpu: str) -> None:
-        mode.__enter__() if cpu == "bf16" else mode.__exit__(None, None, None)
-
-    return switch
-
-
-@pytest.fixture(params=["this machine", "rounds", "does not round"])
+@pytest.fixture(params=["this machine", "faster in bf16", "not faster"])
 def rounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Put another machine in the place of this one; return whether it rounds, which only a product can say of this."""
-    if request.param == "rounds":
-        monkeypatch.setattr(Rounding, "_set", staticmethod(a_machine_that_rounds()))
-        return True
-    if request.param == "does not round":
-        monkeypatch.setattr(Rounding, "_set", staticmethod(lambda cpu, gpu: None))
-        return False
+    """Put another machine in the place of this one; return whether bf16 is faster, which only a probe can say here."""
+    if request.param != "this machine":
+        monkeypatch.setattr("model.rounding.multiplies_bf16_faster", lambda threads: request.param == "faster in bf16")
     return ROUNDING.works_on(CPU)
 
 
-def test_the_probe_says_what_a_product_does(rounds: bool) -> None:
+def test_products_multiply_bf16_numbers_where_that_is_faster(rounds: bool) -> None:
     torch.manual_seed(1)
     left, right = torch.randn(128, 64), torch.randn(64, 128)
-    exact = left @ right
-
-    def product() -> Tensor:
-        with ROUNDING:
-            return left @ right
-
+    exact, begun = left @ right, torch.randn(128, 128)
+    found: list[Tensor] = []
     with matmul_precision("bf16", CPU) as in_bf16:
-        rounded = product()
-        assert torch.equal(left @ right, exact), "only where it is asked for"
-    assert in_bf16 == ROUNDING.works_on(CPU) == rounds
-    assert torch.equal(rounded, exact) != rounds
-    torch.testing.assert_close(rounded, exact, rtol=0.1, atol=0.2)
-    assert torch.equal(product(), exact), "nothing is left behind"
+        assert in_bf16 == rounds
+        assert torch.equal(left @ right, exact), "only what asks for it"
+        for factor in (right, ROUNDING.factor(right)):
+            out, sums = torch.empty(128, 128), begun.clone()
+            ROUNDING.mm(left, factor, out=out)
+            ROUNDING.addmm(sums, left, factor)
+            found += [out, sums - begun, ROUNDING.product(left, factor)]
+    expected = (left.bfloat16().double() @ right.bfloat16().double()).float() if rounds else exact
+    for product in found:
+        assert product.dtype is torch.float32
+        # A CPU rounds the sums too, and here they were added to others.
+        torch.testing.assert_close(product, expected, rtol=2**-8 if rounds else 1e-6, atol=1e-5)
+    assert torch.equal(ROUNDING.product(left, right), exact), "nothing is left behind"
     with matmul_precision("fp32", CPU) as in_bf16:
         assert not in_bf16
-        assert torch.equal(product(), exact)
+        assert torch.equal(ROUNDING.product(left, right), exact)
 
 
 def test_where_nothing_is_rounded_nothing_is_computed_for_it(rounds: bool) -> None:
     with matmul_precision("bf16", CPU):
         assert ROUNDING.rows(100) == (128 if rounds else 100)
+        assert ROUNDING.factor(torch.ones(2, 2)).dtype is (torch.bfloat16 if rounds else torch.float32)
         assert seconds(Matmul(4, 4, 4), window=0.0) > 0
     assert ROUNDING.rows(100) == 100
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("attention", ["general", "mlp"])
+def test_a_steps_gradients_in_bf16_are_those_in_fp32_but_for_rounding(
+    cell: str, attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.rounding.multiplies_bf16_faster", lambda threads: True)
+    sizes = {"embedding_size": 32, "encoder_size": 16, "decoder_size": 32, "layers": 2}
+    config = ModelConfig.model_validate(sizes | {"cell": cell, "attention": attention})
+    batch, results = next(CopyTask().shares(0, None))[0].batch, []
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    for precision in precisions:
+        torch.manual_seed(3)
+        model = Seq2Seq(config, VOCABULARY, VOCABULARY)
+        with matmul_precision(precision, CPU):
+            model(batch).smoothed.backward()
+        results.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+    assert all(not torch.equal(*pair) for pair in zip(*results, strict=True)), "all have seen rounded numbers"
+    exact, rounded = (torch.cat([gradient.flatten() for gradient in gradients]) for gradients in results)
+    assert (exact - rounded).norm() < 0.02 * exact.norm()
 
 
 def test_the_loss_in_bf16_is_that_in_fp32_but_for_rounding(rounds: bool) -> None:
