@@ -17,13 +17,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Not `nnan` and `ninf`: a training that has diverged must be seen to have no number for a loss.
 _FLAGS = {"nsz", "contract", "reassoc", "arcp"}
+# numba takes machine code for current while its own file is unchanged, though what it calls may have changed.
+_CACHED = not __name__.partition(".")[0].endswith("_uncached")
 _OPTIONS: dict[str, Any] = {"fastmath": _FLAGS, "error_model": "numpy", "nogil": True}
 
 
 def kernel(function: F) -> F:
-    """Compile a function that torch code calls; its machine code is cached."""
+    """Compile a function that torch code calls; its machine code is kept, where load.py has copied the code."""
     try:
-        return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=_CACHED, **_OPTIONS)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # Nowhere to keep it.
         return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
 

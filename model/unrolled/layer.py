@@ -1,6 +1,7 @@
 """One layer through all positions of inputs that are known in advance: in the encoder, and in decoders without feeding.
 
-Shapes: B sentences, T positions, P all of these, I input units, D units of the layer, G units of all gates.
+Shapes: B sentences, T positions, P all of these, I input units, D units of the layer
+(H in cells.py), G units of all gates.
 """
 
 import torch

@@ -7,9 +7,9 @@ products read them, and gradients overwrite what they were computed from; and be
 a step does in one pass, where numba is installed (model/kernels). decoder.py stays the reference: tests hold all to the
 same results.
 
-Shapes: B sentences (N = B in training), T target positions, S source positions, E embedding units, H decoder units,
-A annotation units, K units of a key, F units fed, U units that a cell multiplies (F + H), X units that make the readout
-(A + H), G units of all gates.
+Shapes: B sentences (N = B in training), T target positions, P all of these, S source positions, E embedding units, H
+decoder units, A annotation units, K units of a key, F units fed, U units that a cell multiplies (F + H), X units that
+make the readout (A + H), G units of all gates.
 
 An LSTM at step t, fed f (each further layer the masked h_t of that below it):
 

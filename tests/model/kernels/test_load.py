@@ -40,6 +40,7 @@ def test_machine_code_is_kept_where_the_environment_says(name: str, tmp_path: Pa
 def test_where_nothing_can_be_kept_kernels_run_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     assert run(NMT_HOME=str(tmp_path / "file")) == "True False"
+    assert not list(Path(load.__file__).parent.rglob("*.nbc")), "it would outlive changes of what it calls"
 
 
 @pytest.mark.parametrize("without", ["numba", "leave"])
