@@ -40,15 +40,18 @@ bench-serving: $(VENV)/installed  ## measure requests per second and latency of 
 bench-bulk: $(VENV)/installed  ## translate 200,000 sentences with MODEL, killed in the middle and started again
 	$(BIN)/python -m tests.benchmarks.bulk --model $(MODEL)
 
+# Python compiles what is imported, and keeps it; pip would compile all that is installed, ten times as much.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
 # Of all but torch, whose builds differ from index to index, only files with the hashes that PyPI has are installed.
 $(VENV)/installed: requirements.lock requirements.hashes pyproject.toml
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(WORKS)' 2>/dev/null; then \
 		echo "Python 3.11 to 3.14 with venv is needed, not $(or $(PYTHON),found): make PYTHON=/path/to/python3.13"; \
 		exit 1; fi
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.hashes
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) --no-deps --require-hashes --requirement requirements.hashes
+	$(INSTALL) --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lock:  ## pin every version anew, from pyproject.toml

@@ -178,16 +178,22 @@ def training_task(
         raise
     if run is not None:
         run.complete(trained.history())
-    figures, because = trained.figures, step_by_step_because(config)
-    slow = f", with the slower step-by-step decoder ({because})" if because else ""
-    if config.training.precision == "bf16" and not figures.get("multiplied_bf16", True):
-        slow += ", in fp32 (precision=bf16: no product is clearly faster in bf16 on this machine)"
+    figures = trained.figures
     view.ended(
         f"{_best(figures, config.training.select_by)} after epoch {figures['best_epoch']} of {figures['epochs']}, "
-        f"{trained.machine}{_scaled(config, figures['workers'])}, {figures['training_seconds']:.1f} s of steps{slow}",
+        f"{trained.machine}{_scaled(config, figures['workers'])}, {figures['training_seconds']:.1f} s of steps"
+        f"{slower_than_asked(config, figures)}",
         trained.reused,
     )
     return trained
+
+
+def slower_than_asked(config: RunConfig, figures: Figures) -> str:
+    """Say what kept a training from its full speed, or from the precision that it was asked for."""
+    because = step_by_step_because(config)
+    loop = f", with the slower step-by-step decoder ({because})" if because else ""
+    in_fp32 = config.training.precision == "bf16" and not figures["multiplied_bf16"]
+    return f"{loop}{', in fp32 (bf16 was asked for, but is not clearly faster on this machine)' if in_fp32 else ''}"
 
 
 def _scaled(config: RunConfig, workers: int) -> str:

@@ -68,6 +68,7 @@ def latest_artifact() -> str:
     return str(next(artifact.data for artifact in asyncio.run(read()) if artifact.key == "ablation"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_ablation_goes_on_where_it_was(flow: list[str]) -> None:
     interrupted_at("2/2 + attention: epoch 1")
     result = ablation("captions", OVERRIDES)

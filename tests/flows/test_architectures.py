@@ -14,13 +14,8 @@ from pipeline.store.store import Store
 from tests.conftest import TINY
 
 SYSTEMS = (
-    # In CI, one that has little in common with the preset of all other tests.
-    "peeky",
-    *(
-        pytest.param(name, marks=pytest.mark.slow)
-        for name in ("seq2seq", "seq2seq-reversed", "bahdanau-gru", "luong-dot", "luong-general", "luong-concat")
-    ),
-    pytest.param("luong-general-feed", marks=pytest.mark.slow),
+    *("seq2seq", "seq2seq-reversed", "peeky", "bahdanau-gru"),
+    *("luong-dot", "luong-general", "luong-concat", "luong-general-feed"),
 )
 
 
@@ -35,6 +30,7 @@ def _servers(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> I
             yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_trains_is_registered_pulled_and_translates(system: str) -> None:
     model = load_config(system, {}).model

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.ablation import ablation
 from flows.progress import CURRENT_VIEW, LogView
-from flows.tasks import tokenizer_task
+from flows.tasks import slower_than_asked, tokenizer_task
 from flows.train import train
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
@@ -45,6 +46,23 @@ def test_nothing_is_said_of_those_that_do(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "own.model").write_bytes(model.read_bytes())
     own = build_config({"tokenizer": {"vocabulary_size": 9}}, {"tokenizer.model": "own.model"})
     assert said(tmp_path, own) == ["30 pieces, own.model, joint"]
+
+
+@pytest.mark.parametrize(
+    ("options", "multiplied_bf16", "expected"),
+    [
+        ({}, False, ""),
+        ({"training.precision": "bf16"}, True, ""),
+        ({"training.precision": "bf16"}, False, ", in fp32 (bf16 was asked for"),
+        ({"training.teacher_forcing": 0.5}, False, ", with the slower step-by-step decoder (teacher_forcing=0.5)"),
+    ],
+)
+def test_what_kept_a_training_from_its_speed_is_said(
+    options: dict[str, Any], multiplied_bf16: bool, expected: str
+) -> None:
+    found = slower_than_asked(build_config({}, options), {"multiplied_bf16": multiplied_bf16})
+    assert found.startswith(expected)
+    assert bool(found) == bool(expected)
 
 
 def test_a_model_that_is_not_there_is_refused_before_there_is_a_corpus(nmt_home: Path) -> None:

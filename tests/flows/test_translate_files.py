@@ -37,6 +37,7 @@ def expected(in_its_home: FinishedRun) -> list[str]:
     return LoadedModel(pull_model("captions", Store()).path).predict(SENTENCES[:100], GREEDY)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again(
     in_its_home: FinishedRun, prefect_server: str, tmp_path: Path, expected: list[str]
 ) -> None:

@@ -36,7 +36,7 @@ def offline(finished_run: FinishedRun) -> list[str]:
     return run.stdout.splitlines()
 
 
-@pytest.fixture(scope="module", params=["mlflow", "nmt"])
+@pytest.fixture(scope="module", params=["nmt", pytest.param("mlflow", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, finished_run: FinishedRun) -> Iterator[str]:
     """Either server, with the champion."""
     port = free_port()

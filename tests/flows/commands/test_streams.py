@@ -67,9 +67,8 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     assert (found.returncode, found.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize(
-    "encoding", ["cp1252", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ascii", "utf-16"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16"])
 def test_translations_are_utf8_in_any_locale(finished_run: FinishedRun, tmp_path: Path, encoding: str) -> None:
     def translate(**environment: str) -> bytes:
         nmt = replace(finished_run.nmt, environment=finished_run.nmt.environment | environment)
