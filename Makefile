@@ -40,7 +40,7 @@ bench-serving: $(VENV)/installed  ## measure requests per second and latency of 
 bench-bulk: $(VENV)/installed  ## translate 200,000 sentences with MODEL, killed in the middle and started again
 	$(BIN)/python -m tests.benchmarks.bulk --model $(MODEL)
 
-# Python compiles what is imported, and keeps it; pip would compile all that is installed, ten times as much.
+# pip would compile on one core, and what nobody imports too: after it, all cores compile all but packages' own tests.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 # Of all but torch, whose builds differ from index to index, only files with the hashes that PyPI has are installed.
@@ -52,6 +52,7 @@ $(VENV)/installed: requirements.lock requirements.hashes pyproject.toml
 	$(INSTALL) --no-deps --require-hashes --requirement requirements.hashes
 	$(INSTALL) --requirement requirements.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true  # Packages have templates that are no Python.
 	@touch $@
 
 lock:  ## pin every version anew, from pyproject.toml
