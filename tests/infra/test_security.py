@@ -76,6 +76,7 @@ def test_what_is_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
+@pytest.mark.slow  # A second stack; test_stack.py tries the first one, on loopback.
 def test_every_server_refuses_who_has_no_secret(machine: Machine) -> None:
     host = own_address()
     if host is None:
