@@ -25,10 +25,13 @@ def read_packed(layer: nn.LSTM | nn.GRU, inputs: Tensor) -> tuple[Tensor, list[T
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+@pytest.mark.parametrize("step_by_step", [False, True])
 def test_a_layer_equals_torchs_on_a_packed_sequence_with_its_gradient(
-    kind: str, dtype: torch.dtype, tolerance: float
+    kind: str, dtype: torch.dtype, tolerance: float, step_by_step: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(2)
+    for decision in ("_unrolls", "_unrolls_lstm"):
+        monkeypatch.setattr(f"model.recurrent.{decision}", lambda inputs: step_by_step)
     layer = LAYERS[kind](5, 4).to(dtype)
     inputs = (4 * torch.randn(3, 6, 5)).to(dtype).requires_grad_()  # Large: gates are nearly shut or open.
     is_word = (torch.arange(6) < LENGTHS.unsqueeze(1)).unsqueeze(-1)
@@ -61,7 +64,7 @@ def test_step_by_step_in_double_precision_equals_the_fused_call_with_its_gradien
             found = layer.unrolled(inputs, tuple(start))
             outputs, last = (found, found[:, -1]) if isinstance(found, Tensor) else (found[0], found[1][:, -1])
         else:
-            outputs, after = layer(inputs, tuple(start))
+            outputs, after = layer(inputs, tuple(start))  # In double precision there are no kernels.
             last = after[-1]
         loss = (outputs * weights).sum() + (last * weights[:, 0]).sum()
         leaves = [inputs, *layer.parameters(), *(() if from_zero else [states])]
