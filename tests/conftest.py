@@ -37,7 +37,7 @@ TINY = {
 }
 LONGEST = (
     *("cluster/test_training.py", "infra/test_stack.py", "flows/test_ablation.py", "flows/test_interruption.py"),
-    *("commands/test_serve.py", "flows/test_architectures.py", "flows/test_train.py", "infra/test_security.py"),
+    *("commands/test_serve.py", "flows/test_train.py", "infra/test_security.py"),
     *("flows/test_translate_files.py", "commands/test_app.py"),
 )
 # Ray's workers give way to all else on a machine: among other tests they would stand still.
