@@ -193,7 +193,7 @@ def slower_than_asked(config: RunConfig, figures: Figures) -> str:
     because = step_by_step_because(config)
     loop = f", with the slower step-by-step decoder ({because})" if because else ""
     in_fp32 = config.training.precision == "bf16" and not figures["multiplied_bf16"]
-    return f"{loop}{', in fp32 (bf16 was asked for, but is not clearly faster on this machine)' if in_fp32 else ''}"
+    return f"{loop}{', in fp32 (bf16 was asked for; the processor has no instructions for it)' if in_fp32 else ''}"
 
 
 def _scaled(config: RunConfig, workers: int) -> str:

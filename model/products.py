@@ -60,29 +60,6 @@ def fastest_library(threads: int) -> Library:
         mkldnn.matmul.fp32_precision = before
 
 
-@cache
-def multiplies_bf16_faster(threads: int) -> bool:
-    """Return whether this CPU multiplies bf16 numbers clearly faster than float32, by a probe like that above."""
-    mkldnn: Any = torch.backends.mkldnn
-    if not (mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return False  # torch would multiply them one by one.
-    with fastest_products(torch.device("cpu")):
-        return all(first >= CLEARLY * second for first, second in map(_float32_and_bf16, SHAPES))
-
-
-def _float32_and_bf16(shape: tuple[int, int, int], clock: Callable[[], float] = time.perf_counter) -> list[float]:
-    """Return the seconds that a product takes of numbers of either kind."""
-    rows, inner, columns = shape
-    times: list[list[float]] = [[], []]
-    for _ in range(_TURNS):
-        for dtype, taken in zip((torch.float32, torch.bfloat16), times, strict=True):
-            left, right = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
-            began = clock()
-            torch.mm(left, right.T)
-            taken.append(clock() - began)
-    return [statistics.median(taken[1:]) for taken in times]
-
-
 def choose(let: Callable[[Library], None], clock: Callable[[], float] = time.perf_counter) -> Library:
     """Return oneDNN where it is exact and clearly faster in every shape; `let` makes a library multiply."""
     generator = torch.Generator().manual_seed(1)

@@ -1,4 +1,4 @@
-"""Matrix products of numbers rounded to bf16, where a device multiplies them faster than float32.
+"""Matrix products of numbers rounded to bf16, where a device has instructions for them.
 
 Only what is multiplied is rounded: weights, once a step, and what meets them. Weights, gradients, sums and all else
 stay float32 (Micikevicius et al. 2018, "Mixed Precision Training", sections 3.1 and 3.3). Every product adds up in
@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .products import multiplies_bf16_faster
-
 
 class Rounding:
     """Multiplies, and rounds the factors if `enabled`."""
@@ -22,10 +20,15 @@ class Rounding:
         self.enabled = False
 
     def works_on(self, device: torch.device) -> bool:
-        """Return whether the device multiplies bf16 numbers clearly faster than float32."""
-        if device.type == "cuda":  # In hardware: torch would also say yes to one that emulates it.
+        """Return whether the device has instructions for it: a measurement might say otherwise the next time."""
+        if device.type == "cuda":
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        return multiplies_bf16_faster(torch.get_num_threads())
+        mkldnn: Any = torch.backends.mkldnn
+        if not (mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+            return False  # torch would multiply them one by one.
+        processor = torch.cpu.get_capabilities()
+        # On x86, oneDNN takes them on any with AVX-512, and converts them where it has no such instructions.
+        return processor["architecture"] != "x86_64" or bool(processor["amx_bf16"] or processor["avx512_bf16"])
 
     def factor(self, matrix_JK: Tensor) -> Tensor:
         """Return what stands for a matrix in many products: a copy in bf16, or itself."""

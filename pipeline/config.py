@@ -70,7 +70,7 @@ class TrainingConfig(Section):
     )
     precision: Precision = Field(
         "fp32",
-        description="what the largest matrix products multiply; bf16 numbers only where that is faster, else fp32",
+        description="what the largest matrix products multiply; bf16 only where the processor has instructions for it",
     )
     seed: int = Field(1, ge=0, le=2**31, description="seed of initial weights, batches and dropout")
     keep_checkpoints: int = Field(3, ge=1, description="number of checkpoints to keep, the best by training.select_by")

@@ -159,18 +159,8 @@ def server(
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server for all tests that do not test how a run starts its own; its address."""
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--no-services",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    start = [sys.executable, "-m", "prefect", "server", "start", "--no-services"]  # They poll, and no test needs them.
+    command = [*start, "--host", "127.0.0.1", "--port", str(port)]
     environment = os.environ | {
         "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

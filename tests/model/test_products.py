@@ -6,14 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model.products import (
-    Library,
-    _float32_and_bf16,
-    choose,
-    fastest_library,
-    fastest_products,
-    multiplies_bf16_faster,
-)
+from model.products import Library, choose, fastest_library, fastest_products
 
 
 class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -52,28 +45,6 @@ def test_the_faster_library_is_taken_if_it_is_exact(machine: Machine, library: s
     with machine:
         assert choose(machine.let, machine.clock) == library
     assert machine.library == "torch", "nothing is left behind"
-
-
-@pytest.mark.parametrize(("factor", "faster"), [(3.0, True), (1.2, False), (0.5, False)])
-def test_bf16_is_taken_where_it_is_clearly_faster_in_every_shape(
-    factor: float, faster: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times = iter([[9.0, 3.0], [factor, 1.0]])
-    monkeypatch.setattr("model.products._float32_and_bf16", lambda shape: next(times))
-    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: True)
-    assert multiplies_bf16_faster.__wrapped__(1) == faster
-
-
-def test_the_probe_of_bf16_times_both_kinds() -> None:
-    taken = _float32_and_bf16((4, 8, 16))
-    assert len(taken) == 2
-    assert min(taken) > 0
-
-
-def test_without_the_instructions_bf16_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: False)
-    monkeypatch.setattr("model.products._float32_and_bf16", lambda shape: pytest.fail("multiplied"))
-    assert not multiplies_bf16_faster.__wrapped__(1)
 
 
 def test_the_products_of_this_machine_are_exact_whichever_it_takes() -> None:

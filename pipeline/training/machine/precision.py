@@ -1,4 +1,4 @@
-"""The matrix products of training in bf16, where a probe shows that this makes them faster."""
+"""The matrix products of training in bf16, where the machine has instructions for them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,6 @@
-"""bf16 where a probe finds it faster: on this machine, on a stand-in where it is, and on one where it is not."""
+"""bf16 where a processor has instructions for it: on this machine, on a stand-in that has, and on one that has not."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -17,15 +19,41 @@ from tests.pipeline.copy_task import VOCABULARY, CopyTask
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=["this machine", "faster in bf16", "not faster"])
+def pretend(monkeypatch: pytest.MonkeyPatch, taken: bool = True, **processor: Any) -> None:
+    """Put another machine in the place of this one. taken: whether oneDNN takes bf16 at all."""
+    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: taken)
+    known = {"architecture": "x86_64", "amx_bf16": False, "avx512_bf16": False}
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: known | processor)
+
+
+@pytest.mark.parametrize(
+    ("processor", "works"),
+    [
+        ({"amx_bf16": True}, True),
+        ({"avx512_bf16": True}, True),
+        ({}, False),  # AVX-512 alone.
+        ({"architecture": "aarch64"}, True),
+        ({"taken": False}, False),
+        ({"taken": False, "architecture": "aarch64"}, False),
+    ],
+)
+def test_it_works_where_a_processor_has_instructions(
+    processor: dict[str, Any], works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, **processor)
+    assert ROUNDING.works_on(CPU) == works
+
+
+@pytest.fixture(params=["this machine", "has instructions", "has none"])
 def rounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Put another machine in the place of this one; return whether bf16 is faster, which only a probe can say here."""
+    """Put another machine in the place of this one; return whether it rounds, which only this one can say of itself."""
     if request.param != "this machine":
-        monkeypatch.setattr("model.rounding.multiplies_bf16_faster", lambda threads: request.param == "faster in bf16")
+        pretend(monkeypatch, avx512_bf16=request.param == "has instructions")
+        assert ROUNDING.works_on(CPU) == (request.param == "has instructions")
     return ROUNDING.works_on(CPU)
 
 
-def test_products_multiply_bf16_numbers_where_that_is_faster(rounds: bool) -> None:
+def test_products_multiply_bf16_numbers_where_it_works(rounds: bool) -> None:
     torch.manual_seed(1)
     left, right = torch.randn(128, 64), torch.randn(64, 128)
     exact, begun = left @ right, torch.randn(128, 128)
@@ -62,7 +90,7 @@ def test_where_nothing_is_rounded_nothing_is_computed_for_it(rounds: bool) -> No
 def test_a_steps_gradients_in_bf16_are_those_in_fp32_but_for_rounding(
     cell: str, attention: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.rounding.multiplies_bf16_faster", lambda threads: True)
+    pretend(monkeypatch, avx512_bf16=True)
     sizes = {"embedding_size": 32, "encoder_size": 16, "decoder_size": 32, "layers": 2}
     config = ModelConfig.model_validate(sizes | {"cell": cell, "attention": attention})
     batch, results = next(CopyTask().shares(0, None))[0].batch, []
