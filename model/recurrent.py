@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from .config import CellKind
 from .cost import Matmul, linear
 from .kernels.load import kernels_for
-from .rounding import ROUNDING
 from .unrolled.cells import CellState, LayerStart
 from .unrolled.layer import unroll_layer
 
@@ -44,17 +43,16 @@ def side_by_side(weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _unrolls(inputs_NTI: Tensor) -> bool:
-    """Return whether training can go step by step with kernels."""
+    """Return whether training goes step by step with kernels.
+
+    It is as fast as torch's fused calls or faster, and its gradients do not hang on the number of threads, as those of
+    the fused LSTM do, which oneDNN sums up otherwise.
+    """
     return torch.is_grad_enabled() and inputs_NTI.device.type == "cpu" and kernels_for(inputs_NTI) is not None
 
 
-def _unrolls_lstm(inputs_NTI: Tensor) -> bool:
-    """Return whether it also should: torch's fused LSTM is oneDNN's, and as fast, but multiplies float32 alone."""
-    return ROUNDING.enabled and _unrolls(inputs_NTI)
-
-
 class LstmLayer(nn.Module):
-    """One layer in one direction, on torch's fused path for plain padded tensors or, rounded, by unrolled/layer.py."""
+    """One layer in one direction, by unrolled/layer.py or on torch's fused path for plain padded tensors."""
 
     def __init__(self, input_size: int, size: int) -> None:
         super().__init__()
@@ -65,7 +63,7 @@ class LstmLayer(nn.Module):
 
         The fused call returns the cell after the last position alone, which may be padding: see HoldingLstmLayer.
         """
-        outputs_BSD = self.unrolled(inputs_BSI)[0] if _unrolls_lstm(inputs_BSI) else self.fused(inputs_BSI)[0]
+        outputs_BSD = self.unrolled(inputs_BSI)[0] if _unrolls(inputs_BSI) else self.fused(inputs_BSI)[0]
         return outputs_BSD, (last_tokens(outputs_BSD, lengths_B),)
 
     def unrolled(self, inputs_NTI: Tensor, state: CellState | None = None) -> tuple[Tensor, Tensor]:
@@ -78,7 +76,7 @@ class LstmLayer(nn.Module):
 
     def forward(self, inputs_NTI: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Run from a state; return the hidden states of all positions and the state after the last."""
-        if _unrolls_lstm(inputs_NTI):
+        if _unrolls(inputs_NTI):
             outputs_NTH, cells_NTH = self.unrolled(inputs_NTI, state)
             return outputs_NTH, (outputs_NTH[:, -1], cells_NTH[:, -1])
         hidden_NH, cell_NH = state
@@ -98,7 +96,7 @@ class HoldingLstmLayer(LstmLayer):
 
     def read(self, inputs_BSI: Tensor, lengths_B: Tensor) -> tuple[Tensor, CellState]:
         """Run from zero; return the hidden states (B, S, D), and both states at the last token of each sentence."""
-        if _unrolls_lstm(inputs_BSI):
+        if _unrolls(inputs_BSI):
             outputs_BSD, cells_BSD = self.unrolled(inputs_BSI)
             return outputs_BSD, (last_tokens(outputs_BSD, lengths_B), last_tokens(cells_BSD, lengths_B))
         size = self.fused.hidden_size

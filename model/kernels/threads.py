@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 import torch
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, compiler
 from numba.extending import intrinsic
 
 from .vectors import inline
@@ -22,6 +22,7 @@ GRAIN = 4096
 """Logistic functions, or as much work, that are worth waking a thread: some microseconds."""
 _PREFIX = "nmt_"
 _cgutils: Any = cgutils
+_compiler: Any = compiler
 _FORK, _NUMBER, _TEAM, _MOST = "GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads", "omp_get_max_threads"
 _I32, _I64, _POINTER, _VOID = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 _NO_OPENMP = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)
@@ -51,18 +52,25 @@ def _declare(module: Any, name: str, result: Any, parameters: list[Any]) -> Any:
     return _cgutils.get_or_insert_function(module, kind, _PREFIX + name)
 
 
-def _run(typing: Any, function: Any, _work: Any, arguments: Any) -> Any:
-    part_signature = function.get_call_type(typing, (types.int64, types.int64, *arguments.types), {})
+def _lower(context: Any, dispatcher: Any, kinds: tuple[Any, ...]) -> Any:
+    """Add a function to the library that is being made: in one of its own, LLVM would optimise it twice."""
+    flags = _compiler.Flags()
+    dispatcher.targetdescr.options.parse_as_flags(flags, dispatcher.targetoptions)
+    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    library, function = context.active_code_library, dispatcher.py_func
+    return _compiler.compile_internal(context.typing_context, context, library, function, kinds, None, flags, {})
+
+
+def _run(_typing: Any, function: Any, _work: Any, arguments: Any) -> Any:
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         _, work, packed = values
-        overload = function.dispatcher.overloads[part_signature.args]
-        context.active_code_library.add_linking_library(overload.library)
+        part_function = _lower(context, function.dispatcher, (types.int64, types.int64, *arguments.types))
 
         def call(builder: Any, part: Any, parts: Any, packed: Any) -> None:
             arguments = [part, parts, *_cgutils.unpack_tuple(builder, packed)]
             # Kernels raise nothing: there is no error to propagate.
-            context.call_internal_no_propagate(builder, overload.fndesc, part_signature, arguments)
+            context.call_internal_no_propagate(builder, part_function.fndesc, part_function.signature, arguments)
 
         threads = builder.call(_declare(builder.module, _MOST, _I32, []), [])
         is_worth_it = builder.icmp_signed(">=", work, work.type(GRAIN))

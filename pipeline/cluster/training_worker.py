@@ -15,6 +15,7 @@ import ray.train
 from ray.train.torch import get_device
 from ray.util.queue import Queue
 
+from model.kernels import load as kernels
 from pipeline.batches.encoding import open_rows
 from pipeline.cluster.connection import DriverStore
 from pipeline.cluster.ray_internals import node_addresses, put_without_waiting
@@ -78,7 +79,8 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
 def _hooks(job: TrainingJob, run: RunConfig, data: TrainingData, worker: WorkerInfo) -> Hooks:
     """Return what the loop calls: validation, reports, and what watches the machine."""
     limit = SpeedLimit(run.model, data.subwords.target_size)
-    threads = Threads(job.threads, ray.train.get_context().get_local_world_size())
+    fewest = 1 if kernels.available() else job.threads
+    threads = Threads(job.threads, ray.train.get_context().get_local_world_size(), fewest=fewest)
     on_cpu = worker.device.type == "cpu"  # Who uses the cores is nothing to a GPU.
     send = partial(_send, job.records, worker)
     return Hooks(

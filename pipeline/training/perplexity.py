@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from model.seq2seq import Seq2Seq
+from model.steadiness import same_with_any_threads
 from pipeline.batches.collate import Ragged, collate
 from pipeline.inference.devices import gpu_precision
 
@@ -21,7 +22,8 @@ def teacher_forced_nll(
     with torch.inference_mode(), gpu_precision():
         for start in range(0, len(order), batch_sentences):
             indices = np.array(order[start : start + batch_sentences], dtype=np.int64)
-            loss = model(collate(source, target, indices, model.tokens, device))
+            with same_with_any_threads(indices.size, device):
+                loss = model(collate(source, target, indices, model.tokens, device))
             total += float(loss.nll)
             tokens += int(loss.tokens)
     return total, tokens

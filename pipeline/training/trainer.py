@@ -16,6 +16,7 @@ from model.forcing import TeacherForcing
 from model.loss import Loss
 from model.products import fastest_products
 from model.seq2seq import Batch, Seq2Seq
+from model.steadiness import same_with_any_threads
 from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
 from pipeline.metrics.metrics import metric_titled
@@ -246,8 +247,9 @@ class Trainer:
         forcing = None  # With all tokens from the reference, all are known beforehand: the fast path.
         if forced < 1.0:
             forcing = TeacherForcing(forced, self.config.teacher_forcing_per, seed, step, rows)
-        loss: Loss = self.model(batch, noise, self.config.label_smoothing, forcing)
-        loss.smoothed.backward()  # type: ignore[no-untyped-call]
+        with same_with_any_threads(len(rows), rows.device):
+            loss: Loss = self.model(batch, noise, self.config.label_smoothing, forcing)
+            loss.smoothed.backward()  # type: ignore[no-untyped-call]
         self._gradients.add_totals(loss)
 
     def _diverged(self, what: str) -> InputError:

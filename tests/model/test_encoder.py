@@ -30,8 +30,7 @@ def test_a_layer_equals_torchs_on_a_packed_sequence_with_its_gradient(
     kind: str, dtype: torch.dtype, tolerance: float, step_by_step: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(2)
-    for decision in ("_unrolls", "_unrolls_lstm"):
-        monkeypatch.setattr(f"model.recurrent.{decision}", lambda inputs: step_by_step)
+    monkeypatch.setattr("model.recurrent._unrolls", lambda inputs: step_by_step)
     layer = LAYERS[kind](5, 4).to(dtype)
     inputs = (4 * torch.randn(3, 6, 5)).to(dtype).requires_grad_()  # Large: gates are nearly shut or open.
     is_word = (torch.arange(6) < LENGTHS.unsqueeze(1)).unsqueeze(-1)

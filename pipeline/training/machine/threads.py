@@ -3,7 +3,8 @@
 A step has a thousand parallel regions, at whose ends OpenMP's threads wait for each other. Where one has lost its core
 to another process, all wait until it is scheduled again: on two cores beside one busy process, a training of two
 threads is ten times slower, and one of a single thread is not slowed down. So a worker gives up a thread for every core
-that others use, and takes it back when they stop. The number of threads changes no bit of the result.
+that others use, and takes it back when they stop. The number of threads changes no bit of the result
+(model/steadiness.py) where there are kernels; without them it stays as it is.
 """
 
 import os
@@ -58,9 +59,11 @@ class Threads:
         workers: int = 1,
         measure: Callable[[], Usage | None] = usage,
         set_threads: Callable[[int], None] = torch.set_num_threads,
+        fewest: int = 1,
     ) -> None:
         """Begin with `most` threads; `workers`: those of this training on this machine, which take as much each."""
-        self._most, self._workers, self._measure, self._set = most, workers, measure, set_threads
+        self._most, self._fewest, self._workers = most, fewest, workers
+        self._measure, self._set = measure, set_threads
         self._threads = most
         self._last = measure()
         self.busy = False
@@ -78,7 +81,7 @@ class Threads:
         self.busy = others > GIVE_UP
         free = (len(os.sched_getaffinity(0)) - others) / self._workers
         fewer, more = int(free + 1 - GIVE_UP), int(free + 1 - TAKE_BACK)
-        threads = max(1, min(self._most, fewer if fewer < self._threads else max(more, self._threads)))
+        threads = max(self._fewest, min(self._most, fewer if fewer < self._threads else max(more, self._threads)))
         if threads != self._threads:
             self._threads = threads
             self._set(threads)

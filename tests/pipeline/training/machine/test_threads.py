@@ -55,6 +55,15 @@ def test_the_other_workers_of_the_same_training_are_no_others() -> None:
     assert (told, threads.busy) == ([], False)
 
 
+@pytest.mark.usefixtures("cores")
+def test_where_threads_change_bits_none_is_given_up() -> None:
+    machine, told = Machine(), list[int]()
+    threads = Threads(2, measure=machine.measure, set_threads=told.append, fewest=2)
+    machine.run(2.0, 2.0, 0.0)
+    threads.look()
+    assert (told, threads.busy) == ([], True)
+
+
 def test_it_looks_once_a_second() -> None:
     looks = 0
 
