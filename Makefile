@@ -9,7 +9,7 @@ PRESET ?= captions
 MODEL ?= captions
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-slow check bench bench-gpu bench-serving bench-bulk lock hashes audit digests clean
+.PHONY: help run test test-slow check bench bench-plan bench-gpu bench-serving bench-bulk chaos lock hashes audit digests clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(VENV)/installed  ## check format, lint and types
 bench: $(VENV)/installed  ## measure training and search; of a registered MODEL, on the sentences in LINES
 	$(BIN)/python -m tests.benchmarks.speed $(if $(filter command line,$(origin MODEL)),--model $(MODEL)) $(if $(LINES),--lines $(LINES))
 
+bench-plan: $(VENV)/installed  ## measure the plan of an epoch of 50 million pairs
+	$(BIN)/python -m tests.benchmarks.plan
+
 bench-gpu: $(VENV)/installed  ## check and measure training on this machine's GPU
 	$(BIN)/python -m tests.benchmarks.gpu
 
@@ -39,6 +42,9 @@ bench-serving: $(VENV)/installed  ## measure requests per second and latency of 
 
 bench-bulk: $(VENV)/installed  ## translate 200,000 sentences with MODEL, killed in the middle and started again
 	$(BIN)/python -m tests.benchmarks.bulk --model $(MODEL)
+
+chaos: $(VENV)/installed  ## kill a training of two workers 30 times, at random moments, and compare what comes out
+	$(BIN)/python -m tests.benchmarks.chaos $(if $(SEED),--seed $(SEED))
 
 # pip would compile on one core, and what nobody imports too: after it, all cores compile all but packages' own tests.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile

@@ -34,6 +34,7 @@ from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import evaluation_stage
 from pipeline.registry.ablation_runs import AblationRun, complete_child
 from pipeline.registry.runs import ChildRun, tracking_uri
+from pipeline.stopping import current_stop, seconds_of, stopping
 from pipeline.store.stages import ABLATION_STAGES, fingerprint, fresh_stages
 from pipeline.store.store import Store
 
@@ -60,15 +61,18 @@ def report_task(
 
 @flow(name="ablation", flow_run_name=flow_run_name)
 def ablation(
-    preset: str = "captions", overrides: dict[str, Any] | None = None, fresh: str | None = None
+    preset: str = "captions",
+    overrides: dict[str, Any] | None = None,
+    fresh: str | None = None,
+    time_limit: str | None = None,
 ) -> dict[str, Any]:
     """Train the systems of a preset's ablation and compare them.
 
     preset: a name that `nmt presets` lists, or a YAML file. overrides: values by dotted name, such as
     {"ablation.epochs": 3, "ablation.seeds": 2}. All systems are validated before anything is downloaded, and share
     corpus, tokenizer, batches, budget and seeds. Systems that were trained before, by `train` too, are reused; an
-    ablation that was stopped continues from the last epoch of the system it was training. `fresh` names the first
-    stage to make again ("all" for every one).
+    ablation that was stopped continues from the last checkpoint of the system it was training. `fresh` names the first
+    stage to make again ("all" for every one). SIGTERM, or a time limit such as "2 hours", stops it with a checkpoint.
     """
     hide_secrets_in_logs()
     config = load_config(preset, overrides or {})
@@ -79,7 +83,7 @@ def ablation(
     tokenizer = tokenizer_task(config, corpus, store)
     encoded = batches_task(config, corpus, tokenizer, store)
     run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
-    with run.running(), _cluster(plan, encoded, store):
+    with run.running(), _cluster(plan, encoded, store), stopping(seconds_of(time_limit)):
         outcomes = _train_systems(plan, corpus, encoded, run, store)
         report = report_task(plan, outcomes, corpus, run, store)
     return {
@@ -125,6 +129,7 @@ def _train_systems(
         outcome = Outcome(system.name, seed, trained, evaluation)
         complete_child(system.config, fingerprints, child, outcome)
         outcomes.append(outcome)
+        current_stop().check()
     return outcomes
 
 

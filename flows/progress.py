@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline.metrics.metrics import METRICS
 from pipeline.store.store import Reuse
-from pipeline.training.history import Record, is_epoch
+from pipeline.training.history import Record, is_validation
 
 STAGE_WIDTH = 12
 
@@ -25,7 +25,7 @@ class View(Protocol):
         """Count work of the current stage as done."""
 
     def record(self, record: Record) -> None:
-        """Take the figures of a training step or epoch; the total of a training is its epochs."""
+        """Take the figures of a training step or validation; the total of a training is 1."""
 
     def ended(self, summary: str, reused: Reuse) -> None:
         """End the current stage."""
@@ -34,22 +34,27 @@ class View(Protocol):
         """Show what the user should not miss about the stage that has ended."""
 
 
-def epoch_line(record: Record) -> str:
-    """Return an epoch's figures as one line."""
+def epoch_text(epoch: float) -> str:
+    """Return how many epochs have passed: 3, or 2.50."""
+    return f"{epoch:.0f}" if epoch == int(epoch) else f"{epoch:.2f}"
+
+
+def validation_line(record: Record) -> str:
+    """Return a validation's figures as one line."""
     share, precision = record.get("train_matmul_share"), "bf16" if record["train_bf16"] else "fp32"
     scores = ", ".join(f"{metric.title} {record[key]:.2f}" for key, metric in METRICS.items() if key in record)
     # The products are timed once, at the start: a machine that was busy then makes them look slow.
     known = share is not None and share <= 1
     speed = f"{share:.0%} of {precision} matmul speed" if known else "the machine was busy: no share of its speed"
     return (
-        f"epoch {record['epoch']:.0f}: {scores}, perplexity {record['validation_perplexity']:.2f}, "
+        f"epoch {epoch_text(record['epoch'])}: {scores}, perplexity {record['validation_perplexity']:.2f}, "
         f"training loss {record['train_loss']:.3f}, {record['train_target_tokens_per_second']:,.0f} target tokens/s "
         f"({speed})"
     )
 
 
 class LogView:
-    """One line per event and epoch."""
+    """One line per event and validation."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         """Take where the lines go."""
@@ -65,9 +70,9 @@ class LogView:
         """Say nothing."""
 
     def record(self, record: Record) -> None:
-        """Write a line for an epoch."""
-        if is_epoch(record):
-            self._write(f"{self._title}{epoch_line(record)}")
+        """Write a line for a validation."""
+        if is_validation(record):
+            self._write(f"{self._title}{validation_line(record)}")
 
     def ended(self, summary: str, reused: Reuse) -> None:
         """Write what the stage made."""

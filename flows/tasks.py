@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from flows.progress import CURRENT_VIEW, LogView, View
+from flows.progress import CURRENT_VIEW, LogView, View, epoch_text
 from model.kernels.load import available, is_compiled
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.survival import survival_warnings
@@ -24,10 +24,11 @@ from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
 from pipeline.registry.pull import PulledVersion, pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun
 from pipeline.registry.versions import ModelVersion, register_model
+from pipeline.stopping import StoppedError
 from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.machine.speed_limit import step_by_step_because
+from pipeline.training.progress import NEAR_ZERO
 from pipeline.training.trained import TrainedModel
-from pipeline.training.trainer import NEAR_ZERO
 
 NAMED_OVERRIDES = 3
 RETRY_DELAYS: list[float] = [1, 4]
@@ -159,7 +160,7 @@ def training_task(
     """Train on Ray and record it in MLflow; in an ablation, `system` is its name and `child` its MLflow run."""
     view = current_view()
     compiling = "" if is_compiled() or not available() else ", which compile for the first time"
-    view.began("training", config.training.epochs, f"starting the workers{compiling}", system)
+    view.began("training", 1.0, f"starting the workers{compiling}", system)
     stage, run = train_stage(encoded, config), None
     if store.find(stage) is None:
         run = TrainingRun(config, fingerprints, child, anew=store.renews(stage))
@@ -174,13 +175,14 @@ def training_task(
         trained = train_model(encoded, config, store, observe)
     except BaseException as error:
         if run is not None:
-            run.interrupted(by_user=isinstance(error, KeyboardInterrupt))
+            run.interrupted(by_user=isinstance(error, KeyboardInterrupt | StoppedError))
         raise
     if run is not None:
         run.complete(trained.history())
     figures = trained.figures
     view.ended(
-        f"{_best(figures, config.training.select_by)} after epoch {figures['best_epoch']} of {figures['epochs']}, "
+        f"{_best(figures, config.training.select_by)} after epoch {epoch_text(figures['best_epoch'])} of "
+        f"{epoch_text(figures['epochs'])}, "
         f"{trained.machine}{_scaled(config, figures['workers'])}, {figures['training_seconds']:.1f} s of steps"
         f"{slower_than_asked(config, figures)}",
         trained.reused,

@@ -27,6 +27,7 @@ from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.tables import run_report
 from pipeline.registry.runs import tracking_uri
+from pipeline.stopping import seconds_of, stopping
 from pipeline.store.stages import fresh_stages
 from pipeline.store.store import Store
 from pipeline.training.trained import TrainedModel
@@ -34,27 +35,35 @@ from pipeline.training.trained import TrainedModel
 
 @flow(name="train", flow_run_name=flow_run_name)
 def train(
-    preset: str = "captions", overrides: dict[str, Any] | None = None, fresh: str | None = None
+    preset: str = "captions",
+    overrides: dict[str, Any] | None = None,
+    fresh: str | None = None,
+    time_limit: str | None = None,
 ) -> dict[str, Any]:
     """Train the model of a preset and register it.
 
     preset: a name that `nmt presets` lists, or a YAML file. overrides: values by dotted name, such as
     {"training.epochs": 3}. Both are validated before anything is downloaded. Stages whose inputs have not changed
     are reused, unless `fresh` names the first one to make again ("all" for every one). A training that was stopped
-    continues from its last checkpoint.
+    continues from its last checkpoint. SIGTERM, or a time limit such as "2 hours", stops it with one.
     """
     hide_secrets_in_logs()
     config, again = load_config(preset, overrides or {}), fresh_stages(fresh)
     check_own_models(config.tokenizer)
-    with EarlyStart() as cluster:
+    with stopping(seconds_of(time_limit)) as stop, EarlyStart() as cluster:
         store = Store(building=cluster.begin, fresh=again)  # A stage that is built needs a training.
         corpus = corpus_task(config, store)
+        stop.check()
         tokenizer = tokenizer_task(config, corpus, store)
+        stop.check()
         encoded = batches_task(config, corpus, tokenizer, store)
+        stop.check()
         fingerprints = stage_fingerprints(config, encoded)
         trained = training_task(config, encoded, fingerprints, store)
         cluster.end()
+        stop.check()
         evaluation = evaluation_task(config, trained, corpus, store)
+        stop.check()
         version = registration_task(config, trained, evaluation, corpus, fingerprints)
         publish(
             run_report(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from model.config import ModelConfig
+from pipeline.amounts import Amount, Every, Until
 from pipeline.data_config import BatchingConfig, CorpusConfig, Section, TokenizerConfig
 
 Precision = Literal["fp32", "bf16"]
@@ -36,9 +37,21 @@ ModelName = Annotated[str, Field(min_length=1), AfterValidator(_check_name)]
 class TrainingConfig(Section):
     """The optimizer, the stopping rule and the machines."""
 
-    epochs: int = Field(15, ge=1, description="maximum passes over the corpus")
+    epochs: int = Field(15, ge=1, description="maximum passes over the corpus; training.until takes its place")
+    until: Until | None = Field(
+        None,
+        min_length=1,
+        description="when training ends, if not after training.epochs: 12 epochs, 100k updates, 2G tokens, 6 hours, "
+        "or several of these, the first that comes",
+    )
+    validate_every: Every = Field(
+        "1 epoch", description="validate after so many epochs, updates, tokens or minutes, again and again"
+    )
+    save_every: Every | None = Field(
+        None, description="save a checkpoint, from which a run that was stopped continues; null: at validations"
+    )
     patience: int = Field(
-        5, ge=1, description="epochs after which training stops if none was better by training.select_by"
+        5, ge=1, description="validations after which training stops if none was better by training.select_by"
     )
     select_by: SelectBy = Field(
         "bleu", description="validation figure by which checkpoints are kept and training stops"
@@ -81,8 +94,16 @@ class TrainingConfig(Section):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: GPUs if the cluster has any that torch can use; gpu: an error where there is none"
     )
+    skip_bad_batches: int = Field(
+        0, ge=0, description="steps whose loss or gradient is not finite that may be passed over; more are an error"
+    )
     max_failures: int = Field(2, ge=0, description="restarts from the last checkpoint after losing a worker")
     collective_timeout: int = Field(300, ge=10, description="seconds that a worker waits for the others before failing")
+
+    @property
+    def limits(self) -> tuple[Amount, ...]:
+        """What ends the training, whichever comes first."""
+        return tuple(map(Amount.parse, self.until or (f"{self.epochs} epochs",)))
 
     @model_validator(mode="after")
     def _schedule_has_an_end(self) -> Self:
@@ -134,6 +155,9 @@ class EvaluationConfig(Section):
     samples: int = Field(20, ge=1, description="translations of the test set shown in the registry")
     bootstrap_samples: int = Field(
         1000, ge=100, description="resampled test sets for the intervals and significance tests of `nmt evaluate`"
+    )
+    during_training: int | None = Field(
+        None, ge=1, description="validation pairs that are used while training, spread evenly over all; null: all"
     )
     bleu_tokenizer: BleuTokenizer | None = Field(
         None, description="how sacreBLEU finds words, also in validation; null: by the target's language"

@@ -20,6 +20,7 @@ from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
 from pipeline.errors import InputError
 from pipeline.overrides import field_help, parse_overrides
+from pipeline.stopping import seconds_of
 from pipeline.store.stages import ABLATION_STAGES, TRAINING_STAGES, StageName
 
 TRAIN, SERVERS = "Train and compare", "Servers"
@@ -42,6 +43,13 @@ Override = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Make every stage again, even if the store has it.")]
 FROM = "Make this stage and those after it again: "
+TimeLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Stop after this time, such as 2h or 90min, with a checkpoint and exit code 75; also on SIGTERM.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 
 
@@ -54,6 +62,7 @@ def train(
     fresh_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(TRAINING_STAGES) + ".")
     ] = None,
+    time_limit: TimeLimit = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the model of a preset, score it and register it.
@@ -63,8 +72,9 @@ def train(
     values = parse_overrides(overrides or [])
     load_config(preset, values)  # Before the servers start, let alone a download.
     first = _first_fresh(fresh, fresh_from, TRAINING_STAGES)
+    seconds_of(time_limit)
     with running_flow("flows.train") as flow:
-        result = flow.train(preset=preset, overrides=values, fresh=first)
+        result = flow.train(preset=preset, overrides=values, fresh=first, time_limit=time_limit)
     if as_json:
         print_json(result)
     else:
@@ -126,6 +136,7 @@ def ablate(
     fresh_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help=FROM + ", ".join(ABLATION_STAGES) + ".")
     ] = None,
+    time_limit: TimeLimit = None,
     seeds: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Train every system with N seeds, whatever the preset says.")
     ] = None,
@@ -139,8 +150,9 @@ def ablate(
     values = parse_overrides(overrides or []) | ({} if seeds is None else {"ablation.seeds": seeds})
     plan_ablation(load_config(preset, values))  # All systems are checked before the servers start.
     first = _first_fresh(fresh, fresh_from, ABLATION_STAGES)
+    seconds_of(time_limit)
     with running_flow("flows.ablation") as flow:
-        result = flow.ablation(preset=preset, overrides=values, fresh=first)
+        result = flow.ablation(preset=preset, overrides=values, fresh=first, time_limit=time_limit)
     if as_json:
         print_json(result)
         return

@@ -16,6 +16,10 @@ from flows.commands.streams import discard_output, fail
 from flows.commands.terminal_view import TerminalView
 from flows.progress import CURRENT_VIEW, LogView
 from pipeline.errors import ExternalError, InputError
+from pipeline.stopping import StoppedError
+
+STOPPED = 75
+"""The exit code of a run that was told to stop, and continues when it is run again: EX_TEMPFAIL of sysexits.h."""
 
 
 @contextmanager
@@ -34,6 +38,9 @@ def one_line_errors() -> Iterator[None]:
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
         fail(f"{file}{error.strerror or error}; no partial output was kept; fix this and run the command again")
+    except StoppedError as error:
+        print(f"nmt: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(STOPPED)
     except KeyboardInterrupt:
         print("nmt: stopped; run the same command again to continue", file=sys.stderr)  # noqa: T201
         sys.exit(130)

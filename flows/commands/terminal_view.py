@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from flows.progress import STAGE_WIDTH, LogView
 from pipeline.store.store import Reuse
-from pipeline.training.history import Record, is_epoch
+from pipeline.training.history import Record, is_validation
 
 
 class TerminalView(LogView):
@@ -45,11 +45,11 @@ class TerminalView(LogView):
         self._progress.advance(self._task, amount)
 
     def record(self, record: Record) -> None:
-        """Move the bar to the step's place, with its loss and speed; write a line for an epoch."""
+        """Move the bar to the step's place, with its loss and speed; write a line for a validation."""
         super().record(record)
-        if not is_epoch(record):
+        if not is_validation(record):
             state = f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s"
-            self._progress.update(self._task, completed=record["epoch"], state=state)
+            self._progress.update(self._task, completed=record["done"], state=state)
 
     def ended(self, summary: str, reused: Reuse) -> None:
         """Write the line and hide the bar."""

@@ -82,7 +82,8 @@ def plan_ablation(preset: RunConfig) -> AblationPlan:
                 f"model.{name}={str(value).lower()}: no system of the ablation has it; "
                 f"set model.{name}={'null' if neutral is None else str(neutral).lower()}, or train it by `nmt train`"
             )
-    budget = {"training.epochs": preset.ablation.epochs or preset.training.epochs}
+    epochs = preset.ablation.epochs
+    budget: dict[str, Any] = {"training.epochs": epochs, "training.until": None} if epochs else {}
     steps = list(_ladder(preset))
     ladder = [_system(preset, name, changes | budget) for name, changes in steps]
     attentive = next(changes for name, changes in steps if name == "+ attention")

@@ -63,8 +63,8 @@ def conditions(plan: AblationPlan, outcomes: Sequence[Outcome], corpus: Corpus) 
             f"- Data: {corpus_name(config.corpus)}, test set of {corpus.figures['pairs']['test']:,} sentences; corpus "
             f"`{corpus.fingerprint[:16]}`, tokenizer `{tokenizer.fingerprint[:16]}` "
             f"({tokenizer.figures['target_pieces']:,} pieces).",
-            f"- Budget: at most {config.training.epochs} epochs, fewer after {config.training.patience} without a "
-            f"better validation {_selecting(config)}. The best epoch on validation is scored, with beam "
+            f"- Budget: at most {' or '.join(map(str, config.training.limits))}, less after {config.training.patience} "
+            f"validations without a better {_selecting(config)}. The best one is scored, with beam "
             f"{config.evaluation.beam}. {_seeds(config)}",
             f"- {bleu.title}: `{bleu.signature}`. Interval and p: sacreBLEU's (paired) bootstrap, "
             f"`{bootstrap_signature(bleu, config.ablation.bootstrap_samples)}`; * marks p < {SIGNIFICANT}.",

@@ -6,6 +6,7 @@ lengths alone, so the number of workers changes the speed and not the mathematic
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,39 @@ class Lengths:
         return int(self.source[batch].sum() + self.target[batch].sum())
 
 
+@dataclass(frozen=True)
+class Plan(Sequence[Indices]):
+    """The global batches of an epoch in training order: three arrays, also for millions of batches."""
+
+    order: Indices
+    """All pairs, sorted by length."""
+    bounds: Indices
+    """Where batches of neighbours begin and end in that order; one more than there are batches."""
+    turns: Indices
+    """The batches in the order in which they are trained on."""
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return self.turns.size
+
+    @overload
+    def __getitem__(self, place: int) -> Indices: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Indices]: ...
+
+    def __getitem__(self, place: int | slice) -> Indices | list[Indices]:
+        """Return the pairs of a step, or of several."""
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        batch = self.turns[place]
+        return self.order[self.bounds[batch] : self.bounds[batch + 1]]
+
+    def sums(self, values: Indices) -> Indices:
+        """Return what the pairs of each step have of something, such as target tokens, in training order."""
+        return np.add.reduceat(values[self.order], self.bounds[:-1])[self.turns] if len(self) else self.turns
+
+
 def order_by_length(lengths: Lengths, noise: NDArray[np.float64]) -> Indices:
     """Sort pairs by source length, then by target length, ascending and descending in turn: neighbours stay similar.
 
@@ -44,42 +78,44 @@ def order_by_length(lengths: Lengths, noise: NDArray[np.float64]) -> Indices:
     >>> order_by_length(lengths, np.zeros(4)).tolist()
     [3, 0, 1, 2]
     """
-    direction = np.where(lengths.source % 2 == 0, 1, -1)
-    return np.lexsort((noise, direction * lengths.target, lengths.source))
+    order = np.argsort(noise, kind="stable")
+    for key in (np.where(lengths.source % 2 == 0, lengths.target, -lengths.target), lengths.source):
+        # The last key first. numpy sorts numbers of 16 bits in one pass.
+        fits = np.abs(key).max(initial=0) < 2**15
+        order = order[np.argsort(key.astype(np.int16 if fits else np.int64)[order], kind="stable")]
+    return order
 
 
-def cut(order: Indices, lengths: Lengths, tokens: int, max_padding: float) -> list[Indices]:
+def cut(order: Indices, lengths: Lengths, tokens: int, max_padding: float) -> Indices:
     """Cut an order into batches of at most `tokens` padded tokens; a longer pair gets a batch of its own.
 
-    A batch ends early, but with at least half of the pairs that fit, at the last pair that keeps the share of padding
-    at `max_padding` or below; if no pair does, at the one with the least padding. Then it is shortened to a multiple of
-    `ROWS` pairs.
+    Returns where each batch begins, and where the last one ends. A batch ends early, but with at least half of the
+    pairs that fit, at the last pair that keeps the share of padding at `max_padding` or below; if no pair does, at the
+    one with the least padding. Then it is shortened to a multiple of `ROWS` pairs.
     """
-    batches: list[Indices] = []
-    start = 0
-    while start < order.size:
-        # At most this many pairs fit: `first` has the shortest source of the rest.
-        first = order[start]
-        window = order[start : start + max(1, tokens // max(1, int(lengths.source[first])) + 1)]
-        source, target = lengths.source[window], lengths.target[window]
-        padded = np.arange(1, window.size + 1) * (np.maximum.accumulate(source) + np.maximum.accumulate(target))
+    sources, targets = (side[order].astype(np.int32) for side in (lengths.source, lengths.target))
+    numbers = np.arange(1, tokens + 2)
+    bounds = [0]
+    while (start := bounds[-1]) < order.size:
+        # At most this many pairs fit: the first has the shortest source of the rest.
+        window = slice(start, start + max(1, tokens // max(1, int(sources[start])) + 1))
+        source, target = sources[window], targets[window]
+        padded = numbers[: source.size] * (np.maximum.accumulate(source) + np.maximum.accumulate(target))
         fitting = max(1, int(np.searchsorted(padded, tokens, side="right")))
         padding = 1.0 - np.cumsum(source + target)[:fitting] / padded[:fitting]
         least = fitting // 2
         tight = np.flatnonzero(padding[least:] <= max_padding)
-        end = least + 1 + int(tight[-1] if tight.size else padding[least:].argmin())
-        end -= end % ROWS if end >= 2 * ROWS else 0
-        batches.append(window[:end])
-        start += end
-    return batches
+        size = least + 1 + int(tight[-1] if tight.size else padding[least:].argmin())
+        bounds.append(start + size - (size % ROWS if size >= 2 * ROWS else 0))
+    return np.array(bounds, dtype=np.int64)
 
 
-def plan_epoch(lengths: Lengths, tokens: int, max_padding: float, seed: int, epoch: int) -> list[Indices]:
+def plan_epoch(lengths: Lengths, tokens: int, max_padding: float, seed: int, epoch: int) -> Plan:
     """Return the global batches of an epoch in training order, with every pair exactly once."""
     generator = np.random.default_rng((seed, epoch))
     order = order_by_length(lengths, generator.random(lengths.source.size))
-    batches = cut(order, lengths, tokens, max_padding)
-    return [batches[index] for index in generator.permutation(len(batches))]
+    bounds = cut(order, lengths, tokens, max_padding)
+    return Plan(order, bounds, generator.permutation(bounds.size - 1))
 
 
 def share_rows(size: int, rank: int, workers: int) -> Indices:

@@ -98,10 +98,13 @@ def takes_sockets(folder: Path) -> bool:
     return True
 
 
-def put_without_waiting(queue: Queue, item: object) -> None:
-    """Put an item into an unbounded queue; `Queue.put` waits until it is there, which an event loop must not."""
+def put_without_waiting(queue: Queue, item: object) -> Any:
+    """Put an item into an unbounded queue; `Queue.put` waits until it is there, which an event loop must not.
+
+    Returns a reference that is ready when it is there.
+    """
     actor: Any = queue.actor
-    actor.put_nowait.remote(item)
+    return actor.put_nowait.remote(item)
 
 
 def request_item(queue: Queue, seconds: float) -> Any:

@@ -47,6 +47,15 @@ def named_checkpoints(snapshot: bytes) -> set[str]:
     return {str(result["checkpoint_dir_name"]) for result in json.loads(snapshot).get("checkpoint_results", ())}
 
 
+def latest_checkpoint(snapshot: bytes) -> str | None:
+    """Return the folder of the checkpoint that Ray would resume from, None if there is none yet.
+
+    Raises ValueError for a snapshot that a crash has cut short.
+    """
+    latest = json.loads(snapshot).get("latest_checkpoint_result")
+    return str(latest["checkpoint_dir_name"]) if latest else None
+
+
 class RayTrainer(TorchTrainer):
     """Ray's trainer without two callbacks that cost every training seconds and have nothing to do here.
 

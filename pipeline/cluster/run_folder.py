@@ -8,30 +8,30 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from pipeline.cluster.ray_train_internals import CHECKPOINT_PREFIX, SNAPSHOT, named_checkpoints
+from pipeline.cluster.ray_train_internals import CHECKPOINT_PREFIX, SNAPSHOT, latest_checkpoint, named_checkpoints
 from pipeline.errors import ExternalError
 from pipeline.inference.weights import WEIGHTS
 from pipeline.metrics.metrics import METRICS
 from pipeline.store.storage import Folder
 from pipeline.store.whole_files import make_private, write_whole
-from pipeline.training.checkpoint import MOMENTS, PROGRESS
+from pipeline.training.checkpoint import MOMENTS, PROGRESS, read_progress
 from pipeline.training.history import Record
 from pipeline.training.trained import CHECKPOINTS
 
-FIGURES = "figures.json"
-"""In every checkpoint: the figures of its epoch."""
+FIGURES, RECORDS = "figures.json", "records.json"
+"""In every checkpoint: the figures of its validation, none if it was saved between two; and the records of the steps
+since the checkpoint before, which the driver may have lost."""
 
 
 def best_checkpoints(storage: Folder, name: str) -> list[tuple[Folder, Record]]:
-    """Return a run's checkpoints and their figures, the best first, including those of runs that were set aside.
+    """Return a run's validated checkpoints and their figures, the best first, also those of runs that were set aside.
 
-    The latest, from which Ray resumes, is among them, though it need not be among the best.
+    The latest, from which Ray resumes, may be among them, though it need not be among the best.
     """
     found = {}
     for checkpoint in _checkpoints(storage, name):
-        if is_whole(checkpoint):
-            figures = json.loads(checkpoint.read(FIGURES))
-            found[figures["epoch"]] = (checkpoint, figures)
+        if is_whole(checkpoint) and (figures := json.loads(checkpoint.read(FIGURES))):
+            found[figures["step"]] = (checkpoint, figures)
     return sorted(found.values(), key=lambda pair: -pair[1]["selection_score"])
 
 
@@ -45,9 +45,12 @@ def is_whole(checkpoint: Folder) -> bool:
     """Whether all files of a checkpoint can be read: a killed worker may leave one half-copied."""
     path = checkpoint.local
     if path is None:
-        return {FIGURES, PROGRESS, WEIGHTS, MOMENTS} <= {*checkpoint.names()}  # In S3, files are never partial.
+        return {FIGURES, RECORDS, PROGRESS, WEIGHTS, MOMENTS} <= {
+            *checkpoint.names()
+        }  # In S3, files are never partial.
     try:
-        for name in (FIGURES, PROGRESS):
+        read_progress(path)
+        for name in (FIGURES, RECORDS):
             json.loads((path / name).read_text("utf8"))
         for name in (WEIGHTS, MOMENTS):
             with safe_open(path / name, framework="pt"):  # Checks the size of the file against its header.
@@ -61,14 +64,15 @@ def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
     """Move a run aside if Ray cannot resume it; return the last whole checkpoint of all runs set aside.
 
     Ray does not write snapshots atomically, and one cut short by a crash blocks every later start under that name. So
-    does one that names a checkpoint which somebody has deleted.
+    does one that names a checkpoint which somebody has deleted, or whose last one has lost a part of its bytes.
     """
     run = storage / name
     if run.has(SNAPSHOT) and not _is_complete(run):
         damaged = f"{name}.damaged-{uuid.uuid4().hex[:8]}"
         storage.rename(name, damaged)
         logging.getLogger(__name__).warning(
-            "%s: Ray's record of this training is damaged; set aside as %s, whose last whole checkpoint is used",
+            "%s: the record of this training, or its last checkpoint, is damaged; set aside as %s, whose last whole "
+            "checkpoint is used",
             run.uri,
             damaged,
         )
@@ -78,19 +82,23 @@ def set_damaged_aside(storage: Folder, name: str) -> Folder | None:
 
 
 def _is_complete(run: Folder) -> bool:
-    """Whether a run's snapshot can be read, and the checkpoints that it names are there."""
+    """Whether a run's snapshot can be read, the checkpoints that it names are there, and the latest one is whole."""
     try:
-        return named_checkpoints(run.read(SNAPSHOT)) <= {folder.name for folder in run.folders()}
+        snapshot = run.read(SNAPSHOT)
+        latest = latest_checkpoint(snapshot)
+        named = named_checkpoints(snapshot) | ({latest} if latest else set())
     except ValueError:
         return False
+    return named <= {folder.name for folder in run.folders()} and (latest is None or is_whole(run / latest))
 
 
 def keep_weights(checkpoint: Folder, figures: Record, folder: Path) -> dict[str, Any]:
     """Copy a checkpoint's weights into the stage's folder, without the state of its optimizer."""
-    name = f"epoch-{int(figures['epoch']):03d}"
+    epoch, step = figures["epoch"], int(figures["step"])
+    name = f"epoch-{int(epoch):03d}" if epoch == int(epoch) else f"step-{step:07d}"
     checkpoint.download(WEIGHTS, folder / CHECKPOINTS / name / WEIGHTS)
     scores = {key: figures[key] for key in METRICS if key in figures}
-    return {"name": name, "epoch": int(figures["epoch"]), "step": int(figures["step"]), **scores}
+    return {"name": name, "epoch": int(epoch) if epoch == int(epoch) else epoch, "step": step, **scores}
 
 
 def fetch_records(storage: Folder, records: Path) -> None:

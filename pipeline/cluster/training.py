@@ -34,10 +34,18 @@ from pipeline.metrics.tokenizers import bleu_tokenizer
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.storage import Folder, home, local_folder, shared_folder
 from pipeline.store.store import Figures, Store
-from pipeline.training.history import History, Observe, Record, is_epoch, read_history
+from pipeline.training.history import History, Observe, Record, is_validation, read_history
 from pipeline.training.trained import CHECKPOINTS, HISTORY, TrainedModel
 
-RUNTIME_FIELDS = {"num_workers", "device", "max_failures", "collective_timeout", "log_every"}
+RUNTIME_FIELDS = {
+    "num_workers",
+    "device",
+    "max_failures",
+    "collective_timeout",
+    "log_every",
+    "save_every",
+    "skip_bad_batches",
+}
 """Fields that change where and how a run computes, but not what: it may be resumed with others."""
 
 CONTROLLER_FAILURES = 3
@@ -50,10 +58,11 @@ def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
     The number of workers is part of it only where a step has so many tokens for each of them.
     """
     runtime = RUNTIME_FIELDS - ({"num_workers"} if run.batching.tokens_per_worker else set())
+    validation = {"bleu_tokenizer": _bleu_tokenizer(encoded, run), "pairs": run.evaluation.during_training}
     settings = Settings.joined(
         model=Settings.of(run.model),
-        training=Settings.of(run.training, exclude=runtime),
-        validation=Settings({"bleu_tokenizer": _bleu_tokenizer(encoded, run)}, {"bleu_tokenizer": "13a"}),
+        training=Settings.of(run.training, exclude=runtime | ({"epochs"} if run.training.until else set())),
+        validation=Settings(validation, {"bleu_tokenizer": "13a", "pairs": None}),
     )
     return Stage("training", settings, {"encoded": encoded.fingerprint})
 
@@ -66,14 +75,14 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
     """Train on `training.num_workers` processes and keep the best checkpoints by `training.select_by`.
 
     Reads the encoded corpus, the tokenizer and the raw validation pairs. Writes checkpoints/<name>/model.safetensors
-    for the best epochs, and history.jsonl. `observe` receives every record once.
+    for the best validations, and history.jsonl. `observe` receives every record once.
 
     A run that was stopped continues from its last checkpoint, on any number of workers. Ray keeps it in
     `$NMT_HOME/ray`, or in `$NMT_STORAGE` if that is set: then another machine can continue it, though not two at once,
     and workers on other nodes copy what they read from there.
 
     Raises InputError if the cluster cannot give the workers or training diverges, ExternalError if workers are lost
-    more than `training.max_failures` times, or the storage fails.
+    more than `training.max_failures` times, or the storage fails; StoppedError if this run is told to stop.
     """
     stage = train_stage(encoded, run)
     name = f"training-{stage.fingerprint[:16]}"
@@ -81,7 +90,7 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
     records = home() / "ray" / f"{name}.jsonl"
 
     def observe_and_share(record: Record) -> None:
-        if is_epoch(record):
+        if is_validation(record):
             share_records(storage, records)
         observe(record)
 
@@ -127,6 +136,7 @@ def _job(
         _bleu_tokenizer(encoded, run),
         allotment.threads,
         Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
+        Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
         ray.train.Checkpoint(resume_from.path, resume_from.filesystem) if resume_from else None,
     )
 
@@ -163,13 +173,13 @@ def _fit(
                 controller_failure_limit=CONTROLLER_FAILURES,
             ),
             checkpoint_config=ray.train.CheckpointConfig(
-                num_to_keep=run.training.keep_checkpoints,
+                num_to_keep=run.training.keep_checkpoints + 1,  # One before the latest, should that be damaged.
                 checkpoint_score_attribute="selection_score",
                 checkpoint_score_order="max",
             ),
         ),
     )
-    stopped_by = follow(trainer, job.records, history.add)
+    stopped_by = follow(trainer, job.records, job.orders, history.add)
     if stopped_by is not None:
         raise explain_training(stopped_by, storage) from stopped_by
     return best_checkpoints(storage, name)[: run.training.keep_checkpoints]
@@ -177,25 +187,26 @@ def _fit(
 
 def write_history(records: Path, history: Path) -> None:
     """Write a run's records in the order of their steps: Ray's queue may swap two that were sent without waiting."""
-    ordered = sorted(read_history(records), key=lambda record: (record["step"], is_epoch(record)))
+    ordered = sorted(read_history(records), key=lambda record: (record["step"], is_validation(record)))
     history.write_text("".join(json.dumps(record) + "\n" for record in ordered), "utf8")
 
 
 def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment, gpus: Gpus) -> Figures:
-    epochs = [record for record in read_history(folder / HISTORY) if is_epoch(record)]
+    validations = [record for record in read_history(folder / HISTORY) if is_validation(record)]
     return {
         "checkpoints": kept,
         "best_epoch": kept[0]["epoch"],
         "best_bleu": kept[0]["bleu"],
-        "epochs": int(epochs[-1]["epoch"]),
-        "steps": int(epochs[-1]["step"]),
+        "epochs": int(last) if (last := validations[-1]["epoch"]) == int(last) else last,
+        "steps": int(validations[-1]["step"]),
         "parameters": count_parameters(folder / CHECKPOINTS / kept[0]["name"] / WEIGHTS),
-        "training_seconds": sum(epoch["train_seconds"] for epoch in epochs),
-        "target_tokens_per_second": sum(e["train_target_tokens_per_second"] for e in epochs) / len(epochs),
+        "training_seconds": sum(each["train_seconds"] for each in validations),
+        "target_tokens_per_second": sum(each["train_target_tokens_per_second"] for each in validations)
+        / len(validations),
         "workers": allotment.workers,
         "threads_per_worker": allotment.threads,
         "device": "gpu" if allotment.gpu else "cpu",
-        "multiplied_bf16": all(epoch["train_bf16"] for epoch in epochs),
+        "multiplied_bf16": all(each["train_bf16"] for each in validations),
         "gpu": gpus.name if allotment.gpu else "",
         "gpus_not_used": list(gpus.obstacles),
     }

@@ -3,6 +3,7 @@
 A lost process or failing storage is an ExternalError; what else stops a training is a bug.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -15,28 +16,34 @@ from ray.exceptions import RayError, RayTaskError
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from pipeline.cluster.ray_internals import dead_process, request_item
+from pipeline.cluster.dialogue import STOP
+from pipeline.cluster.ray_internals import dead_process, put_without_waiting, request_item
 from pipeline.cluster.ray_train_internals import GROUP_ERRORS, STARTUP_ERRORS, failures_of
 from pipeline.errors import ExternalError, InputError
+from pipeline.stopping import CONTINUE, Stop, current_stop
 from pipeline.store.storage import Folder
 from pipeline.training.history import Observe
 
-CONTROLLER, ERROR = "controller", "error"
-"""Keys in the queue of records of what is none: the actor that runs the training, and a mistake of the user's."""
+CONTROLLER, ERROR, WARNING, STOPPED = "controller", "error", "warning", "stopped"
+"""Keys in the queue of records of what is none: the actor that runs the training, a mistake of the user's, what the
+user should know, and the step after which a training that was told to stop has done so."""
 
 POLL_SECONDS, LAST_POLL_SECONDS = 0.5, 0.05
 ENDING_SECONDS = 15
-CONTINUE = "run the same command again to continue"
+STOPPING_SECONDS = 25.0
+"""How long a training that is told to stop may take to finish its step or validation, and save: those who sent SIGTERM
+kill it 30 seconds later, by default."""
 
 
-def follow(trainer: TorchTrainer, records: Queue, take: Observe) -> BaseException | None:
+def follow(trainer: TorchTrainer, records: Queue, orders: Queue, take: Observe) -> BaseException | None:
     """Run the training to its end and give `take` every record; return what stopped it, if anything did.
 
     It runs in a thread of its own, so that this one receives Ctrl-C. Whatever is raised here ends the training.
 
     Raises InputError for a mistake of the user's that a worker has found, ExternalError if the queue or the cluster is
-    lost.
+    lost, StoppedError if this run is told to stop: then workers get the order to save and end.
     """
+    stop = current_stop()
     outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
     def fit() -> None:
@@ -48,27 +55,56 @@ def follow(trainer: TorchTrainer, records: Queue, take: Observe) -> BaseExceptio
 
     thread = threading.Thread(target=fit, daemon=True, name="ray-train")
     thread.start()
-    inbox, controllers = _Inbox(records), list[Any]()
+    inbox, seen = _Inbox(records), _Seen()
     try:
-        while True:
-            running = thread.is_alive()  # Before the queue is read: what comes later is in it by then.
-            item = inbox.next(POLL_SECONDS if running else LAST_POLL_SECONDS)
-            if item is not None:
-                _pass_on(item, take, controllers)
-            elif not running:
-                return outcome.get()
+        with stop.held():
+            while True:
+                running = thread.is_alive()  # Before the queue is read: what comes later is in it by then.
+                item = inbox.next(POLL_SECONDS if running else LAST_POLL_SECONDS)
+                if item is not None:
+                    seen.pass_on(item, take)
+                elif not running:
+                    seen.check_end(stop)
+                    return outcome.get()
+                if running and stop.reason:
+                    seen.order_to_stop(orders, stop)
     except BaseException:
-        _end(thread, inbox, controllers)
+        _end(thread, inbox, seen.controllers)
         raise
 
 
-def _pass_on(item: dict[str, Any], take: Observe, controllers: list[Any]) -> None:
-    if ERROR in item:
-        raise InputError(item[ERROR])
-    if CONTROLLER in item:
-        controllers.append(item[CONTROLLER])
-    else:
-        take(item)
+class _Seen:
+    """What has come out of the queue of records beside these."""
+
+    def __init__(self) -> None:
+        self.controllers: list[Any] = []
+        self.stopped: int | None = None
+        self._deadline: float | None = None
+
+    def pass_on(self, item: dict[str, Any], take: Observe) -> None:
+        if ERROR in item:
+            raise InputError(item[ERROR])
+        if WARNING in item:
+            logging.getLogger(__name__).warning(item[WARNING])
+        elif CONTROLLER in item:
+            self.controllers.append(item[CONTROLLER])
+        elif STOPPED in item:
+            self.stopped = int(item[STOPPED])
+        else:
+            take(item)
+
+    def check_end(self, stop: Stop) -> None:
+        """Raise StoppedError if the training has ended since it was told to."""
+        if self.stopped is not None:
+            raise stop.error(f"after step {self.stopped:,}, which is saved")
+
+    def order_to_stop(self, orders: Queue, stop: Stop) -> None:
+        """Put the order where the first worker finds it; again, should that be lost. Raise StoppedError in the end."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + STOPPING_SECONDS
+        if time.monotonic() > self._deadline:
+            raise stop.error("before the training could save its last steps; it continues from the last checkpoint")
+        put_without_waiting(orders, STOP)
 
 
 class _Inbox:
@@ -107,7 +143,7 @@ def _end(thread: threading.Thread, inbox: _Inbox, controllers: list[Any]) -> Non
         while thread.is_alive() and time.monotonic() < deadline and not controllers:
             item = inbox.next(POLL_SECONDS)
             controllers += [item[CONTROLLER]] if item and CONTROLLER in item else []
-    for controller in controllers:
+    for controller in controllers if thread.is_alive() else ():
         controller.abort.remote()
     thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
@@ -126,7 +162,7 @@ def explain_training(error: BaseException, storage: Folder) -> BaseException:
         )
     if workers and all(_is_loss(cause) for cause in workers.values()):
         reasons = "; ".join(f"worker {rank}: {first_line(cause)}" for rank, cause in workers.items())
-        return ExternalError(f"training stopped: workers were lost ({reasons}); {CONTINUE} from the last epoch")
+        return ExternalError(f"training stopped: workers were lost ({reasons}); {CONTINUE} from the last checkpoint")
     if _is_rays_own(controller):
         return lost_process(first_line(controller))
     return error
@@ -134,7 +170,7 @@ def explain_training(error: BaseException, storage: Folder) -> BaseException:
 
 def lost_process(reason: str) -> ExternalError:
     """Return the error of a training that has lost one of Ray's processes."""
-    return ExternalError(f"training stopped: Ray lost a process ({reason}); {CONTINUE} from the last epoch")
+    return ExternalError(f"training stopped: Ray lost a process ({reason}); {CONTINUE} from the last checkpoint")
 
 
 def _is_rays_own(error: BaseException) -> bool:

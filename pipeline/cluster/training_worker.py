@@ -3,7 +3,7 @@
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -18,20 +18,24 @@ from ray.util.queue import Queue
 from model.kernels import load as kernels
 from pipeline.batches.encoding import open_rows
 from pipeline.cluster.connection import DriverStore
-from pipeline.cluster.ray_internals import node_addresses, put_without_waiting
-from pipeline.cluster.run_folder import FIGURES
-from pipeline.cluster.training_progress import ERROR
+from pipeline.cluster.dialogue import Orders, Records
+from pipeline.cluster.ray_internals import node_addresses
+from pipeline.cluster.run_folder import FIGURES, RECORDS
+from pipeline.cluster.training_progress import ERROR, STOPPED, WARNING
 from pipeline.config import BleuTokenizer, RunConfig, SelectBy
 from pipeline.errors import InputError
 from pipeline.inference.devices import first_sentence, gpu_obstacle, gpu_precision, is_out_of_memory
 from pipeline.inference.subwords import Subwords
 from pipeline.metrics.metrics import BLEU, Metric, metric_titled
 from pipeline.training.checkpoint import save_checkpoint
-from pipeline.training.history import is_epoch
 from pipeline.training.machine.speed_limit import SpeedLimit
 from pipeline.training.machine.threads import Threads
-from pipeline.training.trainer import Hooks, Trainer, selection_score
+from pipeline.training.progress import selection_score
+from pipeline.training.trainer import Hooks, Trainer
 from pipeline.training.worker import TrainingData, WorkerInfo, make_trainer, make_validation, use_threads
+
+UNRANKED = -1e12
+"""The score of a checkpoint that was saved between validations: Ray takes no infinity."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class TrainingJob:
     bleu_tokenizer: BleuTokenizer
     threads: int
     records: Queue
+    orders: Queue
     resume_from: ray.train.Checkpoint | None
 
 
@@ -60,14 +65,20 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
     if obstacle := _obstacle(worker):
         job.records.put({ERROR: f"training.device={run.training.device}: {obstacle}, or set training.device=cpu"})
         return
-    data = _open_data(job)
-    hooks = _hooks(job, run, data, worker)
+    data = _open_data(job, run)
+    # The first of the workers speaks for all.
+    records = Records(job.records) if worker.rank == 0 else None
+    hooks = _hooks(job, run, data, worker, records)
     latest = ray.train.get_checkpoint() or job.resume_from
     try:
         with latest.as_directory() if latest else nullcontext() as folder:
             trainer = make_trainer(data, run, worker, hooks, Path(folder) if folder else None)
+            if folder and records:
+                records.send_again(json.loads((Path(folder) / RECORDS).read_text("utf8")))
         with gpu_precision(rounded=run.training.precision == "bf16"):
-            trainer.fit()
+            progress = trainer.fit()
+        if trainer.stopped and records:
+            job.records.put({STOPPED: progress.step})
     except InputError as error:
         job.records.put({ERROR: str(error)})  # A restart would not help: end here, and let the driver raise it.
     except (RuntimeError, MemoryError) as error:
@@ -76,19 +87,21 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
         job.records.put({ERROR: _too_large(run, worker, error)})
 
 
-def _hooks(job: TrainingJob, run: RunConfig, data: TrainingData, worker: WorkerInfo) -> Hooks:
+def _hooks(job: TrainingJob, run: RunConfig, data: TrainingData, worker: WorkerInfo, records: Records | None) -> Hooks:
     """Return what the loop calls: validation, reports, and what watches the machine."""
     limit = SpeedLimit(run.model, data.subwords.target_size)
     fewest = 1 if kernels.available() else job.threads
     threads = Threads(job.threads, ray.train.get_context().get_local_world_size(), fewest=fewest)
     on_cpu = worker.device.type == "cpu"  # Who uses the cores is nothing to a GPU.
-    send = partial(_send, job.records, worker)
     return Hooks(
-        make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
-        send,
-        partial(_report_epoch, send, worker),
-        lambda share: math.nan if on_cpu and threads.busy else limit.seconds(share),
-        threads.look,
+        validate=make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
+        report_step=records.send if records else lambda figures: None,
+        report_validation=partial(_report_validation, records, worker),
+        save=partial(_save, records, {}),
+        stop_asked=Orders(job.orders).stop_asked if records else lambda: False,
+        warn=(lambda text: job.records.put({WARNING: text})) if records else lambda text: None,
+        matmul_seconds=lambda share: math.nan if on_cpu and threads.busy else limit.seconds(share),
+        between_steps=threads.look,
     )
 
 
@@ -110,34 +123,31 @@ def _validation_metrics(select_by: SelectBy, tokenizer: BleuTokenizer) -> list[M
     return [BLEU.with_tokenizer(tokenizer), *([] if selecting is BLEU else [selecting.with_tokenizer(tokenizer)])]
 
 
-def _send(records: Queue, worker: WorkerInfo, record: Mapping[str, float]) -> None:
-    """Send a record to the driver, once for all workers."""
-    if worker.rank != 0:
-        return
-    if is_epoch(dict(record)):
-        records.put(dict(record))  # Waits until it has arrived.
-    else:  # Steps do not wait; a record that is lost with this process comes again when its step is repeated.
-        put_without_waiting(records, dict(record))
-
-
-def _report_epoch(
-    send: Callable[[Mapping[str, float]], None], worker: WorkerInfo, figures: Mapping[str, float], trainer: Trainer
+def _report_validation(
+    records: Records | None, worker: WorkerInfo, figures: Mapping[str, float], trainer: Trainer
 ) -> None:
-    """Send an epoch's figures to the driver, and give Ray its checkpoint."""
+    """Send a validation's figures to the driver, and give Ray its checkpoint."""
     figures = {**figures, "train_on_gpu": float(worker.device.type == "cuda")}
-    send(figures)  # First: an epoch sent twice is recognized, one that is not sent is lost.
-    # Of equal scores the earlier epoch is better, as in the early stop.
-    ranked = {**figures, "selection_score": selection_score(figures, trainer.config.select_by)}
+    if records:
+        records.send(figures)  # First: figures sent twice are recognized, those that are not sent are lost.
+    # Of equal scores the earlier validation is better, as in the early stop.
+    _save(records, {**figures, "selection_score": selection_score(figures, trainer.config.select_by)}, trainer)
+
+
+def _save(records: Records | None, figures: Mapping[str, float], trainer: Trainer) -> None:
+    """Give Ray a checkpoint; it is ranked by the figures of its validation, if it has one."""
     with tempfile.TemporaryDirectory() as temporary:
         checkpoint = None
-        if worker.rank == 0:
+        if records:
             save_checkpoint(trainer, Path(temporary))
-            (Path(temporary) / FIGURES).write_text(json.dumps(ranked) + "\n", "utf8")
+            for name, content in ((FIGURES, figures), (RECORDS, records.for_checkpoint())):
+                (Path(temporary) / name).write_text(json.dumps(content) + "\n", "utf8")
             checkpoint = ray.train.Checkpoint.from_directory(temporary)
+        ranked = {"selection_score": UNRANKED, **figures}
         ray.train.report(ranked, checkpoint=checkpoint)  # By all workers: it is a barrier.
 
 
-def _open_data(job: TrainingJob) -> TrainingData:
+def _open_data(job: TrainingJob, run: RunConfig) -> TrainingData:
     store = job.store.open()
     encoded = store.fetch(job.encoded)
     return TrainingData(
@@ -145,6 +155,7 @@ def _open_data(job: TrainingJob) -> TrainingData:
         open_rows(encoded / "validation.arrow"),
         job.validation_pairs,
         Subwords(store.fetch(job.tokenizer)),
+        run.evaluation.during_training,
     )
 
 

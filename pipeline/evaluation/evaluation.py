@@ -52,7 +52,8 @@ class Evaluation:
 
 def evaluation_stage(training: str, corpus: Corpus, config: EvaluationConfig) -> Stage:
     """Return the evaluation's stage; `training` is the fingerprint of the trained model."""
-    search = Settings.of(config, exclude={"samples", "batch_sentences", "bootstrap_samples", "bleu_tokenizer"})
+    elsewhere = {"samples", "batch_sentences", "bootstrap_samples", "bleu_tokenizer", "during_training"}
+    search = Settings.of(config, exclude=elsewhere)
     metrics = headline_metrics(bleu_tokenizer(config, corpus.languages.target))
     settings = Settings({**search.values, "metrics": definitions(metrics)}, search.defaults)
     return Stage("evaluation", settings, {"training": training, "corpus": corpus.fingerprint})

@@ -14,7 +14,7 @@ from pipeline.metrics.metrics import BLEU
 from pipeline.registry.loader import download_version, load_version
 from pipeline.registry.runs import mlflow_failed
 from pipeline.store.storage import home
-from pipeline.training.trainer import NEAR_ZERO
+from pipeline.training.progress import NEAR_ZERO
 
 CHAMPION = "champion"
 DATA_TAG, BLEU_TAG, DECISION_TAG = "nmt.validation_data", "nmt.validation_bleu", "nmt.decision"

@@ -22,7 +22,7 @@ from pipeline.registry.mlflow_internals import NO_ANSWER, PARENT_TAG, prepare_ru
 from pipeline.store.storage import artifacts_uri, home
 from pipeline.store.store import versions
 from pipeline.store.whole_files import make_private
-from pipeline.training.history import Record, is_epoch
+from pipeline.training.history import Record, is_validation
 
 METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
 FLUSH_SECONDS = 5.0
@@ -46,6 +46,7 @@ EPOCH_METRICS = {
     "train_matmul_share": "epoch/train_matmul_share",
     "train_waiting_share": "epoch/train_waiting_share",
     "train_reporting_share": "epoch/train_reporting_share",
+    "train_saving_share": "epoch/train_saving_share",
     "train_on_gpu": "epoch/train_on_gpu",
 }
 
@@ -205,7 +206,7 @@ class TrainingRun:
         A failing server must not stop the training: `complete` sends later what it missed.
         """
         self._pending += self._metrics(record)
-        if is_epoch(record) or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if is_validation(record) or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._flushed = time.monotonic()
             try:
                 self._flush()
@@ -244,8 +245,8 @@ class TrainingRun:
 
     def _metrics(self, record: Record) -> list[Metric]:
         """Return a record's metrics by their names in MLflow; none if they are logged already."""
-        names = EPOCH_METRICS if is_epoch(record) else STEP_METRICS
-        marker = EPOCH_METRICS["bleu"] if is_epoch(record) else STEP_METRICS["loss"]
+        names = EPOCH_METRICS if is_validation(record) else STEP_METRICS
+        marker = EPOCH_METRICS["bleu"] if is_validation(record) else STEP_METRICS["loss"]
         step, now = int(record["step"]), int(time.time() * 1000)
         if step in self._logged[marker]:
             return []

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,24 @@ from model.loss import Loss
 from model.seq2seq import Seq2Seq
 from pipeline.training.gpu.graphs import Run, call
 from pipeline.training.shared_sums import SharedSums
+
+
+class Asks(NamedTuple):
+    """What is to be done after a step. Workers ask for it in the sums of the step, so that all do it or none."""
+
+    validate: bool = False
+    save: bool = False
+    end: bool = False
+    """The time for the training is up."""
+    stop: bool = False
+    """This run is to end, and another one to continue it."""
+
+    def together(self, other: "Asks") -> "Asks":
+        """Return what either asks for."""
+        return Asks(*(one or another for one, another in zip(self, other, strict=True)))
+
+
+NOTHING = Asks()
 
 
 @dataclass(frozen=True)
@@ -31,6 +50,8 @@ class StepLoss:
     norm: float
     """Of the gradient, before it is clipped (Pascanu et al. 2013, algorithm 1). If it or the loss is not finite, the
     step has changed no weight."""
+    asks: Asks = NOTHING
+    """What any worker has asked for."""
 
 
 Reading = Callable[[], StepLoss]
@@ -38,6 +59,9 @@ Reading = Callable[[], StepLoss]
 
 ALIGNED = 32
 """Numbers to a multiple of which a GPU's gradients begin."""
+SUMS = 3
+"""Loss, likelihood and tokens: totals of a step, before what is asked for."""
+TOTALS = SUMS + len(NOTHING)
 
 
 class Gradients:
@@ -54,9 +78,9 @@ class Gradients:
         self.on_gpu = on_gpu
         """Whether the host reads a step's loss later than it enqueues the step."""
         self._static = self._lay_out() if self.on_gpu else None
-        self._totals = self._parameters[0].new_zeros(3) if self._static is None else self._static[-3:]
-        self.figures = self._totals.new_zeros(4)
-        """Loss, likelihood, tokens and norm of a GPU's step."""
+        self._totals = self._parameters[0].new_zeros(TOTALS) if self._static is None else self._static[-TOTALS:]
+        self.figures = self._totals.new_zeros(1 + TOTALS)
+        """Loss, likelihood, tokens and norm of a GPU's step, and how many workers asked for what."""
         self.optimizer = torch.optim.Adam(
             self._parameters, betas=(0.9, beta2), eps=1e-9, fused=True, capturable=self.on_gpu
         )
@@ -70,9 +94,9 @@ class Gradients:
             self._shared = SharedSums.share(size)
 
     def _lay_out(self) -> Tensor:
-        """Let all gradients lie in one tensor, which is returned; the three totals are at its end."""
+        """Let all gradients lie in one tensor, which is returned; the totals are at its end."""
         ends = list(accumulate(-(-parameter.numel() // ALIGNED) * ALIGNED for parameter in self._parameters))
-        flat = self._parameters[0].new_zeros(ends[-1] + 3)
+        flat = self._parameters[0].new_zeros(ends[-1] + TOTALS)
         for parameter, first in zip(self._parameters, [0, *ends], strict=False):
             parameter.grad = flat[first : first + parameter.numel()].view_as(parameter)
         return flat
@@ -88,7 +112,13 @@ class Gradients:
 
     def add_totals(self, loss: Loss) -> None:
         """Add a loss to this worker's sums."""
-        self._totals += torch.stack([loss.smoothed.detach(), loss.nll, loss.tokens.to(loss.nll.dtype)])
+        self._totals[:SUMS] += torch.stack([loss.smoothed.detach(), loss.nll, loss.tokens.to(loss.nll.dtype)])
+
+    def ask(self, asks: Asks) -> None:
+        """Ask for something to be done by all workers after this step."""
+        for place, asked in enumerate(asks, SUMS):
+            if asked:
+                self._totals[place].fill_(1.0)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
@@ -111,9 +141,9 @@ class Gradients:
         return send(self.figures)
 
     def _apply_on_cpu(self, limit: float) -> Reading:
-        smoothed, nll, tokens = self._totals.tolist()
+        smoothed, nll, tokens, *asked = self._totals.tolist()
         norm = float(torch.nn.utils.get_total_norm(self._gradients())) / tokens
-        loss = StepLoss(smoothed / tokens, nll / tokens, round(tokens), norm)
+        loss = StepLoss(smoothed / tokens, nll / tokens, round(tokens), norm, Asks(*map(bool, asked)))
         if math.isfinite(loss.smoothed + norm):
             # The fused optimizer divides where it reads: a pass over all gradients less.
             self.optimizer.grad_scale = self._totals.new_tensor(tokens * max(1.0, norm / limit), dtype=torch.float32)  # type: ignore[attr-defined]
@@ -125,12 +155,12 @@ class Gradients:
 
         The fused optimizer divides the gradients by `grad_scale`, and leaves all as it is where `found_inf` is 1.
         """
-        smoothed, nll, tokens = self._totals.unbind()
+        smoothed, nll, tokens, *asked = self._totals.unbind()
         norm = torch.nn.utils.get_total_norm(self._gradients()) / tokens
         scale, found_inf = tokens * (norm / limit).clamp(min=1.0), (smoothed + norm).isfinite().logical_not()
         self.optimizer.grad_scale, self.optimizer.found_inf = scale.float(), found_inf.float()  # type: ignore[attr-defined]
         self.optimizer.step()
-        torch.stack([smoothed / tokens, nll / tokens, tokens, norm], out=self.figures)
+        torch.stack([smoothed / tokens, nll / tokens, tokens, norm, *asked], out=self.figures)
 
     def _gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
@@ -166,7 +196,7 @@ def send(figures: Tensor) -> Reading:
 
     def read() -> StepLoss:
         arrived.synchronize()
-        smoothed, nll, tokens, norm = received.tolist()
-        return StepLoss(smoothed, nll, round(tokens), norm)
+        smoothed, nll, tokens, norm, *asked = received.tolist()
+        return StepLoss(smoothed, nll, round(tokens), norm, Asks(*map(bool, asked)))
 
     return read

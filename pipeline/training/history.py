@@ -1,4 +1,4 @@
-"""The figures of a run: what is summed up over an epoch, and the records, in a file that survives a crash."""
+"""The figures of a run: what is summed up between validations, and the records, in a file that survives a crash."""
 
 import json
 import math
@@ -10,14 +10,14 @@ from pathlib import Path
 from pipeline.store.whole_files import make_private, write_whole
 
 Record = dict[str, float]
-"""The figures of a step; with `bleu` among them, of an epoch."""
+"""The figures of a step; with `bleu` among them, of a validation and the steps since the one before."""
 Observe = Callable[[Record], None]
 """Receives each record of a run once, as it comes."""
 
 
 @dataclass
-class EpochSums:
-    """Sums over an epoch's steps: losses, tokens, and seconds, of these those spent waiting for data and reporting."""
+class Sums:
+    """Sums over the steps since a validation: losses, tokens, and seconds; of these some for data and reports."""
 
     smoothed: float = 0.0
     nll: float = 0.0
@@ -25,24 +25,36 @@ class EpochSums:
     seconds: float = 0.0
     waiting: float = 0.0
     reporting: float = 0.0
+    saving: float = 0.0
+    """For checkpoints, between steps."""
     matmul: float = 0.0
     """What the products alone take."""
+    in_bf16: bool = False
+    """Whether they were in bf16."""
+
+    def add(self, smoothed: float, nll: float, tokens: int) -> None:
+        """Add a step's mean losses."""
+        self.smoothed, self.nll = self.smoothed + smoothed * tokens, self.nll + nll * tokens
+        self.tokens += tokens
 
     def figures(self) -> dict[str, float]:
         """Return the means and shares that are reported."""
+        tokens = self.tokens or math.nan  # All steps may have been passed over.
         return {
-            "train_loss": self.smoothed / self.tokens,
-            "train_perplexity": math.exp(min(self.nll / self.tokens, 700.0)),
+            "train_bf16": float(self.in_bf16),
+            "train_loss": self.smoothed / tokens,
+            "train_perplexity": math.exp(min(self.nll / tokens, 700.0)),
             "train_target_tokens_per_second": self.tokens / self.seconds,
             "train_seconds": self.seconds,
+            "train_saving_share": self.saving / (self.seconds + self.saving),
             "train_waiting_share": self.waiting / self.seconds,
             "train_reporting_share": self.reporting / self.seconds,
             **({} if math.isnan(self.matmul) else {"train_matmul_share": self.matmul / self.seconds}),
         }
 
 
-def is_epoch(record: Record) -> bool:
-    """Return whether a record belongs to an epoch and not to a step."""
+def is_validation(record: Record) -> bool:
+    """Return whether a record belongs to a validation and not to a step."""
     return "bleu" in record
 
 
@@ -71,7 +83,7 @@ class History:
 
     @staticmethod
     def _key(record: Record) -> tuple[bool, float]:
-        return is_epoch(record), record["step"]
+        return is_validation(record), record["step"]
 
     def add(self, record: Record) -> None:
         """Write a record and pass it on, unless it is known already."""
@@ -80,7 +92,7 @@ class History:
         self._seen.add(self._key(record))
         with self._path.open("a", encoding="utf8") as stream:
             stream.write(json.dumps(record) + "\n")
-            if is_epoch(record):  # Before its checkpoint is saved, which a resumed run goes on from.
+            if is_validation(record):  # Before its checkpoint is saved, which a resumed run goes on from.
                 stream.flush()
                 os.fsync(stream.fileno())
         self._observe(record)

@@ -50,5 +50,5 @@ class TrainedModel:
         return model.to(device).eval(), subwords
 
     def history(self) -> Iterator[Record]:
-        """Yield the records of the run in order, of steps and of epochs (see `history.is_epoch`)."""
+        """Yield the records of the run in order, of steps and of epochs (see `history.is_validation`)."""
         yield from read_history(self.path / HISTORY)

@@ -1,9 +1,9 @@
-"""The training loop: step, validate, stop. Knows torch, but no tracker, no file and no cluster."""
+"""The training loop: step, validate, save, stop. Knows torch, but no tracker, no file and no cluster."""
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,18 +17,16 @@ from model.loss import Loss
 from model.products import fastest_products
 from model.seq2seq import Batch, Seq2Seq
 from model.steadiness import same_with_any_threads
-from pipeline.config import SelectBy, TrainingConfig
+from pipeline.amounts import Amount
+from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
-from pipeline.metrics.metrics import metric_titled
 from pipeline.training.gpu.graphs import GraphApi, call
 from pipeline.training.gpu.step import GraphedStep
-from pipeline.training.gradients import Gradients, Reading
-from pipeline.training.history import EpochSums
+from pipeline.training.gradients import Asks, Gradients, Reading
+from pipeline.training.history import Sums
 from pipeline.training.machine.precision import matmul_precision
-from pipeline.training.schedules import learning_rate, teacher_forcing_ratio
-
-NEAR_ZERO = 1.0
-"""BLEU below this says that a model has learnt next to nothing, not how little."""
+from pipeline.training.progress import Progress
+from pipeline.training.schedules import learning_rate, share_done, teacher_forcing_ratio
 
 
 @dataclass(frozen=True)
@@ -47,35 +45,16 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is; all that a resumed run needs besides the weights and the optimizer's moments."""
-
-    epoch: int = 0
-    """Finished epochs."""
-    step: int = 0
-    """Finished optimizer steps."""
-    best_score: float = -1e9
-    """Of the best epoch so far: see `selection_score`."""
-    lowest_loss: float = 1e9
-    """On the validation set."""
-    stale_epochs: int = 0
-    """Epochs that count towards `training.patience`."""
-
-
-def selection_score(figures: Mapping[str, float], select_by: SelectBy) -> float:
-    """Return what the best epoch has most of: the metric that selects, and where that is equal, the lower loss."""
-    loss = min(figures["validation_loss"], 1e6)
-    return -loss if select_by == "loss" else figures[metric_titled(select_by).key] - 1e-7 * loss
-
-
-@dataclass(frozen=True)
 class Epochs:
-    """The training data: `steps(e)` yields this worker's shares of every step of epoch `e`, in order."""
+    """The training data. A step is known by its epoch and its place in that epoch's plan."""
 
-    steps: Callable[[int], Generator[list[Share], None, None]]
-    """Closed when the loop ends early, so that nothing is prepared any more."""
-    count: Callable[[int], int]
-    """Returns the number of steps of an epoch, the same on every worker."""
+    steps: Callable[[int, int], Generator[list[Share], None, None]]
+    """`steps(e, b)` yields this worker's shares of the steps of epoch `e`, in order, from the step `b` on. Closed when
+    the loop ends early, so that nothing is prepared any more."""
+    tokens: Callable[[int], Sequence[int]]
+    """Returns the target tokens of each step of an epoch, over all workers; the same on every worker."""
+    describe: Callable[[int, int], str] = lambda epoch, batch: f"batch {batch} of epoch {epoch}"
+    """Says in words what pairs a step has."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +66,17 @@ class Hooks:
     that selects."""
     report_step: Callable[[Mapping[str, float]], None]
     """Receives the figures of a step: floats by name."""
-    report_epoch: Callable[[Mapping[str, float], "Trainer"], None]
-    """Receives the figures of an epoch and the trainer, on every worker; saves checkpoints."""
+    report_validation: Callable[[Mapping[str, float], "Trainer"], None]
+    """Receives the figures of a validation and the trainer, on every worker; saves a checkpoint."""
+    save: Callable[["Trainer"], None] = lambda _: None
+    """Saves a checkpoint between two validations; called on every worker."""
+    stop_asked: Callable[[], bool] = lambda: False
+    """Whether the run is to stop after this step and be continued later; any worker may say so."""
+    warn: Callable[[str], None] = lambda _: None
+    """Receives what the user should know, on every worker."""
     matmul_seconds: Callable[[Share], float] = lambda _: 0.0
     """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with.
-    Not a number while the machine is busy with something else; the epoch's share of its speed is then left out."""
+    Not a number while the machine is busy with something else; the share of its speed is then left out."""
     between_steps: Callable[[], None] = lambda: None
     """Called after each step."""
 
@@ -100,8 +85,10 @@ class Hooks:
 class _Taken:
     """A step that was enqueued, and what is reported with its loss."""
 
-    step: int
-    epoch: float
+    place: Progress
+    """After the step."""
+    due: Asks
+    """What the data say is to be done after it, on every worker alike."""
     rate: float
     forced: float
     read: Reading
@@ -117,8 +104,12 @@ class Trainer:
     epochs: Epochs
     hooks: Hooks
     progress: Progress = field(default_factory=Progress)
+    sums: Sums = field(default_factory=Sums)
+    """Since the last validation."""
     graphs: GraphApi | None = None
     """What records the steps on a GPU; None: they are called."""
+    stopped: bool = False
+    """Whether `fit` has returned because it was asked to stop, and not because all was done."""
 
     def __post_init__(self) -> None:
         device = next(self.model.parameters()).device
@@ -128,89 +119,134 @@ class Trainer:
         # Where the model is, so that a CUDA graph of the step can read it.
         self._number = torch.zeros((), dtype=torch.int64, device=device)
         self._graphed = None if self.graphs is None else GraphedStep(self.graphs, device)
+        self._time_is_up = False
+        self._validates = Amount.parse(self.config.validate_every)
+        self._saves = None if self.config.save_every is None else Amount.parse(self.config.save_every)
 
     def fit(self) -> Progress:
-        """Train until all epochs are done or `select_by` has stopped improving; return the progress."""
-        while not self.finished:
+        """Train until `config.limits` or patience end it, or it is asked to stop; return the progress.
+
+        Whatever all workers must agree on, they see in the sums of a step: their clocks differ.
+        """
+        self._time_is_up = any(limit.is_time and limit.of(self.progress) >= 1 for limit in self.config.limits)
+        while not self.stopped and not self.finished:
+            if self.progress.validation_due:
+                self._validate()
+                continue
             device = next(self.model.parameters()).device
             with fastest_products(device), matmul_precision(self.config.precision, device) as in_bf16:
-                figures = self._epoch() | {"train_bf16": float(in_bf16)}
-            figures |= self.hooks.validate(self.model.eval())
-            if not math.isfinite(loss := figures["validation_loss"]):  # The last step has spoilt the weights.
-                raise self._diverged(f"after step {self.progress.step} the validation loss is {loss}")
-            self.progress = self._judge(figures)
-            self.hooks.report_epoch(figures | {"epoch": self.progress.epoch}, self)
+                self.sums.in_bf16 = in_bf16
+                self._run()
         return self.progress
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do; also true for a finished run that is resumed."""
-        return self.progress.epoch >= self.config.epochs or self.progress.stale_epochs >= self.config.patience
+        over = self._time_is_up or self._is_over or self.progress.stale >= self.config.patience
+        return over and not self.progress.validation_due
 
-    def _judge(self, figures: Mapping[str, float]) -> Progress:
-        """Return the progress after an epoch. Near BLEU 0, which says little, a falling loss costs no patience."""
-        progress, loss = self.progress, figures["validation_loss"]
-        score = selection_score(figures, self.config.select_by)
-        learning = figures["bleu"] < NEAR_ZERO and loss < progress.lowest_loss
-        stale = 0 if score > progress.best_score else progress.stale_epochs + (not learning)
-        return replace(
-            progress,
-            epoch=progress.epoch + 1,
-            best_score=max(score, progress.best_score),
-            lowest_loss=min(loss, progress.lowest_loss),
-            stale_epochs=stale,
-        )
+    @property
+    def _is_over(self) -> bool:
+        """Whether a limit is reached that the data set, not the clock."""
+        return any(limit.of(self.progress) >= 1 for limit in self.config.limits if not limit.is_time)
 
-    def _epoch(self) -> dict[str, float]:
-        """Take all steps of the next epoch; return its mean training loss, its speed, and where the time went.
+    def _validate(self) -> None:
+        graphed = {} if self._graphed is None else {"train_graph_share": self._graphed.share}
+        figures = {"step": self.progress.step, **self.sums.figures(), **graphed}
+        figures |= self.hooks.validate(self.model.eval())
+        if not math.isfinite(loss := figures["validation_loss"]):  # The last step has spoilt the weights.
+            raise self._diverged(f"after step {self.progress.step} the validation loss is {loss}")
+        self.progress = self.progress.judge(figures, self.config.select_by)
+        self.sums = Sums()
+        self.hooks.report_validation(figures | {"epoch": float(self.progress.epochs)}, self)
+
+    def _run(self) -> None:
+        """Take the steps of this epoch until a validation is due, or the run is asked to stop.
 
         On a GPU the host reads a step's loss when it has enqueued the next one: the GPU never waits for the host.
         """
         self.model.train()
-        epoch, steps = self.progress.epoch, self.epochs.count(self.progress.epoch)
-        sums, late, behind = EpochSums(), deque[_Taken](), int(self._gradients.on_gpu)
+        tokens, late, behind = self.epochs.tokens(self.progress.epoch), deque[_Taken](), int(self._gradients.on_gpu)
         began = ended = time.perf_counter()
-        with closing(self.epochs.steps(epoch)) as data:
-            for index, shares in enumerate(data):
-                sums.waiting += time.perf_counter() - ended
-                done = (epoch + index / steps) / self.config.epochs
-                rate = learning_rate(self.config, self.progress.step + 1, done)
-                forced = teacher_forcing_ratio(self.config, self.progress.step + 1, done)
-                read = self._step(shares, rate, forced)
-                late.append(_Taken(self.progress.step, epoch + (index + 1) / steps, rate, forced, read))
-                while len(late) > (behind if index + 1 < steps else 0):
-                    began = self._finish(late.popleft(), began, sums, last=index + 1 == steps and not late)
+        with closing(self.epochs.steps(self.progress.epoch, self.progress.batch)) as data:
+            for shares in data:
+                self.sums.waiting += time.perf_counter() - ended
+                late.append(self._take(shares, tokens))
+                asks = late[-1].due
+                while late and (len(late) > behind or any(asks) or self.progress.batch == 0):
+                    asked, began = self._finish(late.popleft(), began)
+                    asks = asks.together(asked)
                 self.hooks.between_steps()
                 ended = time.perf_counter()
-                sums.matmul += sum(self.hooks.matmul_seconds(share) for share in shares)
+                self.sums.matmul += sum(self.hooks.matmul_seconds(share) for share in shares)
                 # The next step starts by waiting for its data; to measure products belongs to none.
                 measured, ended = time.perf_counter() - ended, time.perf_counter()
                 began += measured
-        graphed = {} if self._graphed is None else {"train_graph_share": self._graphed.share}
-        return {"step": self.progress.step, **sums.figures(), **graphed}
+                if any(asks):
+                    self._pause(asks)
+                    if self.stopped or self.progress.validation_due:
+                        return
+                    began = ended = time.perf_counter()
+
+    def _take(self, shares: list[Share], tokens: Sequence[int]) -> _Taken:
+        """Take one step; `tokens` are those of all steps of its epoch."""
+        before = self.progress
+        done = share_done(self.config, before)
+        rate = learning_rate(self.config, before.step + 1, done)
+        forced = teacher_forcing_ratio(self.config, before.step + 1, done)
+        read = self._step(shares, rate, forced)
+        self.progress = before.after_step(len(tokens), int(tokens[before.batch]))
+        due = Asks(
+            validate=self._validates.ends(before, self.progress) or self._is_over,
+            save=self._saves is not None and self._saves.ends(before, self.progress),
+        )
+        return _Taken(self.progress, due, rate, forced, read)
+
+    def _asks(self) -> Asks:
+        """Return what the clock, or somebody outside, asks of this worker."""
+        place, saves = self.progress, self._saves
+        return Asks(
+            validate=self._validates.is_time and self._validates.seconds <= place.seconds - place.validated_at,
+            save=saves is not None and saves.is_time and saves.seconds <= place.seconds - place.saved_at,
+            end=any(limit.is_time and limit.seconds <= place.seconds for limit in self.config.limits),
+            stop=self.hooks.stop_asked(),
+        )
+
+    def _pause(self, asks: Asks) -> None:
+        """Do between two steps what all workers have been asked for."""
+        self._time_is_up |= asks.end
+        self.stopped |= asks.stop
+        validation_due = asks.validate or asks.end
+        self.progress = replace(self.progress, validation_due=validation_due)
+        if self.stopped or (asks.save and not validation_due):
+            began = time.perf_counter()
+            self.progress = replace(self.progress, saved_at=self.progress.seconds)
+            self.hooks.save(self)
+            self.sums.saving += time.perf_counter() - began
 
     @property
     def graphs_used(self) -> str:
         """What part CUDA graphs had, in words."""
         return "not used" if self._graphed is None else self._graphed.describe()
 
-    def _finish(self, taken: _Taken, began: float, sums: EpochSums, last: bool) -> float:
-        """Read and report the loss of a step whose time began at `began`; return when that of the next one begins.
+    def _finish(self, taken: _Taken, began: float) -> tuple[Asks, float]:
+        """Read and report the loss of a step whose time began at `began`.
 
-        Raises InputError if it is not finite.
+        Return what any worker has asked for, and when the time of the next step begins. Raises InputError if the loss
+        is not finite.
         """
-        loss = taken.read()
-        if not math.isfinite(loss.smoothed + loss.norm):
-            at = f"at step {taken.step}"
-            raise self._diverged(f"{at} the loss is {loss.smoothed} and the gradient's norm {loss.norm}")
-        sums.smoothed, sums.nll = sums.smoothed + loss.smoothed * loss.tokens, sums.nll + loss.nll * loss.tokens
-        sums.tokens += loss.tokens
+        loss, place = taken.read(), taken.place
+        if math.isfinite(loss.smoothed + loss.norm):
+            self.sums.add(loss.smoothed, loss.nll, loss.tokens)
+        else:
+            self._pass_over(place, f"the loss is {loss.smoothed} and the gradient's norm {loss.norm}")
         stepped = time.perf_counter() - began
-        if taken.step % self.config.log_every == 0 or last:
+        if place.step % self.config.log_every == 0 or place.batch == 0 or taken.due.validate:
             self.hooks.report_step(
                 {
-                    "step": taken.step,
-                    "epoch": taken.epoch,
+                    "step": place.step,
+                    "epoch": float(place.epochs),
+                    "done": min(1.0, max(float(limit.of(place)) for limit in self.config.limits)),
                     "tokens": loss.tokens,
                     "loss": loss.smoothed,
                     "perplexity": math.exp(min(loss.nll, 700.0)),
@@ -221,13 +257,30 @@ class Trainer:
                 }
             )
         ended = time.perf_counter()
-        sums.seconds, sums.reporting = sums.seconds + ended - began, sums.reporting + ended - began - stepped
-        return ended
+        self.sums.seconds, self.sums.reporting = (
+            self.sums.seconds + ended - began,
+            self.sums.reporting + ended - began - stepped,
+        )
+        self.progress = replace(self.progress, seconds=self.progress.seconds + ended - began)
+        return loss.asks, ended
+
+    def _pass_over(self, place: Progress, what: str) -> None:
+        """Count a step that has changed nothing; raise InputError if there were too many."""
+        batch = (place.batch or place.batches) - 1
+        pairs = self.epochs.describe(place.epoch - (place.batch == 0), batch)
+        if self.progress.skipped >= self.config.skip_bad_batches:
+            raise self._diverged(f"at step {place.step} {what}", f" (the step's pairs: {pairs})")
+        self.progress = replace(self.progress, skipped=self.progress.skipped + 1)
+        self.hooks.warn(
+            f"step {place.step} is passed over, the {self.progress.skipped}. of "
+            f"training.skip_bad_batches={self.config.skip_bad_batches}: {what}; its pairs: {pairs}"
+        )
 
     def _step(self, shares: list[Share], rate: float, forced: float) -> Reading:
         """Take one optimizer step; return what reads its loss over all workers. Nothing here waits for a GPU."""
         self._gradients.reset()
         self._gradients.set_rate(rate)
+        self._gradients.ask(self._asks())
         self._number.fill_(self.progress.step)
         for share in shares:
             accumulate = partial(self._accumulate, share.batch, share.rows, forced)
@@ -237,7 +290,6 @@ class Trainer:
                 self._graphed.call(accumulate)
             else:
                 self._graphed.accumulate(self._accumulate, share.batch, share.rows)
-        self.progress = replace(self.progress, step=self.progress.step + 1)
         return self._gradients.apply(self.config.clip_norm, call if self._graphed is None else self._graphed.update)
 
     def _accumulate(self, batch: Batch, rows: Tensor, forced: float = 1.0) -> None:
@@ -252,7 +304,9 @@ class Trainer:
             loss.smoothed.backward()  # type: ignore[no-untyped-call]
         self._gradients.add_totals(loss)
 
-    def _diverged(self, what: str) -> InputError:
+    def _diverged(self, what: str, where: str = "") -> InputError:
+        allowed = f"training.skip_bad_batches={self.config.skip_bad_batches}"
+        remedy = f", or raise {allowed} to pass over such steps{where}" if where else ""
         return InputError(
-            f"training.learning_rate={self.config.learning_rate}: {what}: training has diverged; lower the rate"
+            f"training.learning_rate={self.config.learning_rate}: {what}: training has diverged; lower the rate{remedy}"
         )

@@ -7,7 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -15,7 +17,7 @@ from model.search.config import SearchConfig
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
 from pipeline.batches.ahead import ahead
 from pipeline.batches.collate import Ragged, collate
-from pipeline.batches.plan import Indices, Lengths, plan_epoch, share_rows, split_share
+from pipeline.batches.plan import Indices, Lengths, Plan, plan_epoch, share_rows, split_share
 from pipeline.config import RunConfig
 from pipeline.data_config import BatchingConfig
 from pipeline.inference.subwords import Subwords
@@ -56,6 +58,15 @@ class TrainingData:
     validation: tuple[Ragged, Ragged]
     validation_pairs: list[tuple[str, str]]
     subwords: Subwords
+    during_training: int | None = None
+    """Validation pairs that are used; None: all."""
+
+    @property
+    def validation_rows(self) -> Indices:
+        """The rows of the validation pairs that are used: spread evenly, since neighbours may be alike."""
+        count = len(self.validation_pairs)
+        used = min(count, self.during_training or count)
+        return np.arange(used) * count // used
 
 
 def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers: WorkerInfo) -> Epochs:
@@ -64,25 +75,39 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
     lengths = Lengths(source.lengths, target.lengths)
 
     @lru_cache(maxsize=1)
-    def plan(epoch: int) -> list[Indices]:
+    def plan(epoch: int) -> Plan:
         return plan_epoch(lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
 
-    def collated(epoch: int) -> Iterator[list[Share]]:
-        for batch in plan(epoch):
+    def collated(epoch: int, first: int) -> Iterator[list[Share]]:
+        batches = plan(epoch)
+        for number in range(first, len(batches)):
+            batch = batches[number]
             rows = share_rows(batch.size, workers.rank, workers.size)
             parts = split_share(rows, lengths.cost(batch[rows]), batching.worker_tokens)
             yield [make_share(data.train, batch, part) for part in parts if part.size]
 
-    def steps(epoch: int) -> Generator[list[Share], None, None]:
+    def steps(epoch: int, first: int) -> Generator[list[Share], None, None]:
         if workers.device.type == "cpu":  # All cores compute: a thread would only take from them.
-            yield from collated(epoch)
+            yield from collated(epoch, first)
             return
-        with closing(ahead(pinned(collated(epoch)), STEPS_AHEAD)) as prepared:
+        with closing(ahead(pinned(collated(epoch, first)), STEPS_AHEAD)) as prepared:
             for shares in prepared:
                 # From pinned memory, the host need not wait for the copies.
                 yield [share.map(lambda tensor: tensor.to(workers.device, non_blocking=True)) for share in shares]
 
-    return Epochs(steps, lambda epoch: len(plan(epoch)))
+    def describe(epoch: int, number: int) -> str:
+        batch = plan(epoch)[number]
+        longest = int(batch[lengths.target[batch].argmax()])
+        tokens = target.values[target.offsets[longest] : target.offsets[longest + 1] - 1].tolist()
+        return (
+            f"{batch.size:,} pairs, the longest with the target {shorten(data.subwords.decode_target([tokens])[0], 80)}"
+        )
+
+    @lru_cache(maxsize=1)
+    def tokens(epoch: int) -> list[int]:
+        return list(map(int, plan(epoch).sums(lengths.target)))
+
+    return Epochs(steps, tokens, describe)
 
 
 def make_share(sides: tuple[Ragged, Ragged], batch: Indices, rows: Indices) -> Share:
@@ -118,9 +143,10 @@ def make_validation(
 
     Uses greedy search, fast and good enough to rank checkpoints; the best is scored with the configured search later.
     """
-    rows = range(workers.rank, len(data.validation_pairs), workers.size)
+    used = data.validation_rows.tolist()
+    rows = used[workers.rank :: workers.size]
     sources = [data.validation_pairs[row][0] for row in rows]
-    references = [target for _, target in data.validation_pairs]
+    references = [data.validation_pairs[row][1] for row in used]
 
     def validate(model: Seq2Seq) -> Mapping[str, float]:
         translations = Translator(model, data.subwords, SearchConfig(beam=1)).translate(sources)

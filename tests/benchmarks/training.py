@@ -88,8 +88,8 @@ def make_training(
     """Return a trainer whose epochs are these shares; with `graphs`, by CUDA graphs where there is a GPU."""
     torch.manual_seed(1)
 
-    def steps(_: int) -> Generator[list[Share], None, None]:
-        for share in shares:
+    def steps(_: int, first: int) -> Generator[list[Share], None, None]:
+        for share in shares[first:]:
             yield [share]
 
     def leave(_: object) -> Mapping[str, float]:
@@ -100,7 +100,7 @@ def make_training(
         network.decoder.unrolls = False
     hooks = Hooks(leave, lambda record: None, lambda figures, trainer: None)
     training = TrainingConfig(epochs=10_000, precision=precision)
-    epochs = Epochs(steps, lambda epoch: len(shares))
+    epochs = Epochs(steps, lambda epoch: [share.tokens for share in shares])
     api = CudaGraphs(DEVICE) if graphs and DEVICE.type == "cuda" else None
     return Trainer(network, training, config.dropout, epochs, hooks, graphs=api)
 

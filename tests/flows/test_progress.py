@@ -1,6 +1,6 @@
 """What a run says of its epochs, its stages and what went wrong."""
 
-from flows.progress import LogView, epoch_line
+from flows.progress import LogView, validation_line
 from pipeline.store.store import Reuse
 
 EPOCH = {
@@ -15,15 +15,15 @@ EPOCH = {
 
 
 def test_an_epoch_is_one_line() -> None:
-    assert epoch_line(EPOCH) == (
+    assert validation_line(EPOCH) == (
         "epoch 2: BLEU 93.86, perplexity 1.17, training loss 1.300, 9,527 target tokens/s (41% of fp32 matmul speed)"
     )
-    assert "(41% of bf16 matmul speed)" in epoch_line(EPOCH | {"train_bf16": 1.0})
+    assert "(41% of bf16 matmul speed)" in validation_line(EPOCH | {"train_bf16": 1.0})
 
 
 def test_a_share_that_cannot_be_or_is_not_known_is_not_shown() -> None:
     without = {name: value for name, value in EPOCH.items() if name != "train_matmul_share"}
-    for line in (epoch_line(EPOCH | {"train_matmul_share": 56.5}), epoch_line(without)):
+    for line in (validation_line(EPOCH | {"train_matmul_share": 56.5}), validation_line(without)):
         assert "%" not in line
         assert "the machine was busy" in line
 

@@ -9,7 +9,7 @@ import torch
 from model.config import ModelConfig
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
 from pipeline.batches.collate import Ragged, collate
-from pipeline.batches.plan import Lengths, plan_epoch, share_rows, split_share
+from pipeline.batches.plan import Lengths, Plan, plan_epoch, share_rows, split_share
 from pipeline.config import TrainingConfig
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 
@@ -35,12 +35,14 @@ class CopyTask:
         self.validation_losses = iter(validation_losses)
         self.steps: list[Figures] = []
         self.epochs: list[Figures] = []
+        """Of validations."""
+        self.warnings: list[str] = []
 
-    def plan(self, epoch: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+    def plan(self, epoch: int) -> Plan:
         return plan_epoch(self.lengths, self.tokens, 0.02, 1, epoch)
 
-    def shares(self, epoch: int, limit: int | None) -> Generator[list[Share], None, None]:
-        for batch in self.plan(epoch):
+    def shares(self, epoch: int, first: int = 0, limit: int | None = None) -> Generator[list[Share], None, None]:
+        for batch in self.plan(epoch)[first:]:
             rows = share_rows(batch.size, 0, 1)
             yield [
                 Share(
@@ -59,14 +61,18 @@ class CopyTask:
             Seq2Seq(model, VOCABULARY, VOCABULARY),
             TrainingConfig.model_validate(settings),
             dropout,
-            Epochs(lambda epoch: self.shares(epoch, limit), lambda epoch: len(self.plan(epoch))),
+            Epochs(
+                lambda epoch, first: self.shares(epoch, first, limit),
+                lambda epoch: self.plan(epoch).sums(self.rows.lengths).tolist(),
+            ),
             Hooks(
                 validate=lambda model: {
                     "bleu": next(self.bleus, float(len(self.epochs))),
                     "validation_loss": next(self.validation_losses, 1.0),
                 },
                 report_step=lambda figures: self.steps.append(dict(figures)),
-                report_epoch=lambda figures, trainer: self.epochs.append(dict(figures)),
+                report_validation=lambda figures, trainer: self.epochs.append(dict(figures)),
+                warn=self.warnings.append,
             ),
         )
 

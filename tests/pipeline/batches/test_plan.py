@@ -74,7 +74,8 @@ def test_padding_of_captions_is_under_two_percent(tokens: int) -> None:
     lengths = captions(29_000)
     plan = plan_epoch(lengths, tokens, 0.02, 1, 0)
     assert padding_share(plan, lengths) < 0.02
-    in_order = cut(np.arange(29_000), lengths, tokens, 1.0)
+    order = np.arange(29_000)
+    in_order = np.split(order, cut(order, lengths, tokens, 1.0)[1:-1])
     assert padding_share(in_order, lengths) > 0.3, "without buckets most of this is lost: the test can fail"
 
 
@@ -94,8 +95,23 @@ def test_order_runs_up_and_down() -> None:
     ],
 )
 def test_cut(pairs: list[tuple[int, int]], tokens: int, max_padding: float, sizes: list[int]) -> None:
-    batches = cut(np.arange(len(pairs)), lengths_of(pairs), tokens, max_padding)
-    assert [batch.size for batch in batches] == sizes
+    bounds = cut(np.arange(len(pairs)), lengths_of(pairs), tokens, max_padding)
+    assert np.diff(bounds).tolist() == sizes
+
+
+@given(pairs=st.lists(st.tuples(st.integers(1, 40_000), st.integers(1, 40_000)), min_size=1), seed=st.integers(0, 9))
+def test_the_order_is_that_of_the_lengths_with_ties_by_chance(pairs: list[tuple[int, int]], seed: int) -> None:
+    lengths, noise = lengths_of(pairs), np.random.default_rng(seed).random(len(pairs))
+    direction = np.where(lengths.source % 2 == 0, 1, -1)
+    expected = np.lexsort((noise, direction * lengths.target, lengths.source))
+    assert order_by_length(lengths, noise).tolist() == expected.tolist()
+
+
+def test_a_plan_knows_each_steps_tokens() -> None:
+    lengths = captions(500)
+    plan = plan_epoch(lengths, 1000, 0.02, 1, 0)
+    assert plan.sums(lengths.target).tolist() == [int(lengths.target[batch].sum()) for batch in plan]
+    assert [batch.tolist() for batch in plan[2:4]] == [plan[2].tolist(), plan[3].tolist()]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from pipeline.registry.versions import register_model
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.storage import shared_folder
 from pipeline.store.store import Store
-from pipeline.training.history import Record, is_epoch
+from pipeline.training.history import Record, is_validation
 from pipeline.training.trained import TrainedModel
 from tests.conftest import SERVERS, TINY, free_port
 from tests.s3_server import BUCKET, s3_server
@@ -106,12 +106,12 @@ class Training:
 
     @property
     def curve(self) -> list[tuple[float, float]]:
-        return [(record["step"], record["loss"]) for record in self.trained.history() if not is_epoch(record)]
+        return [(record["step"], record["loss"]) for record in self.trained.history() if not is_validation(record)]
 
 
 def train(after_epoch: Callable[[int], None]) -> TrainedModel:
     def observe(record: Record) -> None:
-        if is_epoch(record):
+        if is_validation(record):
             after_epoch(int(record["epoch"]))
 
     corpus = prepare_corpus(CONFIG.corpus, Store())

@@ -28,13 +28,16 @@ def write_checkpoint(folder: Path, epoch: int, bleu: float) -> Path:
     folder.mkdir(parents=True)
     for name in ("model.safetensors", "optimizer.safetensors"):
         save_file({"weight": torch.ones(50)}, folder / name)
-    (folder / "progress.json").write_text("{}")
+    (folder / "progress.json").write_text(json.dumps({"step": 10 * epoch, "sums": {}}))
+    (folder / "records.json").write_text("[]")
     figures = {"epoch": epoch, "step": 10 * epoch, "bleu": bleu, "selection_score": bleu - 1e-9 * epoch}
     (folder / "figures.json").write_text(json.dumps(figures))
     return folder
 
 
-@pytest.mark.parametrize("name", ["figures.json", "progress.json", "model.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["figures.json", "records.json", "progress.json", "model.safetensors", "optimizer.safetensors"]
+)
 def test_a_checkpoint_with_a_file_cut_short_is_not_whole(tmp_path: Path, name: str) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint_1", 1, 9.0)
     assert is_whole(local_folder(checkpoint))

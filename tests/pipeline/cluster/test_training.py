@@ -23,7 +23,7 @@ from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import ExternalError, InputError
 from pipeline.overrides import build_config, dump_fields
 from pipeline.store.store import Store
-from pipeline.training.history import Record, is_epoch, read_history
+from pipeline.training.history import Record, is_validation, read_history
 from pipeline.training.trained import TrainedModel
 from tests.conftest import training_workers
 
@@ -59,13 +59,13 @@ def train(encoded: EncodedCorpus, tiny: RunConfig) -> Train:
 
 
 def losses(trained: TrainedModel) -> list[float]:
-    return [record["loss"] for record in trained.history() if not is_epoch(record)]
+    return [record["loss"] for record in trained.history() if not is_validation(record)]
 
 
 def assert_best_are_kept(trained: TrainedModel) -> None:
     """The two best checkpoints are there, the best first, and load."""
     kept = trained.figures["checkpoints"]
-    bleus = [record["bleu"] for record in trained.history() if is_epoch(record)]
+    bleus = [record["bleu"] for record in trained.history() if is_validation(record)]
     assert [entry["bleu"] for entry in kept] == sorted(bleus, reverse=True)[:2]
     assert trained.figures["best_bleu"] == max(bleus)
     assert all((trained.path / "checkpoints" / entry["name"] / "model.safetensors").is_file() for entry in kept)
@@ -112,7 +112,7 @@ def test_two_workers_give_the_same_loss_curve_as_one_and_listen_on_loopback(trai
 
 def kill_a_worker(record: Record) -> None:
     """Kill one after the first epoch."""
-    if is_epoch(record) and record["epoch"] == 1:
+    if is_validation(record) and record["epoch"] == 1:
         os.kill(training_workers()[0], signal.SIGKILL)
 
 
@@ -125,9 +125,9 @@ def test_a_killed_worker_costs_no_epoch_that_was_done(train: Train, nmt_home: Pa
         kill_a_worker(record)
 
     trained = train(observe, num_workers=2, epochs=3)
-    steps = [int(record["step"]) for record in trained.history() if not is_epoch(record)]
+    steps = [int(record["step"]) for record in trained.history() if not is_validation(record)]
     assert steps == list(range(1, len(steps) + 1))
-    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [1, 2, 3]
+    assert [int(record["epoch"]) for record in seen if is_validation(record)] == [1, 2, 3]
     assert list((nmt_home / "ray").iterdir()) == [], "what served to resume is cleared"
 
 
@@ -138,7 +138,9 @@ def test_workers_lost_once_too_often_end_the_run_and_it_can_be_continued(train: 
     assert not [path for path in (nmt_home / "store" / "training").iterdir() if path.is_dir()]
     seen: list[Record] = []
     assert train(seen.append, num_workers=1, epochs=3).figures["epochs"] == 3
-    assert [int(record["epoch"]) for record in seen if is_epoch(record)] == [2, 3], "what was told is not told again"
+    assert [int(record["epoch"]) for record in seen if is_validation(record)] == [2, 3], (
+        "what was told is not told again"
+    )
 
 
 @pytest.mark.slow
@@ -155,7 +157,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_training(
     seen: list[Record] = []
     trained = train(seen.append, num_workers=1)
     assert seen == []
-    assert len([record for record in trained.history() if is_epoch(record)]) == 2
+    assert len([record for record in trained.history() if is_validation(record)]) == 2
 
 
 @pytest.mark.parametrize(("per_worker", "same"), [(None, True), (256, False)])

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.cluster import training_worker
 from pipeline.cluster.connection import DriverStore
-from pipeline.cluster.training_worker import TrainingJob, _report_epoch, train_on_worker
+from pipeline.cluster.training_worker import TrainingJob, _report_validation, train_on_worker
 from pipeline.config import RunConfig
 from pipeline.training.worker import WorkerInfo
 
@@ -33,16 +33,18 @@ def run_worker(monkeypatch: pytest.MonkeyPatch, run: RunConfig, fit: Any, device
         "get_device": lambda: torch.device(device),
         "node_addresses": lambda: {"node": "10.0.0.7"},
         "use_threads": lambda _: None,
-        "_open_data": lambda _: SimpleNamespace(subwords=SimpleNamespace(target_size=9)),
+        "_open_data": lambda *_: SimpleNamespace(subwords=SimpleNamespace(target_size=9)),
         "make_validation": lambda *_: None,
-        "make_trainer": lambda *_: SimpleNamespace(fit=fit),
+        "make_trainer": lambda *_: SimpleNamespace(fit=fit, stopped=False),
     }.items():
         monkeypatch.setattr(training_worker, name, value)
     monkeypatch.setattr("ray.train.get_context", lambda: context)
     monkeypatch.setattr("ray.train.get_checkpoint", lambda: None)
     monkeypatch.setattr("ray.get_runtime_context", lambda: context)
     store = DriverStore("node", "store", None)
-    train_on_worker({"job": TrainingJob(run.model_dump(mode="json"), store, "", "", [], "13a", 1, records, None)})
+    train_on_worker(
+        {"job": TrainingJob(run.model_dump(mode="json"), store, "", "", [], "13a", 1, records, records, None)}
+    )
     return list(records.items)
 
 
@@ -102,8 +104,8 @@ def test_cudnn_rounds_only_if_the_precision_says_so(
 
 @pytest.mark.parametrize(("device", "on_gpu"), [("cpu", 0.0), ("cuda:0", 1.0)])
 def test_an_epoch_says_what_it_was_computed_on(monkeypatch: pytest.MonkeyPatch, device: str, on_gpu: float) -> None:
-    sent: list[Any] = []
-    monkeypatch.setattr("ray.train.report", lambda figures, checkpoint: None)
+    reported: list[Any] = []
+    monkeypatch.setattr("ray.train.report", lambda figures, checkpoint: reported.append(figures))
     trainer: Any = SimpleNamespace(config=SimpleNamespace(select_by="loss"))
-    _report_epoch(sent.append, WorkerInfo(1, 2, torch.device(device)), {"validation_loss": 2.0}, trainer)
-    assert sent == [{"validation_loss": 2.0, "train_on_gpu": on_gpu}]
+    _report_validation(None, WorkerInfo(1, 2, torch.device(device)), {"validation_loss": 2.0}, trainer)
+    assert reported == [{"validation_loss": 2.0, "train_on_gpu": on_gpu, "selection_score": -2.0}]

@@ -20,8 +20,8 @@ BATCHING = BatchingConfig(tokens=200, worker_tokens=60)
 def test_a_device_gets_the_batches_that_a_cpu_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepared by a thread, copied, and with their tokens counted on the host; "meta" stands in for a GPU."""
     monkeypatch.setattr("pipeline.training.worker.pinned", lambda steps: steps)
-    on_cpu = [*make_epochs(DATA, BATCHING, 1, WorkerInfo(0, 2)).steps(0)]
-    copied = [*make_epochs(DATA, BATCHING, 1, WorkerInfo(0, 2, torch.device("meta"))).steps(0)]
+    on_cpu = [*make_epochs(DATA, BATCHING, 1, WorkerInfo(0, 2)).steps(0, 0)]
+    copied = [*make_epochs(DATA, BATCHING, 1, WorkerInfo(0, 2, torch.device("meta"))).steps(0, 0)]
     assert [[share.tokens for share in shares] for shares in copied] == [
         [int((share.batch.target_BT[:, 1:] != 0).sum()) for share in shares] for shares in on_cpu
     ]
@@ -32,7 +32,7 @@ def test_a_device_gets_the_batches_that_a_cpu_gets(monkeypatch: pytest.MonkeyPat
 
 def test_no_thread_is_left_by_a_loop_that_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.training.worker.pinned", lambda steps: steps)
-    steps = make_epochs(DATA, BATCHING, 1, WorkerInfo(0, 1, torch.device("meta"))).steps(0)
+    steps = make_epochs(DATA, BATCHING, 1, WorkerInfo(0, 1, torch.device("meta"))).steps(0, 0)
     next(steps)
     assert "ahead" in {thread.name for thread in threading.enumerate()}
     steps.close()

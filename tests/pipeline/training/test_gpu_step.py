@@ -1,6 +1,7 @@
 """A training step on a GPU, of fake tensors: the host waits nowhere in it, and no device is mixed with another."""
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from model.config import ModelConfig
 from model.seq2seq import Seq2Seq
 from pipeline.batches.collate import Ragged
 from pipeline.config import TrainingConfig
+from pipeline.training.gradients import NOTHING, Reading
 from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
 from pipeline.training.worker import make_share, pinned
 from tests.fake_cuda import GPU, Watch, fake_cuda, on_gpu
@@ -40,7 +42,7 @@ def make_trainer(config: ModelConfig, **training: Any) -> Trainer:
     hooks = Hooks(lambda model: {}, lambda figures: None, lambda figures, trainer: None)
     settings = TrainingConfig.model_validate({"log_every": 1, **training})
     model = on_gpu(Seq2Seq(config, VOCABULARY, VOCABULARY))
-    return Trainer(model, settings, 0.3, Epochs(lambda epoch: steps(2), lambda epoch: STEPS), hooks)
+    return Trainer(model, settings, 0.3, Epochs(lambda epoch, first: steps(2), lambda epoch: [5] * STEPS), hooks)
 
 
 def take_step(trainer: Trainer, watch: Watch, words: int = 2, forced: float = 1.0) -> int:
@@ -75,12 +77,19 @@ def test_nor_where_several_workers_add_up_their_gradients(monkeypatch: pytest.Mo
         assert [vector.is_cuda for vector in summed] == [True]
 
 
-def test_a_loss_is_read_when_the_next_step_is_on_its_way() -> None:
+def test_a_loss_is_read_when_the_next_step_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_cuda() as watch:
         trainer = make_trainer(next(products(attention=("none",), cell=("gru",))))
         reported: list[float] = []
         object.__setattr__(trainer.hooks, "report_step", lambda figures: reported.append(figures["step"]))
-        trainer._epoch()
+        apply = trainer._gradients.apply
+
+        def nothing_asked(*arguments: Any) -> Reading:  # All numbers on the way to the host are 1 here.
+            read = apply(*arguments)
+            return lambda: replace(read(), asks=NOTHING)
+
+        monkeypatch.setattr(trainer._gradients, "apply", nothing_asked)
+        trainer._run()
         assert {str(wait).rpartition(": ")[2] for wait in watch.waits} == {"event.synchronize"}
     sent = ["copy to the host", "record"]
     assert watch.events == [*sent, *sent, "synchronize", *sent, "synchronize", "synchronize"]

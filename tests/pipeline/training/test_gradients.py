@@ -41,7 +41,7 @@ def test_a_gpu_clips_and_applies_what_a_cpu_does(model: Seq2Seq, scale: float) -
     loss = gradients_of(scale, here, on_gpu=False).apply(limit=0.5)()
     gradients = gradients_of(scale, there)
     gradients.apply_on_gpu(limit=0.5)
-    assert gradients.figures.tolist() == pytest.approx([loss.smoothed, loss.nll, loss.tokens, loss.norm])
+    assert gradients.figures.tolist()[:4] == pytest.approx([loss.smoothed, loss.nll, loss.tokens, loss.norm])
     assert loss.norm > 0.5 or scale < 1
     for mine, theirs, before in zip(here.parameters(), there.parameters(), model.parameters(), strict=True):
         assert not torch.equal(mine, before)

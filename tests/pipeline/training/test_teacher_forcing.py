@@ -100,7 +100,7 @@ def test_parts_of_a_share_draw_the_forcing_of_the_whole(per: str) -> None:
     forcing: dict[str, Any] = {"teacher_forcing": 0.5, "teacher_forcing_per": per, "epochs": 1}
     whole.trainer(dropout=0.2, **forcing).fit()
     parts.trainer(limit=90, dropout=0.2, **forcing).fit()
-    assert any(len(shares) > 1 for shares in parts.shares(0, 90))
+    assert any(len(shares) > 1 for shares in parts.shares(0, 0, 90))
     assert parts.losses() == pytest.approx(whole.losses(), rel=1e-4)
     norms = [[figures["gradient_norm"] for figures in task.steps] for task in (whole, parts)]
     assert norms[1] == pytest.approx(norms[0], rel=1e-3)

@@ -13,8 +13,8 @@ from pipeline.batches.collate import Ragged
 from pipeline.config import SelectBy, TrainingConfig
 from pipeline.errors import InputError
 from pipeline.metrics.metrics import METRICS
+from pipeline.training.progress import selection_score
 from pipeline.training.schedules import learning_rate
-from pipeline.training.trainer import selection_score
 from tests.pipeline.copy_task import CopyTask, digits
 
 
@@ -37,7 +37,7 @@ def test_accumulating_parts_of_a_share_changes_nothing_but_the_memory() -> None:
     whole, parts = CopyTask(), CopyTask()
     whole.trainer().fit()
     parts.trainer(limit=90).fit()
-    assert any(len(shares) > 1 for shares in parts.shares(0, 90))
+    assert any(len(shares) > 1 for shares in parts.shares(0, 0, 90))
     assert parts.losses() == pytest.approx(whole.losses(), rel=1e-4)
 
 
@@ -54,25 +54,25 @@ def test_same_seed_same_run_and_another_seed_another() -> None:
 def test_stops_when_bleu_has_not_risen_for_as_long_as_patience_lasts() -> None:
     task = CopyTask(count=20, bleus=[5.0, 9.0, 7.0, 9.0, 8.0, 99.0])
     progress = task.trainer(epochs=10, patience=3).fit()
-    assert (progress.epoch, round(progress.best_score, 3), progress.stale_epochs) == (5, 9.0, 3)
+    assert (progress.epoch, round(progress.best_score, 3), progress.stale) == (5, 9.0, 3)
 
 
 def test_of_equal_bleu_the_lower_loss_is_better() -> None:
     task = CopyTask(count=20, bleus=[9.0] * 6, validation_losses=[3.0, 4.0, 2.0, 2.5, 2.6, 2.7])
     progress = task.trainer(epochs=10, patience=3).fit()
-    assert (progress.epoch, progress.stale_epochs) == (6, 3), "the third epoch is the best"
+    assert (progress.epoch, progress.stale) == (6, 3), "the third epoch is the best"
 
 
 def test_near_zero_a_falling_loss_costs_no_patience() -> None:
     task = CopyTask(count=20, bleus=[0.2, *[0.1] * 6], validation_losses=[5.0, 4.5, 4.0, 3.5, 3.6, 3.7, 3.8])
     progress = task.trainer(epochs=10, patience=3).fit()
-    assert (progress.epoch, progress.stale_epochs) == (7, 3)
+    assert (progress.epoch, progress.stale) == (7, 3)
 
 
 def test_what_selects_may_be_the_loss() -> None:
     task = CopyTask(count=20, bleus=[9.0, 8.0, 7.0, 9.0, 10.0, 11.0], validation_losses=[3.0, 2.0, 1.0, 1.5, 1.6, 1.7])
     progress = task.trainer(epochs=10, patience=3, select_by="loss").fit()
-    assert (progress.epoch, progress.best_score, progress.stale_epochs) == (6, -1.0, 3)
+    assert (progress.epoch, progress.best_score, progress.stale) == (6, -1.0, 3)
 
 
 def test_what_selects_may_be_another_metric() -> None:

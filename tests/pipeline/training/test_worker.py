@@ -58,9 +58,9 @@ def test_a_step_grows_with_the_workers_only_where_it_is_asked_to(
     hooks = Hooks(lambda model: {}, lambda record: None, lambda figures, trainer: None)
     trainers = [make_trainer(data, run, WorkerInfo(rank, 2), hooks) for rank in (0, 1)]
     costs = []
-    for shares in zip(*(trainer.epochs.steps(0) for trainer in trainers), strict=True):
+    for shares in zip(*(trainer.epochs.steps(0, 0) for trainer in trainers), strict=True):
         batches = [share.batch for parts in shares for share in parts]
         costs.append(sum(batch.source_BS.numel() + batch.target_BT[:, 1:].numel() for batch in batches))
     assert tokens / 2 < max(costs) <= tokens
-    assert len(costs) == trainers[0].epochs.count(0)
+    assert len(costs) == len(trainers[0].epochs.tokens(0))
     assert trainers[0].config.learning_rate == pytest.approx(run.training.learning_rate * factor)

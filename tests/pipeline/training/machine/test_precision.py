@@ -93,7 +93,7 @@ def test_a_steps_gradients_in_bf16_are_those_in_fp32_but_for_rounding(
     pretend(monkeypatch, avx512_bf16=True)
     sizes = {"embedding_size": 32, "encoder_size": 16, "decoder_size": 32, "layers": 2}
     config = ModelConfig.model_validate(sizes | {"cell": cell, "attention": attention})
-    batch, results = next(CopyTask().shares(0, None))[0].batch, []
+    batch, results = next(CopyTask().shares(0))[0].batch, []
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     for precision in precisions:
         torch.manual_seed(3)
