@@ -29,6 +29,7 @@ from pipeline.batches.encoding import EncodedCorpus
 from pipeline.batches.tokenizer import check_own_models
 from pipeline.cluster.connection import ray_cluster
 from pipeline.cluster.training import train_stage
+from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import evaluation_stage
@@ -79,11 +80,16 @@ def ablation(
     plan = plan_ablation(config)
     check_own_models(config.tokenizer)
     store = Store(fresh=fresh_stages(fresh, ABLATION_STAGES))
+    with stopping(seconds_of(time_limit)):
+        return _compare(config, plan, store)
+
+
+def _compare(config: RunConfig, plan: AblationPlan, store: Store) -> dict[str, Any]:
     corpus = corpus_task(config, store)
     tokenizer = tokenizer_task(config, corpus, store)
     encoded = batches_task(config, corpus, tokenizer, store)
     run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
-    with run.running(), _cluster(plan, encoded, store), stopping(seconds_of(time_limit)):
+    with run.running(), _cluster(plan, encoded, store):
         outcomes = _train_systems(plan, corpus, encoded, run, store)
         report = report_task(plan, outcomes, corpus, run, store)
     return {

@@ -24,7 +24,7 @@ from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
 from pipeline.registry.pull import PulledVersion, pull_model
 from pipeline.registry.runs import ChildRun, TrainingRun
 from pipeline.registry.versions import ModelVersion, register_model
-from pipeline.stopping import StoppedError
+from pipeline.stopping import ON_REQUEST
 from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.machine.speed_limit import step_by_step_because
 from pipeline.training.progress import NEAR_ZERO
@@ -175,7 +175,7 @@ def training_task(
         trained = train_model(encoded, config, store, observe)
     except BaseException as error:
         if run is not None:
-            run.interrupted(by_user=isinstance(error, KeyboardInterrupt | StoppedError))
+            run.interrupted(by_user=isinstance(error, ON_REQUEST))
         raise
     if run is not None:
         run.complete(trained.history())

@@ -21,6 +21,10 @@ class StoppedError(Exception):
     """A run ended before it was done, as it was told to; nothing is lost, and the same command continues it."""
 
 
+ON_REQUEST = (KeyboardInterrupt, StoppedError)
+"""What ends a run that somebody has told to end; all else is a failure."""
+
+
 class Stop:
     """Whether this run is told to end."""
 

@@ -137,19 +137,24 @@ def ray_cluster() -> Iterator[None]:
     Raises ExternalError if the cluster does not answer or does not start.
     """
     EarlyStart.wait()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if ray.is_initialized():
+        _install(handlers)
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         _connect(os.environ.get("RAY_ADDRESS"))
-        # Ray replaces the signal handlers of Prefect and of this program.
-        for number, handler in handlers.items():
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(number, handler)
+        _install(handlers)
         yield
     finally:
         _disconnect()
+
+
+def _install(handlers: Mapping[signal.Signals, Any]) -> None:
+    """Install the signal handlers of Prefect and of this program again, which Ray has replaced, below Python's eyes."""
+    for number, handler in handlers.items():
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(number, handler)
 
 
 _left = ExitStack()

@@ -34,10 +34,12 @@ OWN_CLUSTER = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     # Imported by each worker as it starts.
     "RAY_preload_python_modules": "pipeline.gc_tuning",
+    # By default, workers give way to all else (nice 15): beside two busy processes they would stand still.
+    "RAY_worker_niceness": "0",
     # A worker that is starting when the cluster is killed tries five times to connect, by default 5 seconds each.
     "RAY_gcs_rpc_server_connect_timeout_s": "2",
 }
-"""The environment of a cluster that this process starts: ray/train/v2/_internal/constants.py, and for the last two
+"""The environment of a cluster that this process starts: ray/train/v2/_internal/constants.py, and for the last three
 src/ray/common/ray_config_def.h, in C++."""
 
 

@@ -13,6 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.evaluation.evaluation import SCORED_SPLITS
 from pipeline.registry.mlflow_internals import NOTE_TAG
 from pipeline.registry.runs import ChildRun, TrainingRun, finish, make_run, open_experiment, reachable_server
+from pipeline.stopping import ON_REQUEST
 from pipeline.store.stages import fingerprint
 
 ABLATION_TAG, REPORT_TAG = "nmt.ablation", "nmt.report"
@@ -53,7 +54,7 @@ class AblationRun:
             yield
         except BaseException as error:
             with suppress(MlflowException):
-                self._client.set_terminated(self.id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+                self._client.set_terminated(self.id, "KILLED" if isinstance(error, ON_REQUEST) else "FAILED")
             raise
 
     def complete(self, report: AblationReport) -> None:

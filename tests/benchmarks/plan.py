@@ -31,7 +31,7 @@ def main() -> None:
         step = plan[len(plan) // 2].size
         found = time.perf_counter()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
-        print(  # noqa: T201
+        print(
             f"{given.pairs:,} pairs, {counted:,} target tokens, steps of {tokens:,}: {len(plan):,} steps planned in "
             f"{planned - began:.1f} s, their tokens counted in {summed - planned:.1f} s, the middle one ({step} pairs) "
             f"found in {(found - summed) * 1e6:.0f} us; at most {memory:.1f} GiB"
