@@ -36,7 +36,8 @@ TINY = {
     "evaluation.beam": 2,
 }
 LONGEST = (
-    *("cluster/test_training.py", "infra/test_stack.py", "flows/test_ablation.py", "flows/test_interruption.py"),
+    *("infra/test_stack.py", "flows/test_chaos.py", "cluster/test_training.py", "flows/test_ablation.py"),
+    "flows/test_interruption.py",
     *("commands/test_serve.py", "flows/test_train.py", "infra/test_security.py"),
     *("flows/test_translate_files.py", "commands/test_app.py"),
 )

@@ -12,6 +12,8 @@ ORDER = (
     "model",
     "model.search",
     "pipeline.errors",
+    "pipeline.amounts",
+    "pipeline.stopping",
     "pipeline.gc_tuning",
     "pipeline.language_tags",
     "pipeline.data_config",

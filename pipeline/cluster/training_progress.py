@@ -16,7 +16,6 @@ from ray.exceptions import RayError, RayTaskError
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from pipeline.cluster.dialogue import STOP
 from pipeline.cluster.ray_internals import dead_process, put_without_waiting, request_item
 from pipeline.cluster.ray_train_internals import GROUP_ERRORS, STARTUP_ERRORS, failures_of
 from pipeline.errors import ExternalError, InputError
@@ -27,6 +26,9 @@ from pipeline.training.history import Observe
 CONTROLLER, ERROR, WARNING, STOPPED = "controller", "error", "warning", "stopped"
 """Keys in the queue of records of what is none: the actor that runs the training, a mistake of the user's, what the
 user should know, and the step after which a training that was told to stop has done so."""
+
+STOP = "stop"
+"""The order to save a checkpoint and end, put into the queue of orders again and again until the training has ended."""
 
 POLL_SECONDS, LAST_POLL_SECONDS = 0.5, 0.05
 ENDING_SECONDS = 15

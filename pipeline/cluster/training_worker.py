@@ -3,6 +3,7 @@
 import json
 import math
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,30 +13,40 @@ from typing import Any
 
 import ray
 import ray.train
+from ray.exceptions import RayError
 from ray.train.torch import get_device
 from ray.util.queue import Queue
 
 from model.kernels import load as kernels
 from pipeline.batches.encoding import open_rows
 from pipeline.cluster.connection import DriverStore
-from pipeline.cluster.dialogue import Orders, Records
-from pipeline.cluster.ray_internals import node_addresses
+from pipeline.cluster.ray_internals import node_addresses, put_without_waiting, request_item
 from pipeline.cluster.run_folder import FIGURES, RECORDS
-from pipeline.cluster.training_progress import ERROR, STOPPED, WARNING
+from pipeline.cluster.training_progress import ERROR, STOP, STOPPED, WARNING
 from pipeline.config import BleuTokenizer, RunConfig, SelectBy
 from pipeline.errors import InputError
 from pipeline.inference.devices import first_sentence, gpu_obstacle, gpu_precision, is_out_of_memory
 from pipeline.inference.subwords import Subwords
 from pipeline.metrics.metrics import BLEU, Metric, metric_titled
 from pipeline.training.checkpoint import save_checkpoint
+from pipeline.training.history import Record, is_validation
+from pipeline.training.hooks import Hooks
 from pipeline.training.machine.speed_limit import SpeedLimit
 from pipeline.training.machine.threads import Threads
 from pipeline.training.progress import selection_score
-from pipeline.training.trainer import Hooks, Trainer
+from pipeline.training.trainer import Trainer
 from pipeline.training.worker import TrainingData, WorkerInfo, make_trainer, make_validation, use_threads
 
 UNRANKED = -1e12
 """The score of a checkpoint that was saved between validations: Ray takes no infinity."""
+
+
+TAKEN_SECONDS = 5.0
+"""How long a checkpoint waits for the driver to take the records of its steps."""
+POLL_SECONDS = 0.01
+LOOK_SECONDS = 0.25
+"""Between two looks for an order."""
+AWAIT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,72 @@ class TrainingJob:
     records: Queue
     orders: Queue
     resume_from: ray.train.Checkpoint | None
+
+
+class Records:
+    """Sends records to the driver, each at least once, whoever is killed at any time.
+
+    Steps do not wait until theirs has arrived. So a checkpoint waits until the driver has taken all before it, and
+    holds those since the checkpoint before: one that the driver lost with its life is sent again by the run that
+    continues from there. What it knows already, the driver drops.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        """Send to a queue that the driver empties."""
+        self._queue = queue
+        self._since_checkpoint: list[Record] = []
+        self._on_their_way: list[Any] = []
+
+    def send(self, record: Mapping[str, float]) -> None:
+        """Send the record of a step without waiting, of a validation until it has arrived."""
+        self._since_checkpoint.append(dict(record))
+        if is_validation(dict(record)):
+            self._queue.put(dict(record))
+        else:
+            self._on_their_way.append(put_without_waiting(self._queue, dict(record)))
+
+    def send_again(self, records: list[Record]) -> None:
+        """Send what a checkpoint has held."""
+        self._on_their_way += [put_without_waiting(self._queue, record) for record in records]
+
+    def for_checkpoint(self) -> list[Record]:
+        """Return the records that a checkpoint is to hold, when the driver has taken them or has not for seconds."""
+        held, deadline = list(self._since_checkpoint), time.monotonic() + TAKEN_SECONDS
+        if self._on_their_way:
+            ray.wait(self._on_their_way, num_returns=len(self._on_their_way), timeout=TAKEN_SECONDS)
+        while not (taken := self._queue.empty()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        if taken:
+            self._since_checkpoint.clear()
+            self._on_their_way.clear()
+        return held
+
+
+class Orders:
+    """Looks for the order to stop, without ever waiting for it."""
+
+    def __init__(self, queue: Queue) -> None:
+        """Take a queue that the driver puts orders into."""
+        self._queue = queue
+        self._request: Any = None
+        self._looked = 0.0
+        self._stop = False
+
+    def stop_asked(self) -> bool:
+        """Return whether the order has come."""
+        now = time.monotonic()
+        if self._stop or now - self._looked < LOOK_SECONDS:
+            return self._stop
+        self._looked = now
+        if self._request is None:
+            self._request = request_item(self._queue, AWAIT_SECONDS)
+        elif ray.wait([self._request], timeout=0)[0]:
+            request, self._request = self._request, None
+            try:
+                self._stop = ray.get(request) == STOP
+            except RayError:  # None within the hour; or the driver is gone, and the controller ends this worker.
+                self._stop = False
+        return self._stop
 
 
 def train_on_worker(config: dict[str, TrainingJob]) -> None:

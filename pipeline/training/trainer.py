@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,61 +24,10 @@ from pipeline.training.gpu.graphs import GraphApi, call
 from pipeline.training.gpu.step import GraphedStep
 from pipeline.training.gradients import Asks, Gradients, Reading
 from pipeline.training.history import Sums
+from pipeline.training.hooks import Epochs, Hooks, Share
 from pipeline.training.machine.precision import matmul_precision
 from pipeline.training.progress import Progress
 from pipeline.training.schedules import learning_rate, share_done, teacher_forcing_ratio
-
-
-@dataclass(frozen=True)
-class Share:
-    """One worker's part of a global batch, or a part of that if gradients are accumulated."""
-
-    batch: Batch
-    rows: Tensor
-    """int64 (B,): the rows of these sentences in the global batch."""
-    tokens: int
-    """Target tokens, with `end` and without padding."""
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Share":
-        """Return the share with all of its tensors changed: pinned, or copied to a device."""
-        return Share(self.batch.map(change), change(self.rows), self.tokens)
-
-
-@dataclass(frozen=True)
-class Epochs:
-    """The training data. A step is known by its epoch and its place in that epoch's plan."""
-
-    steps: Callable[[int, int], Generator[list[Share], None, None]]
-    """`steps(e, b)` yields this worker's shares of the steps of epoch `e`, in order, from the step `b` on. Closed when
-    the loop ends early, so that nothing is prepared any more."""
-    tokens: Callable[[int], Sequence[int]]
-    """Returns the target tokens of each step of an epoch, over all workers; the same on every worker."""
-    describe: Callable[[int, int], str] = lambda epoch, batch: f"batch {batch} of epoch {epoch}"
-    """Says in words what pairs a step has."""
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Plain functions that the loop calls; a test can pass a list's `append`."""
-
-    validate: Callable[[Seq2Seq], Mapping[str, float]]
-    """Returns the figures on the validation set, the same on every worker: `bleu`, `validation_loss` and the metric
-    that selects."""
-    report_step: Callable[[Mapping[str, float]], None]
-    """Receives the figures of a step: floats by name."""
-    report_validation: Callable[[Mapping[str, float], "Trainer"], None]
-    """Receives the figures of a validation and the trainer, on every worker; saves a checkpoint."""
-    save: Callable[["Trainer"], None] = lambda _: None
-    """Saves a checkpoint between two validations; called on every worker."""
-    stop_asked: Callable[[], bool] = lambda: False
-    """Whether the run is to stop after this step and be continued later; any worker may say so."""
-    warn: Callable[[str], None] = lambda _: None
-    """Receives what the user should know, on every worker."""
-    matmul_seconds: Callable[[Share], float] = lambda _: 0.0
-    """Returns the seconds that a share's matrix products take on this machine: what a step's time is compared with.
-    Not a number while the machine is busy with something else; the share of its speed is then left out."""
-    between_steps: Callable[[], None] = lambda: None
-    """Called after each step."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric
 from pipeline.training.checkpoint import load_checkpoint
 from pipeline.training.gpu.graphs import CudaGraphs
+from pipeline.training.hooks import Epochs, Hooks, Share
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
-from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
+from pipeline.training.trainer import Trainer
 
 # By default, glibc returns large freed blocks to the system and faults them in again at every step, which takes a third
 # of the time on CPU. It reads these variables when a process starts.

@@ -9,7 +9,8 @@ from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from model.config import ModelConfig
-from pipeline.training.trainer import Share, Trainer
+from pipeline.training.hooks import Share
+from pipeline.training.trainer import Trainer
 from tests.benchmarks.memory import resident
 from tests.benchmarks.training import DEVICE, Window, make_shares, make_training, plain, window_of, words_of
 

@@ -30,7 +30,7 @@ from pipeline.inference.translator import Translator
 from pipeline.overrides import build_config
 from pipeline.registry.pull import pull_model
 from pipeline.store.store import Store
-from pipeline.training.trainer import Hooks
+from pipeline.training.hooks import Hooks
 from pipeline.training.worker import WORKER_ENVIRONMENT, TrainingData, WorkerInfo, make_trainer, use_threads
 from tests.benchmarks import decoding, memory, workers
 from tests.benchmarks.training import DEVICE, EnoughError, make_shares, matmul_rate, ours, plain, rates, without_kernels

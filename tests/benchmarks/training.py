@@ -24,10 +24,11 @@ from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, plan_epoch, share_rows
 from pipeline.config import Precision, TrainingConfig
 from pipeline.training.gpu.graphs import CudaGraphs
+from pipeline.training.hooks import Epochs, Hooks, Share
 from pipeline.training.machine.matmul import matmul_seconds
 from pipeline.training.machine.precision import matmul_precision
 from pipeline.training.machine.speed_limit import shape_of
-from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
+from pipeline.training.trainer import Trainer
 from tests.benchmarks.plain import PlainSeq2Seq
 
 VOCABULARY, TOKENS, BATCHES, WINDOWS = 8000, 2048, 12, 5

@@ -11,7 +11,8 @@ from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Lengths, Plan, plan_epoch, share_rows, split_share
 from pipeline.config import TrainingConfig
-from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
+from pipeline.training.hooks import Epochs, Hooks, Share
+from pipeline.training.trainer import Trainer
 
 VOCABULARY = 14
 Figures = dict[str, float]

@@ -3,8 +3,8 @@
 from model.config import ModelConfig
 from model.decoder import plain_loop_because
 from pipeline.config import RunConfig
+from pipeline.training.hooks import Share
 from pipeline.training.machine.matmul import Shape, matmul_seconds, operations
-from pipeline.training.trainer import Share
 
 MEASURED_SECONDS = 0.02
 """Per product: with about thirty of them, training starts a second later."""

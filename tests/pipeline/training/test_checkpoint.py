@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.training.trainer import Hooks, Trainer
+from pipeline.training.hooks import Hooks
+from pipeline.training.trainer import Trainer
 from tests.pipeline.copy_task import CopyTask
 
 

@@ -14,7 +14,8 @@ from model.seq2seq import Seq2Seq
 from pipeline.batches.collate import Ragged
 from pipeline.config import TrainingConfig
 from pipeline.training.gradients import NOTHING, Reading
-from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
+from pipeline.training.hooks import Epochs, Hooks, Share
+from pipeline.training.trainer import Trainer
 from pipeline.training.worker import make_share, pinned
 from tests.fake_cuda import GPU, Watch, fake_cuda, on_gpu
 from tests.model.combinations import VOCABULARY, covering, products

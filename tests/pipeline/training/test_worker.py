@@ -13,7 +13,7 @@ from pipeline.batches.collate import Ragged
 from pipeline.config import RunConfig
 from pipeline.data_config import BatchingConfig
 from pipeline.inference.subwords import Subwords
-from pipeline.training.trainer import Hooks
+from pipeline.training.hooks import Hooks
 from pipeline.training.worker import TrainingData, WorkerInfo, gather_texts, make_trainer
 from tests.pipeline.copy_task import VOCABULARY, digits
 

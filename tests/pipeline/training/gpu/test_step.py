@@ -15,7 +15,8 @@ from pipeline.training import gradients
 from pipeline.training.gpu.graphs import Graphs, Run
 from pipeline.training.gpu.step import GraphedStep
 from pipeline.training.gradients import Reading, StepLoss
-from pipeline.training.trainer import Epochs, Hooks, Share, Trainer
+from pipeline.training.hooks import Epochs, Hooks, Share
+from pipeline.training.trainer import Trainer
 from tests.fake_cuda import GPU, fake_cuda
 from tests.model.combinations import COMBINATIONS, VOCABULARY, make_batch
 from tests.pipeline.training.gpu.tape import TapeGraphs, on_gpu

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.cluster import dialogue
-from pipeline.cluster.dialogue import STOP, Orders, Records
+from pipeline.cluster import training_worker
+from pipeline.cluster.training_progress import STOP
+from pipeline.cluster.training_worker import Orders, Records
 
 
 class Queue:
@@ -27,8 +28,8 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Any:
         queue.put(item)
         return object()
 
-    monkeypatch.setattr(dialogue, "put_without_waiting", put)
-    monkeypatch.setattr(dialogue, "TAKEN_SECONDS", 0.05)
+    monkeypatch.setattr(training_worker, "put_without_waiting", put)
+    monkeypatch.setattr(training_worker, "TAKEN_SECONDS", 0.05)
     monkeypatch.setattr("ray.wait", lambda requests, **_: (requests, []))
     return Queue()
 
@@ -60,7 +61,7 @@ def test_what_a_checkpoint_held_is_sent_again(queue: Any) -> None:
 def test_an_order_is_found_without_waiting(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now, ready = [100.0], [False]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    monkeypatch.setattr(dialogue, "request_item", lambda queue, seconds: "request")
+    monkeypatch.setattr(training_worker, "request_item", lambda queue, seconds: "request")
     monkeypatch.setattr("ray.wait", lambda requests, timeout: (requests if ready[0] else [], []))
     monkeypatch.setattr("ray.get", lambda request: STOP)
     orders = Orders(queue)
