@@ -24,7 +24,7 @@ SECRET = "SECRETTOKEN"  # noqa: S105
 FILES_TO_READ = ("corpus.path", "corpus.target_path", "tokenizer.model", "tokenizer.target_model")
 TEXTS_THAT_ARE_NO_FILES = {
     *("name", "description", "corpus.dataset", "corpus.subset", "corpus.revision", "corpus.source_column"),
-    *("corpus.target_column", "registry.experiment"),
+    *("corpus.target_column", "registry.experiment", "training.validate_every"),
 }
 
 

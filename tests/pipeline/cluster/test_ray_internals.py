@@ -15,6 +15,7 @@ VARIABLES = (
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S",
     "RAY_preload_python_modules",
+    "RAY_worker_niceness",
     "RAY_gcs_rpc_server_connect_timeout_s",
 )
 CHECK = (
