@@ -63,7 +63,7 @@ class Stop:
         """Take a signal."""
         self._signalled = True
         if not self._held:
-            raise self.error("before a training")
+            raise self.error("outside of a training")
 
 
 def seconds_of(time_limit: str | None) -> float | None:

@@ -173,7 +173,8 @@ def _fit(
                 controller_failure_limit=CONTROLLER_FAILURES,
             ),
             checkpoint_config=ray.train.CheckpointConfig(
-                num_to_keep=run.training.keep_checkpoints + 1,  # One before the latest, should that be damaged.
+                # Also with one to keep, there is another should the latest be damaged.
+                num_to_keep=run.training.keep_checkpoints + 1,
                 checkpoint_score_attribute="selection_score",
                 checkpoint_score_order="max",
             ),

@@ -39,14 +39,13 @@ from pipeline.training.worker import TrainingData, WorkerInfo, make_trainer, mak
 
 UNRANKED = -1e12
 """The score of a checkpoint that was saved between validations: Ray takes no infinity."""
-
-
 TAKEN_SECONDS = 5.0
 """How long a checkpoint waits for the driver to take the records of its steps."""
 POLL_SECONDS = 0.01
 LOOK_SECONDS = 0.25
 """Between two looks for an order."""
 AWAIT_SECONDS = 3600.0
+"""How long one request for an order waits in the queue; then comes the next."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ class Records:
 
     def send_again(self, records: list[Record]) -> None:
         """Send what a checkpoint has held."""
+        self._since_checkpoint += records
         self._on_their_way += [put_without_waiting(self._queue, record) for record in records]
 
     def for_checkpoint(self) -> list[Record]:

@@ -19,7 +19,7 @@ def test_a_signal_ends_a_run_at_once_unless_it_is_held() -> None:
             assert stop.reason == "SIGTERM"
         with pytest.raises(StoppedError, match="stopped by SIGTERM between two stages; run the same command again"):
             stop.check()
-        with pytest.raises(StoppedError, match="stopped by SIGTERM before a training"):
+        with pytest.raises(StoppedError, match="stopped by SIGTERM outside of a training"):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
     assert current_stop().reason is None

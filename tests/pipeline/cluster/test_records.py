@@ -54,8 +54,10 @@ def test_what_the_driver_has_not_taken_is_held_by_the_next_checkpoint_too(queue:
 
 
 def test_what_a_checkpoint_held_is_sent_again(queue: Any) -> None:
-    Records(queue).send_again([{"step": 1}, {"step": 2}])
+    records = Records(queue)
+    records.send_again([{"step": 1}, {"step": 2}])
     assert queue.items == [{"step": 1}, {"step": 2}]
+    assert records.for_checkpoint() == queue.items, "and held until the driver has taken it"
 
 
 def test_an_order_is_found_without_waiting(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
