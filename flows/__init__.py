@@ -14,6 +14,8 @@ for _name, _value in {
     # takes over a minute on a slow machine; and nobody should wait in silence for a tracking server that is away.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    # Nor should a command that asks Ray something after its cluster has ended join whatever else runs on the machine.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }.items():
     os.environ.setdefault(_name, _value)
 if os.environ.get("RAY_ADDRESS", "127.0.0.1:").startswith(("127.", "localhost:")):

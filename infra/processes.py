@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import psutil
 
 MARK, SERVER = "NMT_STACK", "NMT_STACK_SERVER"
 """The variables that hold a stack's id and a server's name, in all its processes, even if their parent has died."""
+
+STARTING_SECONDS = 2.0
+"""How long a process that has just been started may be without the environment that it is given."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class Handle:
         """Return the process, or None if it has ended."""
         with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(self.pid)
+            end = time.monotonic() + STARTING_SECONDS
+            while not process.environ() and time.monotonic() < end:
+                time.sleep(0.01)
             if _belongs(process, self.mark, self.server):
                 return process
         return None

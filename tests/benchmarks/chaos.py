@@ -75,37 +75,43 @@ class Chaos:
         return (*COMMAND, "--set", f"training.until={self.steps} updates")
 
     def undisturbed(self) -> None:
-        """Run the command once."""
-        with self._started() as process:
-            process.wait()
-        assert process.returncode == 0, self.messages
+        """Run the command, and give it again only where it says so: a machine may be too busy for Ray to start."""
+        while True:
+            with self._started() as process:
+                process.wait()
+            assert process.returncode in (0, 2), self.messages
+            if process.returncode == 0:
+                break
 
-    def disturbed(self, kills: int) -> None:
-        """Run the command, kill one of its processes so many times, and give it again until it has ended well."""
+    def disturbed(self, kills: int, longest: float = 6.0) -> None:
+        """Run the command, kill one of its processes so many times, and give it again until it has ended well.
+
+        A process is killed at most `longest` seconds after it is there.
+        """
         draw, process = random.Random(self.seed), None
         kinds = [kind for _ in range(-(-kills // len(KINDS))) for kind in draw.sample([*KINDS], len(KINDS))][:kills]
         while kinds or process is None:
             with self._started() as process:
                 while kinds and process.poll() is None:
-                    if not self._kill(process, kinds[0], draw.uniform(0.0, 6.0)):
+                    if not self._kill(process, kinds[0], draw.uniform(0.0, longest)):
                         break
                     kinds.pop(0)
                 process.wait()
             assert process.returncode in (0, 1, 2, -signal.SIGKILL), self.messages
             assert process.returncode != 0 or not kinds, "the training was too short for so many kills"
-        while process.returncode != 0:
-            with self._started() as process:
-                process.wait()
-            assert process.returncode in (0, 2), self.messages
+        if process.returncode != 0:
+            self.undisturbed()
 
     def stopped(self, stops: int) -> list[float]:
         """Run the command, send SIGTERM seconds after its first step, so many times; return how long it took."""
         draw, taken = random.Random(self.seed), list[float]()
-        for _ in range(stops):
+        while len(taken) < stops:
             with self._started() as process:
                 before = self.last_step()
                 while process.poll() is None and self.last_step() <= before:
                     time.sleep(0.05)
+                if process.poll() == 2:  # Ray did not start.
+                    continue
                 time.sleep(draw.uniform(0.0, 3.0))
                 began = time.monotonic()
                 process.terminate()

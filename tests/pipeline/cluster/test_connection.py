@@ -198,14 +198,13 @@ def test_a_cluster_starts_whatever_the_temporary_folder_and_leaves_nothing(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 20)))
-    monkeypatch.setattr(connection, "SHORT_FOLDERS", ("/tmp",))  # noqa: S108
-    before = set(Path("/tmp").glob("nmt-ray-*"))  # noqa: S108
-    with ray_cluster():
-        (ours,) = set(Path("/tmp").glob("nmt-ray-*")) - before  # noqa: S108
-        (logs,) = (ours / "ray").glob("session_2*/logs")
-        assert (logs.parent / "sockets").is_dir()
-        assert {stat.S_IMODE(log.stat().st_mode) & 0o077 for log in logs.glob("*.log")} == {0}
-    assert not ours.exists()
+    with TemporaryDirectory(dir="/tmp", prefix="t") as short:
+        monkeypatch.setattr(connection, "SHORT_FOLDERS", (short,))
+        with ray_cluster():
+            (logs,) = Path(short).glob("nmt-ray-*/ray/session_2*/logs")
+            assert (logs.parent / "sockets").is_dir()
+            assert {stat.S_IMODE(log.stat().st_mode) & 0o077 for log in logs.glob("*.log")} == {0}
+        assert not [*Path(short).iterdir()]
     assert not (tmp_path / ("long" * 20)).exists()
 
 
