@@ -15,4 +15,5 @@ The rooms, from the ground up; each imports only rooms above it in this list:
     registry      MLflow: runs, versions, the champion, pulled models
     serving       requests and large files through a registered model
     cluster       Ray: training, translation and serving on many processes
+    upkeep        what runs and what stopped; what a registered model was made from
 """

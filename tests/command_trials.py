@@ -27,7 +27,7 @@ BOUNDARIES = (
     *("flows.commands.app.running_flow", "flows.commands.models.running_flow"),
     *("flows.commands.models.serve_until_stopped", "flows.commands.line_translation.translate_lines_of"),
     *("infra.ui.serve_ui", "infra.stack.bring_up", "infra.stack.take_down", "infra.running_stack.find_stack"),
-    *("infra.orchestrator.prepare_pool", "flows.commands.clean.clean_home"),
+    *("infra.orchestrator.prepare_pool", "flows.commands.home.clean.clean_home"),
 )
 """Where the commands of `nmt` begin their work, after all checks of what was typed."""
 

@@ -32,6 +32,7 @@ ORDER = (
     "pipeline.registry",
     "pipeline.serving",
     "pipeline.cluster",
+    "pipeline.upkeep",
     "infra",
     "flows",
     "flows.commands",

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands import clean, models, stack
+from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
+from flows.commands.home import clean
 from flows.commands.streams import print_json
 from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
