@@ -4,9 +4,9 @@ The sections of the data are in data_config.py.
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from model.config import ModelConfig
 from pipeline.amounts import Amount, Every, Until
@@ -32,6 +32,17 @@ def _check_name(name: str) -> str:
 
 ModelName = Annotated[str, Field(min_length=1), AfterValidator(_check_name)]
 """What MLflow registers, and finds again."""
+
+
+def _check_workers(given: Any) -> Any:
+    numbers = given if isinstance(given, list | tuple) else [given]
+    sound = all(isinstance(number, int) and not isinstance(number, bool) and number >= 1 for number in numbers)
+    if given is not None and not (sound and len(numbers) in (1, 2) and list(numbers) == sorted(numbers)):
+        raise ValueError("a number of workers is needed, such as 2, or the fewest and the most, such as [1, 4]")
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+Workers = Annotated[int | tuple[int, int] | None, BeforeValidator(_check_workers)]
 
 
 class TrainingConfig(Section):
@@ -88,8 +99,10 @@ class TrainingConfig(Section):
     seed: int = Field(1, ge=0, le=2**31, description="seed of initial weights, batches and dropout")
     keep_checkpoints: int = Field(3, ge=1, description="number of checkpoints to keep, the best by training.select_by")
     log_every: int = Field(10, ge=1, description="steps between reports")
-    num_workers: int | None = Field(
-        None, ge=1, description="worker processes; null: one per GPU, or one on all cores if there are no GPUs"
+    num_workers: Workers = Field(
+        None,
+        description="worker processes; null: one per GPU, or one on all cores if there are no GPUs; [1, 4]: so few to "
+        "so many, as nodes leave the cluster and come back",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: GPUs if the cluster has any that torch can use; gpu: an error where there is none"
@@ -215,6 +228,16 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     ablation: AblationConfig = AblationConfig()
     registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _steps_do_not_change_with_the_workers(self) -> Self:
+        if isinstance(self.training.num_workers, tuple) and self.batching.tokens_per_worker:
+            raise ValueError(
+                f"training.num_workers={list(self.training.num_workers)} lets the workers change in the middle, and "
+                f"with batching.tokens_per_worker={self.batching.tokens_per_worker} the result with them; give one "
+                "number of workers, or set batching.tokens instead"
+            )
+        return self
 
     @model_validator(mode="after")
     def _what_needs_attention_has_it(self) -> Self:

@@ -78,12 +78,19 @@ def order_by_length(lengths: Lengths, noise: NDArray[np.float64]) -> Indices:
     >>> order_by_length(lengths, np.zeros(4)).tolist()
     [3, 0, 1, 2]
     """
-    order = np.argsort(noise, kind="stable")
+    order = _argsort(noise)
     for key in (np.where(lengths.source % 2 == 0, lengths.target, -lengths.target), lengths.source):
         # The last key first. numpy sorts numbers of 16 bits in one pass.
         fits = np.abs(key).max(initial=0) < 2**15
         order = order[np.argsort(key.astype(np.int16 if fits else np.int64)[order], kind="stable")]
     return order
+
+
+def _argsort(numbers: NDArray[np.float64]) -> Indices:
+    """Return the order of numbers, equal ones in their own; numpy has no stable sort of floats that is as fast."""
+    order = np.argsort(numbers)
+    ordered = numbers[order]
+    return order if np.all(ordered[1:] > ordered[:-1]) else np.argsort(numbers, kind="stable")
 
 
 def cut(order: Indices, lengths: Lengths, tokens: int, max_padding: float) -> Indices:
@@ -94,9 +101,16 @@ def cut(order: Indices, lengths: Lengths, tokens: int, max_padding: float) -> In
     one with the least padding. Then it is shortened to a multiple of `ROWS` pairs.
     """
     sources, targets = (side[order].astype(np.int32) for side in (lengths.source, lengths.target))
+    ends = _ends_of_runs(sources, targets)
     numbers = np.arange(1, tokens + 2)
-    bounds = [0]
-    while (start := bounds[-1]) < order.size:
+    bounds = [np.zeros(1, dtype=np.int64)]
+    while (start := int(bounds[-1][-1])) < order.size:
+        run = int(ends[np.searchsorted(ends, start, side="right")]) - start
+        fitting = max(1, tokens // max(1, int(sources[start] + targets[start])))
+        if run >= fitting:  # Pairs of equal lengths, without padding: all their batches at once.
+            size = _whole_rows(fitting)
+            bounds.append(start + size * np.arange(1, (run - fitting) // size + 2))
+            continue
         # At most this many pairs fit: the first has the shortest source of the rest.
         window = slice(start, start + max(1, tokens // max(1, int(sources[start])) + 1))
         source, target = sources[window], targets[window]
@@ -106,8 +120,18 @@ def cut(order: Indices, lengths: Lengths, tokens: int, max_padding: float) -> In
         least = fitting // 2
         tight = np.flatnonzero(padding[least:] <= max_padding)
         size = least + 1 + int(tight[-1] if tight.size else padding[least:].argmin())
-        bounds.append(start + size - (size % ROWS if size >= 2 * ROWS else 0))
-    return np.array(bounds, dtype=np.int64)
+        bounds.append(np.array([start + _whole_rows(size)]))
+    return np.concatenate(bounds)
+
+
+def _ends_of_runs(sources: NDArray[np.int32], targets: NDArray[np.int32]) -> Indices:
+    """Return where runs of pairs of equal lengths end."""
+    changes = (sources[1:] != sources[:-1]) | (targets[1:] != targets[:-1])
+    return np.append(np.flatnonzero(changes) + 1, sources.size)
+
+
+def _whole_rows(size: int) -> int:
+    return size - (size % ROWS if size >= 2 * ROWS else 0)
 
 
 def plan_epoch(lengths: Lengths, tokens: int, max_padding: float, seed: int, epoch: int) -> Plan:

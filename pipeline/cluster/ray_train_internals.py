@@ -1,6 +1,7 @@
 """All that this project uses of Ray Train without its documentation's promise, and why; see ray_internals.py."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -11,7 +12,8 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError
-from ray.train.v2._internal.execution.callback import ControllerCallback
+from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
+from ray.train.v2._internal.execution.controller.state import RestartingState
 from ray.util.queue import Queue
 
 from pipeline.cluster.ray_internals import put_without_waiting
@@ -27,6 +29,9 @@ TorchBackend = _TorchBackend
 
 GROUP_ERRORS = ("gloo", "NCCL")
 """In the RuntimeError of a worker that has lost another, where torch has no class for it."""
+
+TIMED_OUT = "Timed out waiting"
+"""In the RuntimeError of a worker that has waited too long for another (gloo)."""
 
 STARTUP_ERRORS = (WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
 """The `controller_failure` of a training whose workers could not be started."""
@@ -71,13 +76,27 @@ class RayTrainer(TorchTrainer):
         return [each for each in callbacks if not isinstance(each, idle)]
 
 
-class AnnounceController(ControllerCallback):
-    """Puts the handle of the actor that runs the training into a queue, under a key: only with it can it be ended."""
+class Announcer(ControllerCallback, WorkerGroupCallback):
+    """Tells the driver, through a queue, what the actor that runs the training knows.
 
-    def __init__(self, queue: Queue, key: str) -> None:
+    That is its own handle, under a key: only with it can the training be ended. And what has made it start the workers
+    again, as `explain` says it, given the error and the number of workers.
+    """
+
+    def __init__(self, queue: Queue, key: str, explain: Callable[[BaseException, int], object]) -> None:
         """Keep where to put it."""
-        self._queue, self._key = queue, key
+        self._queue, self._key, self._explain = queue, key, explain
+        self._workers = 0
 
     def after_controller_start(self, train_run_context: object) -> None:
-        """Put it there; Ray calls this in that actor."""
+        """Tell of the actor; Ray calls this in it."""
         put_without_waiting(self._queue, {self._key: ray.get_runtime_context().current_actor})
+
+    def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
+        """Count the workers, whenever Ray has asked them how they are."""
+        self._workers = len(worker_group_status.worker_statuses)
+
+    def after_controller_state_update(self, previous_state: object, current_state: object) -> None:
+        """Tell of a restart."""
+        if isinstance(current_state, RestartingState):
+            put_without_waiting(self._queue, self._explain(current_state.training_failed_error, self._workers))

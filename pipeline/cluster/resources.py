@@ -48,6 +48,13 @@ class Allotment:
     workers: int
     gpu: bool
     threads: int
+    fewest: int | None = None
+    """With how many it goes on where nodes have left, with more when they come back; None: always with all."""
+
+    @property
+    def range(self) -> int | tuple[int, int]:
+        """The number of workers as Ray Train takes it."""
+        return self.workers if self.fewest is None else (self.fewest, self.workers)
 
 
 _answers: dict[str, tuple[str, str]] = {}
@@ -185,22 +192,25 @@ def allot(
     slots = gpu_slots(resources)
     gpu = config.device == "gpu" or (config.device == "auto" and any(node.get("GPU", 0) >= 1 for node in resources))
     # One process on CPU: threads share weights and gradients, which processes would have to copy.
-    workers = config.num_workers or (max(1, slots) if gpu else 1)
+    fewest, workers = _asked(config, max(1, slots) if gpu else 1)
     kind, there = ("GPU", slots) if gpu else ("CPU", sum(cpus))
-    if workers > there:
-        named = (
-            f"training.num_workers={config.num_workers}" if config.num_workers else f"training.device={config.device}"
-        )
+    if fewest > there:
+        named = f"training.num_workers={fewest}" if config.num_workers else f"training.device={config.device}"
         remedy = f"set training.num_workers={there} or less" if there else "set training.device=cpu"
         if gpu and there and config.device == "auto":
             remedy += ", or training.device=cpu"
-        raise InputError(
-            f"{named}: {workers} {kind}s are needed, one per worker, and the cluster has {there}; {remedy}"
-        )
-    threads = 1 if gpu else threads_per_worker(cpus, workers)
+        raise InputError(f"{named}: {fewest} {kind}s are needed, one per worker, and the cluster has {there}; {remedy}")
+    threads = 1 if gpu else threads_per_worker(cpus, min(workers, there))
     # OpenMP also accepts a number per nesting level, such as 4,2, and warns about values that it does not accept.
     most = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return Allotment(workers, gpu, min(threads, int(most)) if most.isdecimal() and int(most) else threads)
+    threads = min(threads, int(most)) if most.isdecimal() and int(most) else threads
+    return Allotment(workers, gpu, threads, None if fewest == workers else fewest)
+
+
+def _asked(config: TrainingConfig, default: int) -> tuple[int, int]:
+    """Return the fewest and the most workers."""
+    asked = config.num_workers or default
+    return (asked, asked) if isinstance(asked, int) else asked
 
 
 def threads_per_worker(cpus: Sequence[int], workers: int) -> int:

@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.batches.encoding import EncodedCorpus
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.cluster.process_group import GroupConfig
-from pipeline.cluster.ray_train_internals import AnnounceController, RayTrainer
+from pipeline.cluster.ray_train_internals import Announcer, RayTrainer
 from pipeline.cluster.resources import Allotment, Gpus, allot, ask_for, usable
 from pipeline.cluster.run_folder import (
     best_checkpoints,
@@ -26,7 +26,7 @@ from pipeline.cluster.run_folder import (
     set_damaged_aside,
     share_records,
 )
-from pipeline.cluster.training_progress import CONTROLLER, explain_training, follow
+from pipeline.cluster.training_progress import CONTROLLER, explain_training, follow, tell_restart
 from pipeline.cluster.training_worker import TrainingJob, train_on_worker
 from pipeline.config import BleuTokenizer, RunConfig
 from pipeline.inference.weights import WEIGHTS, count_parameters
@@ -47,6 +47,9 @@ RUNTIME_FIELDS = {
     "skip_bad_batches",
 }
 """Fields that change where and how a run computes, but not what: it may be resumed with others."""
+
+RESIZE_SECONDS = 60.0
+"""How often an elastic training looks whether the cluster has room for more workers."""
 
 CONTROLLER_FAILURES = 3
 """How often Ray tries to start the workers, which another program may be using; by default forever."""
@@ -158,8 +161,9 @@ def _fit(
             backend="nccl" if allotment.gpu else "gloo", timeout_s=run.training.collective_timeout
         ),
         scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]
-            num_workers=allotment.workers,
+            num_workers=allotment.range,
             use_gpu=allotment.gpu,
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             resources_per_worker={"CPU": allotment.threads, **({"GPU": 1} if allotment.gpu else {})},
             label_selector=gpus.labels if allotment.gpu else None,
         ),
@@ -167,7 +171,7 @@ def _fit(
             name=name,
             storage_path=storage.path,
             storage_filesystem=storage.filesystem,
-            callbacks=[AnnounceController(job.records, CONTROLLER)],  # type: ignore[list-item]
+            callbacks=[Announcer(job.records, CONTROLLER, tell_restart)],  # type: ignore[list-item]
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 max_failures=run.training.max_failures,
                 controller_failure_limit=CONTROLLER_FAILURES,
@@ -182,7 +186,7 @@ def _fit(
     )
     stopped_by = follow(trainer, job.records, job.orders, history.add)
     if stopped_by is not None:
-        raise explain_training(stopped_by, storage) from stopped_by
+        raise explain_training(stopped_by, storage, allotment.workers) from stopped_by
     return best_checkpoints(storage, name)[: run.training.keep_checkpoints]
 
 
@@ -204,7 +208,7 @@ def _figures(folder: Path, kept: list[dict[str, Any]], allotment: Allotment, gpu
         "training_seconds": sum(each["train_seconds"] for each in validations),
         "target_tokens_per_second": sum(each["train_target_tokens_per_second"] for each in validations)
         / len(validations),
-        "workers": allotment.workers,
+        "workers": int(validations[-1].get("train_workers", allotment.workers)),
         "threads_per_worker": allotment.threads,
         "device": "gpu" if allotment.gpu else "cpu",
         "multiplied_bf16": all(each["train_bf16"] for each in validations),

@@ -7,6 +7,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +18,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from pipeline.cluster.ray_internals import dead_process, put_without_waiting, request_item
-from pipeline.cluster.ray_train_internals import GROUP_ERRORS, STARTUP_ERRORS, failures_of
+from pipeline.cluster.ray_train_internals import GROUP_ERRORS, STARTUP_ERRORS, TIMED_OUT, failures_of
 from pipeline.errors import ExternalError, InputError
 from pipeline.stopping import CONTINUE, Stop, current_stop
 from pipeline.store.storage import Folder
@@ -150,8 +151,28 @@ def _end(thread: threading.Thread, inbox: _Inbox, controllers: list[Any]) -> Non
     thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
 
-def explain_training(error: BaseException, storage: Folder) -> BaseException:
-    """Return the ExternalError that `error`, raised by Ray Train, comes down to; `error` itself if it is a bug."""
+def tell_restart(error: BaseException, number: int) -> dict[str, str]:
+    """Return what the user should know when workers are started again: what has happened to which of so many."""
+    controller, workers = failures_of(error)
+    what = losses(workers, number) if workers else first_line(controller)
+    return {WARNING: f"{what}; the workers are started again, and go on from the last checkpoint"}
+
+
+def losses(workers: Mapping[int, BaseException], number: int) -> str:
+    """Return in words what has happened to some of so many workers. Who does not answer is named by those who wait."""
+    reasons = [f"worker {rank}: {first_line(cause)}" for rank, cause in workers.items()]
+    silent = [str(rank) for rank in range(number) if rank not in workers]
+    if silent and any(TIMED_OUT in str(cause) for cause in workers.values()):
+        whom = f"worker{'s' if len(silent) > 1 else ''} {', '.join(silent)}"
+        reasons.insert(0, f"{whom} did not answer the others within training.collective_timeout")
+    return "; ".join(reasons)
+
+
+def explain_training(error: BaseException, storage: Folder, number: int) -> BaseException:
+    """Return the ExternalError that `error`, raised by Ray Train, comes down to; `error` itself if it is a bug.
+
+    number: of the workers.
+    """
     controller, workers = failures_of(error)
     for cause in (controller, *workers.values()):
         if isinstance(cause, OSError) and not isinstance(cause, RayError):
@@ -163,8 +184,9 @@ def explain_training(error: BaseException, storage: Folder) -> BaseException:
             "the Ray cluster did not start the workers: what they need is in use; run the same command again later"
         )
     if workers and all(_is_loss(cause) for cause in workers.values()):
-        reasons = "; ".join(f"worker {rank}: {first_line(cause)}" for rank, cause in workers.items())
-        return ExternalError(f"training stopped: workers were lost ({reasons}); {CONTINUE} from the last checkpoint")
+        return ExternalError(
+            f"training stopped: workers were lost ({losses(workers, number)}); {CONTINUE} from the last checkpoint"
+        )
     if _is_rays_own(controller):
         return lost_process(first_line(controller))
     return error

@@ -2,18 +2,19 @@
 
 import json
 import math
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 from ray.exceptions import RayError
+from ray.train import CheckpointUploadMode
 from ray.train.torch import get_device
 from ray.util.queue import Queue
 
@@ -145,6 +146,9 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
     data = _open_data(job, run)
     # The first of the workers speaks for all.
     records = Records(job.records) if worker.rank == 0 else None
+    if records and isinstance(run.training.num_workers, tuple):
+        workers = "1 worker" if worker.size == 1 else f"{worker.size} workers"
+        job.records.put({WARNING: f"training.num_workers={list(run.training.num_workers)}: {workers} now"})
     hooks = _hooks(job, run, data, worker, records)
     latest = ray.train.get_checkpoint() or job.resume_from
     try:
@@ -166,15 +170,15 @@ def train_on_worker(config: dict[str, TrainingJob]) -> None:
 
 def _hooks(job: TrainingJob, run: RunConfig, data: TrainingData, worker: WorkerInfo, records: Records | None) -> Hooks:
     """Return what the loop calls: validation, reports, and what watches the machine."""
-    limit = SpeedLimit(run.model, data.subwords.target_size)
+    limit, checkpoints = SpeedLimit(run.model, data.subwords.target_size), Checkpoints(records, worker)
     fewest = 1 if kernels.available() else job.threads
     threads = Threads(job.threads, ray.train.get_context().get_local_world_size(), fewest=fewest)
     on_cpu = worker.device.type == "cpu"  # Who uses the cores is nothing to a GPU.
     return Hooks(
         validate=make_validation(data, _validation_metrics(run.training.select_by, job.bleu_tokenizer), worker),
         report_step=records.send if records else lambda figures: None,
-        report_validation=partial(_report_validation, records, worker),
-        save=partial(_save, records, {}),
+        report_validation=checkpoints.report,
+        save=checkpoints.save,
         stop_asked=Orders(job.orders).stop_asked if records else lambda: False,
         warn=(lambda text: job.records.put({WARNING: text})) if records else lambda text: None,
         matmul_seconds=lambda share: math.nan if on_cpu and threads.busy else limit.seconds(share),
@@ -200,28 +204,54 @@ def _validation_metrics(select_by: SelectBy, tokenizer: BleuTokenizer) -> list[M
     return [BLEU.with_tokenizer(tokenizer), *([] if selecting is BLEU else [selecting.with_tokenizer(tokenizer)])]
 
 
-def _report_validation(
-    records: Records | None, worker: WorkerInfo, figures: Mapping[str, float], trainer: Trainer
-) -> None:
-    """Send a validation's figures to the driver, and give Ray its checkpoint."""
-    figures = {**figures, "train_on_gpu": float(worker.device.type == "cuda")}
-    if records:
-        records.send(figures)  # First: figures sent twice are recognized, those that are not sent are lost.
-    # Of equal scores the earlier validation is better, as in the early stop.
-    _save(records, {**figures, "selection_score": selection_score(figures, trainer.config.select_by)}, trainer)
+class Checkpoints:
+    """Gives Ray checkpoints, which it copies to the storage while the training goes on, one at a time."""
 
+    def __init__(self, records: Records | None, worker: WorkerInfo) -> None:
+        """Save those of the worker that has records to send; the others only take part."""
+        self._records, self._worker = records, worker
+        self._being_copied: Path | None = None
 
-def _save(records: Records | None, figures: Mapping[str, float], trainer: Trainer) -> None:
-    """Give Ray a checkpoint; it is ranked by the figures of its validation, if it has one."""
-    with tempfile.TemporaryDirectory() as temporary:
+    def report(self, figures: Mapping[str, float], trainer: Trainer) -> None:
+        """Send a validation's figures to the driver, and save its checkpoint."""
+        figures = {
+            **figures,
+            "train_on_gpu": float(self._worker.device.type == "cuda"),
+            "train_workers": float(self._worker.size),
+        }
+        if self._records:
+            self._records.send(figures)  # First: figures sent twice are recognized, those that are not sent are lost.
+        # Of equal scores the earlier validation is better, as in the early stop.
+        self._save({**figures, "selection_score": selection_score(figures, trainer.config.select_by)}, trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Save a checkpoint between two validations."""
+        self._save({}, trainer)
+
+    def _save(self, figures: Mapping[str, float], trainer: Trainer) -> None:
+        """Save a checkpoint; it is ranked by the figures of its validation, if it has one."""
         checkpoint = None
-        if records:
-            save_checkpoint(trainer, Path(temporary))
-            for name, content in ((FIGURES, figures), (RECORDS, records.for_checkpoint())):
-                (Path(temporary) / name).write_text(json.dumps(content) + "\n", "utf8")
-            checkpoint = ray.train.Checkpoint.from_directory(temporary)
+        if self._records:
+            folder = self._write(figures, trainer, self._records)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+            self._being_copied = folder
         ranked = {"selection_score": UNRANKED, **figures}
-        ray.train.report(ranked, checkpoint=checkpoint)  # By all workers: it is a barrier.
+        # By all workers: it is a barrier.
+        ray.train.report(ranked, checkpoint=checkpoint, checkpoint_upload_mode=CheckpointUploadMode.ASYNC)
+
+    def _write(self, figures: Mapping[str, float], trainer: Trainer, records: Records) -> Path:
+        """Write a checkpoint to a folder of this machine, which Ray removes when it has copied it."""
+        while self._being_copied is not None and self._being_copied.exists():
+            time.sleep(POLL_SECONDS)
+        folder = Path(tempfile.mkdtemp(prefix="nmt-checkpoint-"))
+        try:
+            save_checkpoint(trainer, folder)
+            for name, content in ((FIGURES, figures), (RECORDS, records.for_checkpoint())):
+                (folder / name).write_text(json.dumps(content) + "\n", "utf8")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return folder
 
 
 def _open_data(job: TrainingJob, run: RunConfig) -> TrainingData:

@@ -48,6 +48,7 @@ EPOCH_METRICS = {
     "train_reporting_share": "epoch/train_reporting_share",
     "train_saving_share": "epoch/train_saving_share",
     "train_on_gpu": "epoch/train_on_gpu",
+    "train_workers": "epoch/train_workers",
 }
 
 

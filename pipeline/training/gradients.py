@@ -29,6 +29,13 @@ class Asks(NamedTuple):
     """The time for the training is up."""
     stop: bool = False
     """This run is to end, and another one to continue it."""
+    unsaved: bool = False
+    """Much has been done since the last checkpoint: before a validation, which may take long, there is to be one."""
+
+    @property
+    def pause(self) -> bool:
+        """Whether there is anything to do before the next step."""
+        return self.validate or self.save or self.end or self.stop
 
     def together(self, other: "Asks") -> "Asks":
         """Return what either asks for."""

@@ -1,7 +1,8 @@
 """What the loop is given: its data, step by step, and plain functions that it calls."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -25,6 +26,16 @@ class Share:
     def map(self, change: Callable[[Tensor], Tensor]) -> "Share":
         """Return the share with all of its tensors changed: pinned, or copied to a device."""
         return Share(self.batch.map(change), change(self.rows), self.tokens)
+
+    def parts(self, number: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield so many parts of the batch with their rows, as far as there are sentences: every n-th of each."""
+        for first in range(min(number, len(self.rows))):
+            share = self if number == 1 else self.map(partial(_every, first, number))
+            yield share.batch, share.rows
+
+
+def _every(first: int, number: int, tensor: Tensor) -> Tensor:
+    return tensor[first::number].contiguous()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from model.steadiness import same_with_any_threads
 from pipeline.amounts import Amount
 from pipeline.config import TrainingConfig
 from pipeline.errors import InputError
+from pipeline.inference.devices import first_sentence, is_out_of_memory
 from pipeline.training.gpu.graphs import GraphApi, call
 from pipeline.training.gpu.step import GraphedStep
 from pipeline.training.gradients import Asks, Gradients, Reading
@@ -28,6 +29,9 @@ from pipeline.training.hooks import Epochs, Hooks, Share
 from pipeline.training.machine.precision import matmul_precision
 from pipeline.training.progress import Progress
 from pipeline.training.schedules import learning_rate, share_done, teacher_forcing_ratio
+
+UNSAVED_SECONDS = 60.0
+"""After so many seconds of steps there is a checkpoint before a validation, too."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Trainer:
         self._number = torch.zeros((), dtype=torch.int64, device=device)
         self._graphed = None if self.graphs is None else GraphedStep(self.graphs, device)
         self._time_is_up = False
+        self._parts = 1
         self._validates = Amount.parse(self.config.validate_every)
         self._saves = None if self.config.save_every is None else Amount.parse(self.config.save_every)
 
@@ -122,7 +127,7 @@ class Trainer:
                 self.sums.waiting += time.perf_counter() - ended
                 late.append(self._take(shares, tokens))
                 asks = late[-1].due
-                while late and (len(late) > behind or any(asks) or self.progress.batch == 0):
+                while late and (len(late) > behind or asks.pause or self.progress.batch == 0):
                     asked, began = self._finish(late.popleft(), began)
                     asks = asks.together(asked)
                 self.hooks.between_steps()
@@ -131,7 +136,7 @@ class Trainer:
                 # The next step starts by waiting for its data; to measure products belongs to none.
                 measured, ended = time.perf_counter() - ended, time.perf_counter()
                 began += measured
-                if any(asks):
+                if asks.pause:
                     self._pause(asks)
                     if self.stopped or self.progress.validation_due:
                         return
@@ -159,6 +164,7 @@ class Trainer:
             save=saves is not None and saves.is_time and saves.seconds <= place.seconds - place.saved_at,
             end=any(limit.is_time and limit.seconds <= place.seconds for limit in self.config.limits),
             stop=self.hooks.stop_asked(),
+            unsaved=place.seconds - place.saved_at > UNSAVED_SECONDS,
         )
 
     def _pause(self, asks: Asks) -> None:
@@ -167,7 +173,7 @@ class Trainer:
         self.stopped |= asks.stop
         validation_due = asks.validate or asks.end
         self.progress = replace(self.progress, validation_due=validation_due)
-        if self.stopped or (asks.save and not validation_due):
+        if self.stopped or (asks.unsaved if validation_due else asks.save):
             began = time.perf_counter()
             self.progress = replace(self.progress, saved_at=self.progress.seconds)
             self.hooks.save(self)
@@ -227,19 +233,41 @@ class Trainer:
 
     def _step(self, shares: list[Share], rate: float, forced: float) -> Reading:
         """Take one optimizer step; return what reads its loss over all workers. Nothing here waits for a GPU."""
-        self._gradients.reset()
+        self._number.fill_(self.progress.step)
+        self._add_up(shares, forced)
         self._gradients.set_rate(rate)
         self._gradients.ask(self._asks())
-        self._number.fill_(self.progress.step)
-        for share in shares:
-            accumulate = partial(self._accumulate, share.batch, share.rows, forced)
+        return self._gradients.apply(self.config.clip_norm, call if self._graphed is None else self._graphed.update)
+
+    def _add_up(self, shares: list[Share], forced: float) -> None:
+        """Add up the gradients of a step. Should they not fit the memory, shares are halved, from then on."""
+        try:
+            self._add(shares, forced)
+        except (RuntimeError, MemoryError) as error:
+            if self._parts > 1 or not is_out_of_memory(error):
+                raise
+            self._parts, reason = 2, first_sentence(error)
+        else:
+            return
+        # Out of the handler, which keeps the tensors of the failed attempt alive.
+        if self._gradients.on_gpu:
+            torch.cuda.empty_cache()
+        self.hooks.warn(
+            f"step {self.progress.step + 1} did not fit the memory of a worker ({reason}): from now on its shares are "
+            "computed in halves; set batching.worker_tokens to less than a share to begin so"
+        )
+        self._add(shares, forced)
+
+    def _add(self, shares: list[Share], forced: float) -> None:
+        self._gradients.reset()
+        for batch, rows in (part for share in shares for part in share.parts(self._parts)):
+            accumulate = partial(self._accumulate, batch, rows, forced)
             if self._graphed is None:
                 accumulate()
             elif forced < 1.0:
                 self._graphed.call(accumulate)
             else:
-                self._graphed.accumulate(self._accumulate, share.batch, share.rows)
-        return self._gradients.apply(self.config.clip_norm, call if self._graphed is None else self._graphed.update)
+                self._graphed.accumulate(self._accumulate, batch, rows)
 
     def _accumulate(self, batch: Batch, rows: Tensor, forced: float = 1.0) -> None:
         """Add the loss and the gradients of a share."""

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from pipeline.batches.encoding import encode_corpus
 from pipeline.batches.tokenizer import train_tokenizer
 from pipeline.cluster.connection import ray_cluster
 from pipeline.cluster.training import train_model
+from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.evaluation.evaluation import evaluate_model
 from pipeline.overrides import build_config
@@ -45,6 +46,10 @@ class Nodes:
         self._folder, self._environment = folder, environment
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.address = f"127.0.0.1:{free_port()}"
+
+    @property
+    def names(self) -> Sequence[str]:
+        return [*self._processes]
 
     def home(self, name: str) -> Path:
         return self._folder / name
@@ -114,9 +119,13 @@ def train(after_epoch: Callable[[int], None]) -> TrainedModel:
         if is_validation(record):
             after_epoch(int(record["epoch"]))
 
-    corpus = prepare_corpus(CONFIG.corpus, Store())
-    tokenizer = train_tokenizer(corpus, CONFIG.tokenizer, Store())
-    return train_model(encode_corpus(corpus, tokenizer, CONFIG.batching, Store()), CONFIG, Store(), observe)
+    return train_observed(CONFIG, observe)
+
+
+def train_observed(config: RunConfig, observe: Callable[[Record], None]) -> TrainedModel:
+    corpus = prepare_corpus(config.corpus, Store())
+    tokenizer = train_tokenizer(corpus, config.tokenizer, Store())
+    return train_model(encode_corpus(corpus, tokenizer, config.batching, Store()), config, Store(), observe)
 
 
 @contextmanager
@@ -206,3 +215,40 @@ def test_another_machine_has_the_model_without_a_cluster_and_registers_it_in_s3(
         rows = list(evaluation.translations("test"))
         pulled = LoadedModel(pull_model("tiny", Store()).path)
         assert pulled.predict([row["source"] for row in rows]) == [row["translation"] for row in rows]
+
+
+def test_with_a_range_of_workers_it_goes_on_with_fewer_and_again_with_more(
+    nodes: Nodes, on_two_nodes: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same steps with the same losses as without: who computes them is all that changes."""
+    assert on_two_nodes, "it has used the node that is lost here"
+    epochs = {"training.epochs": 40, "training.patience": 1000}
+    monkeypatch.setattr("pipeline.cluster.training.RESIZE_SECONDS", 2.0)
+    workers: list[int] = []
+
+    def observe(record: Record) -> None:
+        if not is_validation(record):
+            return
+        workers.append(int(record["train_workers"]))
+        if len(workers) == 2:
+            nodes.kill("three")
+        if 1 in workers and "four" not in nodes.names:
+            nodes.start("four")
+            wait_for_nodes(2)
+
+    with machine(nodes, "elastic"):
+        wait_for_nodes(2)
+        values = TINY | {"corpus.captions_pairs": 150} | epochs
+        elastic = train_observed(
+            build_config({"name": "tiny"}, values | {"training.num_workers": [1, 2], "training.max_failures": 9}),
+            observe,
+        )
+    in_turn = [number for place, number in enumerate(workers) if place == 0 or workers[place - 1] != number]
+    assert in_turn == [2, 1, 2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NMT_HOME", str(nodes.home("elastic-alone")))
+        alone = train_observed(build_config({"name": "tiny"}, values | {"training.num_workers": 1}), lambda _: None)
+    assert elastic.fingerprint == alone.fingerprint
+    both = [Training(trained, {}).curve for trained in (elastic, alone)]
+    assert [step for step, _ in both[0]] == [step for step, _ in both[1]] == list(range(1, len(both[0]) + 1))
+    assert [loss for _, loss in both[0][:50]] == pytest.approx([loss for _, loss in both[1][:50]], rel=1e-3)

@@ -37,6 +37,10 @@ def listed(*numbers: tuple[int, int]) -> list[dict[str, Any]]:
         ({"num_workers": 3}, nodes((16, 4)), Allotment(3, gpu=True, threads=1)),
         ({"device": "cpu"}, nodes((16, 4)), Allotment(1, gpu=False, threads=16)),
         ({"num_workers": 4}, nodes((8, 0), (2, 0)), Allotment(4, gpu=False, threads=2)),
+        ({"num_workers": [1, 4]}, nodes((2, 0), (2, 0)), Allotment(4, gpu=False, threads=1, fewest=1)),
+        ({"num_workers": [1, 4]}, nodes((2, 0)), Allotment(4, gpu=False, threads=1, fewest=1)),
+        ({"num_workers": [2, 8]}, nodes((16, 4)), Allotment(8, gpu=True, threads=1, fewest=2)),
+        ({"num_workers": [3, 3]}, nodes((16, 4)), Allotment(3, gpu=True, threads=1)),
     ],
 )
 def test_what_a_cluster_gives(config: dict[str, object], cluster: list[Resources], expected: Allotment) -> None:
@@ -54,6 +58,12 @@ def test_what_a_cluster_gives(config: dict[str, object], cluster: list[Resources
         ),
         (
             {"num_workers": 3},
+            nodes((2, 0)),
+            "training.num_workers=3: 3 CPUs are needed, one per worker, and the cluster has 2; "
+            "set training.num_workers=2 or less",
+        ),
+        (
+            {"num_workers": [3, 5]},
             nodes((2, 0)),
             "training.num_workers=3: 3 CPUs are needed, one per worker, and the cluster has 2; "
             "set training.num_workers=2 or less",

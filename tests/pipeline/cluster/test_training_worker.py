@@ -8,7 +8,7 @@ import torch
 
 from pipeline.cluster import training_worker
 from pipeline.cluster.connection import DriverStore
-from pipeline.cluster.training_worker import TrainingJob, _report_validation, train_on_worker
+from pipeline.cluster.training_worker import Checkpoints, TrainingJob, train_on_worker
 from pipeline.config import RunConfig
 from pipeline.training.worker import WorkerInfo
 
@@ -105,7 +105,7 @@ def test_cudnn_rounds_only_if_the_precision_says_so(
 @pytest.mark.parametrize(("device", "on_gpu"), [("cpu", 0.0), ("cuda:0", 1.0)])
 def test_an_epoch_says_what_it_was_computed_on(monkeypatch: pytest.MonkeyPatch, device: str, on_gpu: float) -> None:
     reported: list[Any] = []
-    monkeypatch.setattr("ray.train.report", lambda figures, checkpoint: reported.append(figures))
+    monkeypatch.setattr("ray.train.report", lambda figures, **_: reported.append(figures))
     trainer: Any = SimpleNamespace(config=SimpleNamespace(select_by="loss"))
-    _report_validation(None, WorkerInfo(1, 2, torch.device(device)), {"validation_loss": 2.0}, trainer)
-    assert reported == [{"validation_loss": 2.0, "train_on_gpu": on_gpu, "selection_score": -2.0}]
+    Checkpoints(None, WorkerInfo(1, 2, torch.device(device))).report({"validation_loss": 2.0}, trainer)
+    assert reported == [{"validation_loss": 2.0, "train_on_gpu": on_gpu, "train_workers": 2.0, "selection_score": -2.0}]

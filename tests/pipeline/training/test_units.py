@@ -109,7 +109,7 @@ def test_hours_end_a_run_and_minutes_save_and_validate(monkeypatch: pytest.Monke
     progress = trainer.fit()
     # What the clock says before a step is done after it: every worker must hear of it first.
     assert [figures["step"] for figures in task.epochs] == [7, 10]
-    assert saved == [3, 6]
+    assert saved == [3, 6, 10], "the last before a validation"
     assert progress.seconds == 6000.0
     assert trainer.finished
 
@@ -135,6 +135,29 @@ def test_saves_between_validations_do_not_change_the_run() -> None:
     trainer.fit()
     assert saved == [5, 10, 15, 20], "the validations save as well"
     assert saving.losses() == plain.losses()
+
+
+def test_much_work_is_saved_before_a_validation_which_may_take_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who is killed during it, since he was told to stop, goes on with it."""
+    clock(monkeypatch, lambda step: 30.0 if step <= 12 else 1.0)
+    task, saved = CopyTask(count=100, tokens=100), list[int]()
+
+    def save(trainer: Trainer) -> None:
+        saved.append(trainer.progress.step)
+        save_checkpoint(trainer, tmp_path)
+
+    trainer = task.trainer(epochs=2)
+    trainer.hooks = replace(trainer.hooks, save=save)
+    trainer.fit()
+    assert saved == [12], "the second epoch took twelve seconds"
+    again = CopyTask(count=100, tokens=100)
+    resumed = again.trainer(epochs=2)
+    load_checkpoint(resumed, tmp_path)
+    resumed.fit()
+    assert [each["step"] for each in again.epochs] == [12, 24]
+    assert [each["step"] for each in again.steps] == list(range(13, 25))
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
@@ -171,6 +194,41 @@ def test_one_bad_batch_more_ends_the_run_and_is_named(monkeypatch: pytest.Monkey
         trainer.fit()
 
 
+def room_for(monkeypatch: pytest.MonkeyPatch, sentences: int) -> list[int]:
+    """Let no more sentences fit the memory at once; return a list that gets the sizes of those that were tried."""
+    accumulate, tried = Trainer._accumulate, list[int]()
+
+    def limited(trainer: Trainer, batch: Any, rows: Any, *arguments: Any) -> None:
+        tried.append(len(rows))
+        if len(rows) > sentences:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        accumulate(trainer, batch, rows, *arguments)
+
+    monkeypatch.setattr(Trainer, "_accumulate", limited)
+    return tried
+
+
+def test_what_does_not_fit_the_memory_is_computed_in_halves_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, halved = CopyTask(count=100, tokens=100), CopyTask(count=100, tokens=100)
+    whole.trainer(epochs=2).fit()
+    largest = max(batch.size for batch in whole.plan(0))
+    tried = room_for(monkeypatch, largest - 1)
+    halved.trainer(epochs=2).fit()
+    assert halved.losses() == pytest.approx(whole.losses(), rel=1e-4)
+    assert [text.partition(" did")[0] for text in halved.warnings] == [f"step {1 + tried.index(largest)}"]
+    assert "CUDA out of memory" in halved.warnings[0]
+    after = tried[tried.index(largest) + 1 :]
+    assert sum(after) == 200 - sum(tried[: tried.index(largest)]), "each sentence once, and none of the failed attempt"
+
+
+def test_what_does_not_fit_in_halves_either_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    room_for(monkeypatch, 1)
+    with pytest.raises(torch.OutOfMemoryError):
+        CopyTask(count=100, tokens=100).trainer(epochs=1).fit()
+
+
 def test_a_checkpoint_of_another_version_is_none(tmp_path: Path) -> None:
     trainer = CopyTask(count=20).trainer(epochs=1)
     trainer.fit()
@@ -184,7 +242,7 @@ def test_a_checkpoint_of_another_version_is_none(tmp_path: Path) -> None:
 
 
 def test_what_any_worker_asks_for_is_read_with_the_loss() -> None:
-    assert StepLoss(1.0, 1.0, 1, 1.0).asks == (False, False, False, False)
+    assert not any(StepLoss(1.0, 1.0, 1, 1.0).asks)
     task = CopyTask(count=20)
     trainer = task.trainer(epochs=1, validate_every="9k updates")
     trainer.hooks = replace(trainer.hooks, stop_asked=lambda: True)
