@@ -174,7 +174,8 @@ def _fit(
             callbacks=[Announcer(job.records, CONTROLLER, tell_restart)],  # type: ignore[list-item]
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 max_failures=run.training.max_failures,
-                controller_failure_limit=CONTROLLER_FAILURES,
+                # Ray may count a node that has left as still there, and fails to start a worker on it, once.
+                controller_failure_limit=CONTROLLER_FAILURES + (run.training.max_failures if allotment.fewest else 0),
             ),
             checkpoint_config=ray.train.CheckpointConfig(
                 # Also with one to keep, there is another should the latest be damaged.

@@ -217,12 +217,13 @@ def test_another_machine_has_the_model_without_a_cluster_and_registers_it_in_s3(
         assert pulled.predict([row["source"] for row in rows]) == [row["translation"] for row in rows]
 
 
+@pytest.mark.timeout(1200)
 def test_with_a_range_of_workers_it_goes_on_with_fewer_and_again_with_more(
     nodes: Nodes, on_two_nodes: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same steps with the same losses as without: who computes them is all that changes."""
     assert on_two_nodes, "it has used the node that is lost here"
-    epochs = {"training.epochs": 40, "training.patience": 1000}
+    epochs = {"training.epochs": 30, "training.patience": 1000}
     monkeypatch.setattr("pipeline.cluster.training.RESIZE_SECONDS", 2.0)
     workers: list[int] = []
 
