@@ -121,7 +121,7 @@ def find_trainings() -> list[Training]:
     started = {fingerprint: [fp for fp in files if fingerprint.startswith(fp)] for fingerprint in fingerprints}
     fingerprints |= {*files} - {beginning for found in started.values() for beginning in found}
     found = [_training(each, files.get(each[:16], ()), finished.get(each), each in held) for each in fingerprints]
-    return sorted(found, key=lambda each: (STATES.index(each.state), -(each.active or datetime.min).timestamp()))
+    return sorted(found, key=lambda each: (STATES.index(each.state), -each.active.timestamp() if each.active else 0.0))
 
 
 def _files() -> dict[str, tuple[RunFile, ...]]:

@@ -12,7 +12,7 @@ from pipeline.store.artifact_folder import MANIFEST, lock_of, unless_held
 from pipeline.store.leftovers import IDLE_SECONDS
 from pipeline.store.storage import home, shared_folder
 from pipeline.store.whole_files import make_private
-from pipeline.training.runs.run_record import ID_LENGTH
+from pipeline.training.runs.run_record import ID_LENGTH, run_name
 from pipeline.upkeep.runs import STAGE, RunFile, Training, chosen
 
 
@@ -65,7 +65,7 @@ def _of(training: Training) -> Iterator[Unneeded]:
         yield Unneeded(training, "the training is finished", training.files)
     elif training.record is not None and not _has_batches(training.record.inputs.get("encoded", "")):
         yield Unneeded(training, "the batches that it was trained on are no longer in the store", training.files)
-    elif any(map(_has_checkpoint, training.files)):
+    elif any(_has_checkpoint(file) for file in training.files if file.name == run_name(training.fingerprint)):
         aside = tuple(file for file in training.files if file.is_aside)
         yield Unneeded(training, "damaged, and set aside; there is a checkpoint after it", aside)
 
@@ -82,8 +82,8 @@ def _has_batches(encoded: str) -> bool:
 
 
 def _has_checkpoint(file: RunFile) -> bool:
-    """Whether a file is a training's own folder, with a checkpoint to continue from."""
-    folders = () if file.is_aside else (file.storage / file.name).folders()
+    """Whether a training's own folder has a checkpoint to continue from."""
+    folders = (file.storage / file.name).folders()
     return any(folder.name.startswith(CHECKPOINT_PREFIX) and is_whole(folder) for folder in folders)
 
 
