@@ -84,8 +84,12 @@ def use_registry() -> None:
 
 
 def _experiments_lock() -> FileLock:
+    return _lock("experiments")
+
+
+def _lock(name: str) -> FileLock:
     make_private(home())
-    return FileLock(home() / "experiments.lock")
+    return FileLock(home() / f"{name}.lock")
 
 
 @contextmanager
@@ -226,7 +230,7 @@ class TrainingRun:
     def complete(self, history: Iterator[Record]) -> None:
         """Log what the run lacks of the training's history, and end it."""
         self._pending.clear()
-        with reachable_server(), _experiments_lock():  # Another command may complete the same run.
+        with reachable_server(), _lock("completing"):  # Another command may complete the same run.
             self._logged = self._logged_steps()
             for record in history:
                 self._pending += self._metrics(record)
