@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.store.storage import shared_folder
 from pipeline.upkeep.runs import Training, chosen, find_trainings, id_length
+from pipeline.upkeep.unneeded import Unneeded, remove
+from tests.pipeline.store.test_storage import use_s3
 from tests.pipeline.upkeep.conftest import COMMAND, LINES, STEP, Home
+from tests.s3_server import s3_server
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -164,6 +168,22 @@ class TestInAStorage:
         training = only()
         assert (training.state, training.name) == ("finished", "captions")
         assert training.bytes > 0
+
+
+def test_a_training_in_s3_is_told_and_removed(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as server:
+        use_s3(server, tmp_path, monkeypatch)
+        ray = home.stopped(A, tmp_path / "other" / "ray", host="another")
+        shared = shared_folder("ray")
+        assert shared is not None
+        for path in filter(Path.is_file, ray.rglob("*")):
+            shared.upload(path, str(path.relative_to(ray)))
+        training = only()
+        assert (training.state, training.last, training.bleu) == ("elsewhere", STEP, 12.5)
+        assert training.bytes > 1000
+        remove([Unneeded(training, "it is given up", training.files)])
+        assert find_trainings() == []
 
 
 def test_a_training_is_named_by_the_beginning_of_its_fingerprint(home: Home) -> None:
