@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.presets import load_config
+from flows.presets import command_of, load_config
 from flows.publishing import hide_secrets_in_logs, publish
 from flows.tasks import (
     RETRY_DELAYS,
@@ -81,16 +81,16 @@ def ablation(
     check_own_models(config.tokenizer)
     store = Store(fresh=fresh_stages(fresh, ABLATION_STAGES))
     with stopping(seconds_of(time_limit)):
-        return _compare(config, plan, store)
+        return _compare(config, plan, store, command_of("ablate", preset, overrides or {}))
 
 
-def _compare(config: RunConfig, plan: AblationPlan, store: Store) -> dict[str, Any]:
+def _compare(config: RunConfig, plan: AblationPlan, store: Store, command: Sequence[str]) -> dict[str, Any]:
     corpus = corpus_task(config, store)
     tokenizer = tokenizer_task(config, corpus, store)
     encoded = batches_task(config, corpus, tokenizer, store)
     run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
     with run.running(), _cluster(plan, encoded, store):
-        outcomes = _train_systems(plan, corpus, encoded, run, store)
+        outcomes = _train_systems(plan, corpus, encoded, run, store, command)
         report = report_task(plan, outcomes, corpus, run, store)
     return {
         "preset": config.name,
@@ -121,7 +121,12 @@ def _cluster(plan: AblationPlan, encoded: EncodedCorpus, store: Store) -> Abstra
 
 
 def _train_systems(
-    plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus, run: AblationRun, store: Store
+    plan: AblationPlan,
+    corpus: Corpus,
+    encoded: EncodedCorpus,
+    run: AblationRun,
+    store: Store,
+    command: Sequence[str],
 ) -> list[Outcome]:
     trainings = list(plan.trainings())
     outcomes = []
@@ -130,7 +135,7 @@ def _train_systems(
         name = f"{system.name}, seed {seed}" if system.config.ablation.seeds > 1 else system.name
         shown, child = f"{number}/{len(trainings)} {name}", ChildRun(run.id, name)
         fingerprints = stage_fingerprints(system.config, encoded)
-        trained = training_task(system.config, encoded, fingerprints, store, shown, child)
+        trained = training_task(system.config, encoded, fingerprints, store, command, shown, child)
         evaluation = evaluation_task(system.config, trained, corpus, store, shown)
         outcome = Outcome(system.name, seed, trained, evaluation)
         complete_child(system.config, fingerprints, child, outcome)

@@ -10,8 +10,17 @@ import yaml
 
 from flows.permitted import check_config, check_read
 from pipeline.config import RunConfig
-from pipeline.errors import InputError
-from pipeline.overrides import EXTENDS, UnboundedYaml, build_config, flatten, nearest_name, read_yaml, refuse_unknown
+from pipeline.errors import InputError, without_secrets
+from pipeline.overrides import (
+    EXTENDS,
+    UnboundedYaml,
+    assignments,
+    build_config,
+    flatten,
+    nearest_name,
+    read_yaml,
+    refuse_unknown,
+)
 
 MOST_BYTES = 2**18
 EVALUATION_FIELDS = ("corpus.", "evaluation.bootstrap_samples", "evaluation.bleu_tokenizer", "registry.experiment")
@@ -40,6 +49,16 @@ def load_config(preset: str, overrides: Mapping[str, Any]) -> RunConfig:
         config = build_config({"name": preset} | _named(preset, f"--preset {preset}"), overrides)
     check_config(config)
     return config
+
+
+def command_of(flow: str, preset: str, overrides: Mapping[str, Any]) -> list[str]:
+    """Return the command that runs a flow on a preset with overrides, in words, without secrets.
+
+    >>> command_of("train", "captions", {"training.epochs": 3})
+    ['nmt', 'train', '--preset', 'captions', '--set', 'training.epochs=3']
+    """
+    changes = [word for assignment in assignments(overrides) for word in ("--set", assignment)]
+    return [without_secrets(word) for word in ("nmt", flow, "--preset", preset, *changes)]
 
 
 def check_evaluation(preset: str | None, overrides: Mapping[str, Any], references: Sequence[str] = ()) -> None:

@@ -1,6 +1,6 @@
 """The stages as Prefect tasks: what the flows are made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from prefect import get_run_logger, runtime, task
@@ -28,6 +28,7 @@ from pipeline.stopping import ON_REQUEST
 from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.machine.speed_limit import step_by_step_because
 from pipeline.training.progress import NEAR_ZERO
+from pipeline.training.runs.asked import Asked, Untracked
 from pipeline.training.trained import TrainedModel
 
 NAMED_OVERRIDES = 3
@@ -154,10 +155,11 @@ def training_task(
     encoded: EncodedCorpus,
     fingerprints: Mapping[str, str],
     store: Store,
+    command: Sequence[str],
     system: str = "",
     child: ChildRun | None = None,
 ) -> TrainedModel:
-    """Train on Ray and record it in MLflow; in an ablation, `system` is its name and `child` its MLflow run."""
+    """Train on Ray and record it in MLflow for `command`; of an ablation, `system` is shown and `child` its run."""
     view = current_view()
     compiling = "" if is_compiled() or not available() else ", which compile for the first time"
     view.began("training", 1.0, f"starting the workers{compiling}", system)
@@ -171,8 +173,9 @@ def training_task(
         if run is not None:
             run.observe(record)
 
+    asked = Asked(command, child.name if child else "", run or Untracked())
     try:
-        trained = train_model(encoded, config, store, observe)
+        trained = train_model(encoded, config, store, observe, asked)
     except BaseException as error:
         if run is not None:
             run.interrupted(by_user=isinstance(error, ON_REQUEST))

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.presets import load_config
+from flows.presets import command_of, load_config
 from flows.publishing import hide_secrets_in_logs, publish
 from flows.tasks import (
     batches_task,
@@ -59,7 +59,8 @@ def train(
         encoded = batches_task(config, corpus, tokenizer, store)
         stop.check()
         fingerprints = stage_fingerprints(config, encoded)
-        trained = training_task(config, encoded, fingerprints, store)
+        command = command_of("train", preset, overrides or {})
+        trained = training_task(config, encoded, fingerprints, store, command)
         cluster.end()
         stop.check()
         evaluation = evaluation_task(config, trained, corpus, store)

@@ -1,6 +1,7 @@
 """Builds a configuration from a preset and overrides by dotted name; errors suggest the nearest valid name."""
 
 import difflib
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
@@ -45,6 +46,20 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
             raise InputError(f"--set {assignment}: write section.field=value, such as training.epochs=3")
         overrides[name.strip()] = _parse(name.strip(), text)
     return overrides
+
+
+def assignments(overrides: Mapping[str, Any]) -> list[str]:
+    """Return overrides as `parse_overrides` reads them.
+
+    >>> assignments({"training.epochs": 3, "training.until": ["2G tokens", "1 hour"], "corpus.subset": None})
+    ['training.epochs=3', 'training.until=["2G tokens", "1 hour"]', 'corpus.subset=null']
+    """
+    return [f"{name}={_unparsed(name, value)}" for name, value in overrides.items()]
+
+
+def _unparsed(name: str, value: Any) -> str:
+    plain = isinstance(value, str) and _parse(name, value) == value
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _parse(name: str, text: str) -> Any:

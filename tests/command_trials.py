@@ -28,6 +28,7 @@ BOUNDARIES = (
     *("flows.commands.models.serve_until_stopped", "flows.commands.line_translation.translate_lines_of"),
     *("infra.ui.serve_ui", "infra.stack.bring_up", "infra.stack.take_down", "infra.running_stack.find_stack"),
     *("infra.orchestrator.prepare_pool", "flows.commands.home.clean.clean_home"),
+    "flows.commands.home.runs.show_runs",
 )
 """Where the commands of `nmt` begin their work, after all checks of what was typed."""
 

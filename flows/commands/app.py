@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
-from flows.commands.home import clean
+from flows.commands.home import clean, runs
 from flows.commands.streams import print_json
+from flows.commands.tables import print_columns
 from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
 from pipeline.errors import InputError
@@ -172,25 +172,9 @@ def presets(
 ) -> None:
     """List the presets, or the fields that `--set` takes."""
     if fields:
-        _print_columns(("field", "default", "meaning"), list(field_help()))
+        print_columns(("field", "default", "meaning"), list(field_help()))
     else:
-        _print_columns(("preset", "meaning"), [(name, load_config(name, {}).description) for name in preset_names()])
-
-
-def _print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on a terminal; in a pipe, a line per row, so that `grep` finds whole ones."""
-    console = Console()
-    if not console.is_terminal:
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            print("  ".join(map(str.ljust, row, widths)).rstrip())  # noqa: T201
-        return
-    table = Table(box=None, pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, no_wrap=heading != headings[-1], style="" if number else "cyan")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+        print_columns(("preset", "meaning"), [(name, load_config(name, {}).description) for name in preset_names()])
 
 
 models.add_to(app, "Use models")
@@ -212,5 +196,6 @@ def ui(
     serve_ui(host, port)
 
 
+runs.add_to(app, TRAIN)
 clean.add_to(app, SERVERS)
 stack.add_to(app, SERVERS)

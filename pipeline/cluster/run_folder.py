@@ -16,6 +16,7 @@ from pipeline.store.storage import Folder
 from pipeline.store.whole_files import make_private, write_whole
 from pipeline.training.checkpoint import MOMENTS, PROGRESS, read_progress
 from pipeline.training.history import Record
+from pipeline.training.runs.run_record import RUN_RECORD
 from pipeline.training.trained import CHECKPOINTS
 
 FIGURES, RECORDS = "figures.json", "records.json"
@@ -111,7 +112,7 @@ def fetch_records(storage: Folder, records: Path) -> None:
 
 
 def share_records(storage: Folder, records: Path) -> None:
-    """Copy a run's records to the storage, for another machine to continue; a failure does not stop the training."""
+    """Copy a file of a run to the storage, for another machine to continue; a failure does not stop the training."""
     if storage.local != records.parent:
         try:
             storage.upload(records, records.name)
@@ -121,7 +122,8 @@ def share_records(storage: Folder, records: Path) -> None:
 
 def clear(storage: Folder, name: str, records: Path) -> None:
     """Delete all that a run has left, when its output is complete, or is to be made anew."""
-    records.unlink(missing_ok=True)
+    for file in (records, records.with_name(f"{name}{RUN_RECORD}")):
+        file.unlink(missing_ok=True)
     try:
         for entry in storage.names():
             if entry.startswith(name):

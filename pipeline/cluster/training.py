@@ -4,7 +4,9 @@ What each worker does is in training_worker.py.
 """
 
 import json
+import logging
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,9 @@ from pipeline.store.stages import Settings, Stage
 from pipeline.store.storage import Folder, home, local_folder, shared_folder
 from pipeline.store.store import Figures, Store
 from pipeline.training.history import History, Observe, Record, is_validation, read_history
+from pipeline.training.runs.asked import Asked
+from pipeline.training.runs.follower import Follower
+from pipeline.training.runs.run_record import RECORDS, RUN_RECORD, RunRecord, read_run_record, run_name
 from pipeline.training.trained import CHECKPOINTS, HISTORY, TrainedModel
 
 RUNTIME_FIELDS = {
@@ -74,7 +79,9 @@ def _bleu_tokenizer(encoded: EncodedCorpus, run: RunConfig) -> BleuTokenizer:
     return bleu_tokenizer(run.evaluation, encoded.corpus.languages.target)
 
 
-def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: Observe) -> TrainedModel:
+def train_model(
+    encoded: EncodedCorpus, run: RunConfig, store: Store, observe: Observe, asked: Asked | None = None
+) -> TrainedModel:
     """Train on `training.num_workers` processes and keep the best checkpoints by `training.select_by`.
 
     Reads the encoded corpus, the tokenizer and the raw validation pairs. Writes checkpoints/<name>/model.safetensors
@@ -82,15 +89,18 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
 
     A run that was stopped continues from its last checkpoint, on any number of workers. Ray keeps it in
     `$NMT_HOME/ray`, or in `$NMT_STORAGE` if that is set: then another machine can continue it, though not two at once,
-    and workers on other nodes copy what they read from there.
+    and workers on other nodes copy what they read from there. A record of who `asked` for it is kept beside it.
+
+    While another process of this machine makes the same training, its records are passed on to `observe`; should it
+    end without a result, this one continues from the last checkpoint, and passes on only what is new.
 
     Raises InputError if the cluster cannot give the workers or training diverges, ExternalError if workers are lost
     more than `training.max_failures` times, or the storage fails; StoppedError if this run is told to stop.
     """
-    stage = train_stage(encoded, run)
-    name = f"training-{stage.fingerprint[:16]}"
+    stage, asked = train_stage(encoded, run), asked or Asked()
+    name = run_name(stage.fingerprint)
     storage = shared_folder("ray") or local_folder(home() / "ray")
-    records = home() / "ray" / f"{name}.jsonl"
+    records = home() / "ray" / f"{name}{RECORDS}"
 
     def observe_and_share(record: Record) -> None:
         if is_validation(record):
@@ -100,20 +110,47 @@ def train_model(encoded: EncodedCorpus, run: RunConfig, store: Store, observe: O
     def build(folder: Path) -> Figures:
         if store.renews(stage):
             clear(storage, name, records)
+        record = _record(stage, encoded, run, asked)
+        share_records(storage, record.write(records.parent))
         fetch_records(storage, records)
-        history = History(records, observe_and_share)
-        with ray_cluster():
-            gpus, allotment = _allot(run)
-            job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
-            checkpoints = _fit(job, run, name, storage, allotment, gpus, history)
-        kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]
-        write_history(records, folder / HISTORY)
-        return _figures(folder, kept, allotment, gpus)
+        if follower.follows:
+            logging.getLogger(__name__).warning("that process has ended before it was done: this one goes on")
+        with asked.tracker.leads():
+            follower.catch_up()
+            history = History(records, observe_and_share)
+            with ray_cluster():
+                gpus, allotment = _allot(run)
+                job = _job(encoded, run, store, allotment, set_damaged_aside(storage, name))
+                checkpoints = _fit(job, run, name, storage, allotment, gpus, history)
+            kept = [keep_weights(checkpoint, figures, folder) for checkpoint, figures in checkpoints]
+            write_history(records, folder / HISTORY)
+        return {**_figures(folder, kept, allotment, gpus), "name": record.name, "command": list(record.command)}
 
-    artifact = store.produce(stage, build)
-    clear(storage, name, records)
+    def follow() -> None:
+        other = read_run_record(records.with_name(f"{name}{RUN_RECORD}"))
+        asked.tracker.follows(other.tracked_by if other else "")
+        follower.look()
+
+    with closing(Follower(records, observe)) as follower:
+        artifact = store.produce(stage, build, None if store.renews(stage) else follow)
+        if artifact.reused:
+            follower.catch_up(artifact.path / HISTORY)
+    with store.unless_made(stage) as nobody_trains:  # Another may have the same made anew by now.
+        if nobody_trains:
+            clear(storage, name, records)
     return TrainedModel(
         artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, run.model, encoded.tokenizer
+    )
+
+
+def _record(stage: Stage, encoded: EncodedCorpus, run: RunConfig, asked: Asked) -> RunRecord:
+    inputs = {
+        "corpus": encoded.corpus.fingerprint,
+        "tokenizer": encoded.tokenizer.fingerprint,
+        "encoded": encoded.fingerprint,
+    }
+    return RunRecord(
+        stage.fingerprint, asked.name(run), run.registry.experiment, inputs, asked.command, tracked_by=asked.tracker.id
     )
 
 

@@ -19,6 +19,7 @@ from pipeline.errors import ExternalError, without_secrets
 from pipeline.metrics.metrics import METRICS
 from pipeline.overrides import dump_fields
 from pipeline.registry.mlflow_internals import NO_ANSWER, PARENT_TAG, prepare_runs
+from pipeline.stopping import ON_REQUEST
 from pipeline.store.storage import artifacts_uri, home
 from pipeline.store.store import versions
 from pipeline.store.whole_files import make_private
@@ -84,8 +85,12 @@ def use_registry() -> None:
 
 
 def _experiments_lock() -> FileLock:
+    return _lock("experiments")
+
+
+def _lock(name: str) -> FileLock:
     make_private(home())
-    return FileLock(home() / "experiments.lock")
+    return FileLock(home() / f"{name}.lock")
 
 
 @contextmanager
@@ -170,12 +175,15 @@ class TrainingRun:
         """
         self._child = child
         self._pending: list[Metric] = []
+        self._left_to_other = False
+        """Whether another command logs to this run, or goes on with it."""
         self._flushed = time.monotonic()
         self._away = False
         with reachable_server():
             self.client, self.experiment_id = open_experiment(config.registry.experiment)
-            found = None if anew else self._find(fingerprints["training"])
-            self.id = found or self._create(config, fingerprints)
+            with _experiments_lock():  # Two commands that begin the same training at once have one run.
+                found = None if anew else self._find(fingerprints["training"])
+                self.id = found or self._create(config, fingerprints)
             self._logged = self._logged_steps()
 
     def _find(self, training: str) -> str | None:
@@ -206,6 +214,8 @@ class TrainingRun:
 
         A failing server must not stop the training: `complete` sends later what it missed.
         """
+        if self._left_to_other:
+            return
         self._pending += self._metrics(record)
         if is_validation(record) or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._flushed = time.monotonic()
@@ -221,15 +231,35 @@ class TrainingRun:
     def complete(self, history: Iterator[Record]) -> None:
         """Log what the run lacks of the training's history, and end it."""
         self._pending.clear()
-        with reachable_server():
+        with reachable_server(), _lock("completing"):  # Another command may complete the same run.
             self._logged = self._logged_steps()
             for record in history:
                 self._pending += self._metrics(record)
             self._flush()
             finish(self.client, self.id)
 
+    def follows(self, other: str) -> None:
+        """Take it that another command makes the training and logs to the run `other`: if that is this one, alone."""
+        self._left_to_other = other == self.id
+
+    @contextmanager
+    def leads(self) -> Iterator[None]:
+        """Mark the run as running while this command makes the training, and as killed or failed if it is stopped."""
+        self.start()
+        with reachable_server():
+            self._logged = self._logged_steps()  # What a command that was followed has logged.
+        self._left_to_other = False
+        try:
+            yield
+        except BaseException as error:
+            self.interrupted(by_user=isinstance(error, ON_REQUEST))
+            self._left_to_other = True  # A command that waits for the training goes on with it at once.
+            raise
+
     def interrupted(self, by_user: bool) -> None:
-        """Mark the run as killed or failed; the training can be continued."""
+        """Mark the run as killed or failed, unless another command goes on; the training can be continued."""
+        if self._left_to_other:
+            return
         with suppress(MlflowException):
             self._flush()
         with suppress(MlflowException):

@@ -8,12 +8,15 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pipeline.errors import ExternalError
+from pipeline.stopping import current_stop
 from pipeline.store.storage import Folder
 from pipeline.store.whole_files import make_private, put_in_place, sync_all
 
@@ -22,6 +25,54 @@ DAMAGED = "damaged"
 """In shared storage: the mark of an artifact that a machine could not read whole."""
 OLD = "-old"
 """The end of the name of an output that is being replaced."""
+
+
+LOOK_SECONDS, POLL_SECONDS = 0.2, 1.0
+"""How long a lock may be held before another process is said to be at work: `nmt runs` takes each for a moment. How
+often a process that waits looks at what it waits for."""
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the lock that processes of a machine hold while they make an output."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+@contextmanager
+def held(path: Path, stage: str, while_waiting: Callable[[], None] | None) -> Iterator[bool]:
+    """Hold the lock of a stage's output; yield whether it had to be waited for, with `while_waiting` called meanwhile.
+
+    Raises StoppedError if this run is told to end before.
+    """
+    lock, stop, waited = FileLock(path), current_stop(), False
+    try:
+        lock.acquire(timeout=LOOK_SECONDS)
+    except Timeout:
+        waited, doing = True, "waiting for it" if while_waiting is None else "following it"
+        logging.getLogger(__name__).warning("another process is making the same %s: %s", stage, doing)
+        with stop.held():
+            while not lock.is_locked:
+                if stop.reason:
+                    raise stop.error(f"while another process was making the same {stage}") from None
+                if while_waiting is not None:
+                    while_waiting()
+                with suppress(Timeout):
+                    lock.acquire(timeout=POLL_SECONDS)
+    try:
+        yield waited
+    finally:
+        lock.release()
+
+
+@contextmanager
+def unless_held(path: Path) -> Iterator[bool]:
+    """Hold a lock if it is free now; yield whether it was."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(path, timeout=0))
+        except Timeout:
+            yield False
+            return
+        yield True
 
 
 def file_hash(path: Path) -> str:

@@ -151,6 +151,14 @@ class Folder:
         with self._failures():
             return bool(self.filesystem.get_file_info(f"{self.path}/{name}").is_file)
 
+    def usage(self, name: str) -> tuple[int, float]:
+        """Return the bytes of a file, or of all below a folder, and when the newest was written; zeros for nothing."""
+        with self._failures():
+            found = self.filesystem.get_file_info(f"{self.path}/{name}")
+            below = fs.FileSelector(f"{self.path}/{name}", allow_not_found=True, recursive=True)
+            files = [found] if found.is_file else [i for i in self.filesystem.get_file_info(below) if i.is_file]
+        return sum(file.size for file in files), max((file.mtime.timestamp() for file in files), default=0.0)
+
     def read(self, name: str) -> bytes:
         """Return a file's content."""
         with self._failures(), self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:

@@ -17,16 +17,16 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from pipeline.errors import ExternalError
 from pipeline.store.artifact_folder import (
@@ -34,10 +34,13 @@ from pipeline.store.artifact_folder import (
     damage,
     download_artifact,
     file_hash,
+    held,
+    lock_of,
     parse_manifest,
     remove_killed,
     replace_folder,
     temporary_folder,
+    unless_held,
     upload_artifact,
     whole_manifest,
 )
@@ -64,11 +67,14 @@ class Reuse(IntEnum):
     NO = 0
     YES = 1
     OTHER_CODE = 2
+    MEANWHILE = 3
+    """It was not, but another process made it while this one waited."""
 
     @property
     def text(self) -> str:
         """The word for it in progress messages."""
-        return "reused, made by other code" if self is Reuse.OTHER_CODE else "reused"
+        words = {Reuse.OTHER_CODE: "reused, made by other code", Reuse.MEANWHILE: "made by another command meanwhile"}
+        return words.get(self, "reused")
 
 
 @dataclass(frozen=True)
@@ -80,20 +86,6 @@ class Artifact:
     figures: Figures
     reused: Reuse
     """Whether it was in the store already."""
-
-
-@contextmanager
-def _lock(path: Path, stage: str) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logging.getLogger(__name__).warning("another process is making the same %s: waiting for it", stage)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Store:
@@ -144,13 +136,17 @@ class Store:
         """Return whether the stage's output has to be built again, even if the store has it."""
         return stage.name in self._fresh and stage.address not in self._renewed
 
-    def produce(self, stage: Stage, build: Callable[[Path], Figures]) -> Artifact:
+    def produce(
+        self, stage: Stage, build: Callable[[Path], Figures], while_waiting: Callable[[], None] | None = None
+    ) -> Artifact:
         """Return the stage's output, built by `build` if the store does not have it.
 
         `build` receives an empty folder, writes files into it and returns its figures. If it raises, nothing is left
-        behind. Two processes of a machine that need the same output build it once.
+        behind. Two processes of a machine that need the same output build it once: the other one waits, and calls
+        `while_waiting` every second. It builds the output if the first one ends without it.
 
-        Raises ExternalError if `$NMT_STORAGE` fails; the output is then kept here and copied the next time.
+        Raises ExternalError if `$NMT_STORAGE` fails; the output is then kept here and copied the next time. Raises
+        StoppedError if this run is told to end while it waits.
 
         >>> from tempfile import TemporaryDirectory
         >>> from pipeline.store.stages import Settings
@@ -164,11 +160,13 @@ class Store:
         """
         folder = self.folder(stage)
         make_private(folder.parent)
-        with _lock(folder.with_name(f".{folder.name}.lock"), stage.name):
+        before = folder.exists()
+        with held(lock_of(folder), stage.name, while_waiting) as waited:
             remove_killed(folder)
             found = self.find(stage)
             if found is not None:
-                return found
+                made = waited and not before and found.reused is Reuse.YES
+                return replace(found, reused=Reuse.MEANWHILE) if made else found
             self._building()
             with temporary_folder(folder) as temporary:
                 figures = build(temporary)
@@ -179,6 +177,11 @@ class Store:
             self._renewed.add(stage.address)
             self._share(folder, manifest)
         return Artifact(folder, stage.fingerprint, figures, Reuse.NO)
+
+    def unless_made(self, stage: Stage) -> AbstractContextManager[bool]:
+        """Keep the stage from being made while the context lasts; yield False if a process is at it now."""
+        make_private(self.folder(stage).parent)
+        return unless_held(lock_of(self.folder(stage)))
 
     def fetch(self, address: str) -> Path:
         """Return the folder of an existing output by its address; the processes of a machine download it once.
@@ -193,7 +196,7 @@ class Store:
                 )
             return folder
         make_private(folder.parent)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
+        with FileLock(lock_of(folder)):
             remove_killed(folder)
             if self._find(address) is None:
                 raise ExternalError(f"{(self.shared / address).uri}: missing or damaged; run the same command again")

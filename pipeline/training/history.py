@@ -58,6 +58,11 @@ def is_validation(record: Record) -> bool:
     return "bleu" in record
 
 
+def record_key(record: Record) -> tuple[bool, float]:
+    """Return what a record is known by: one that is repeated after a restart has the same."""
+    return is_validation(record), record["step"]
+
+
 def read_history(path: Path) -> Iterator[Record]:
     """Yield the records of a history file, up to a line that a crash cut short."""
     with path.open(encoding="utf8", errors="replace", newline="\n") as lines:
@@ -79,17 +84,13 @@ class History:
         known = list(read_history(path)) if path.exists() else []
         # A record cut short by a crash is dropped; epochs repeated after a restart are not passed on twice.
         write_whole(path, "".join(json.dumps(record) + "\n" for record in known).encode())
-        self._seen = {self._key(record) for record in known}
-
-    @staticmethod
-    def _key(record: Record) -> tuple[bool, float]:
-        return is_validation(record), record["step"]
+        self._seen = {record_key(record) for record in known}
 
     def add(self, record: Record) -> None:
         """Write a record and pass it on, unless it is known already."""
-        if self._key(record) in self._seen:
+        if record_key(record) in self._seen:
             return
-        self._seen.add(self._key(record))
+        self._seen.add(record_key(record))
         with self._path.open("a", encoding="utf8") as stream:
             stream.write(json.dumps(record) + "\n")
             if is_validation(record):  # Before its checkpoint is saved, which a resumed run goes on from.

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.presets import load_config, preset_names
+from flows.presets import command_of, load_config, preset_names
 from pipeline.batches.tokenizer import train_tokenizer
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.errors import InputError
@@ -73,3 +73,9 @@ def test_the_embedded_corpus_fills_the_vocabulary_of_its_preset(tmp_path: Path) 
     corpus = prepare_corpus(config.corpus, Store(tmp_path))
     tokenizer = train_tokenizer(corpus, config.tokenizer, Store(tmp_path))
     assert tokenizer.figures["source_pieces"] == config.tokenizer.vocabulary_size
+
+
+def test_a_run_is_told_as_its_command_without_secrets() -> None:
+    command = command_of("ablate", "mine.yaml", {"ablation.seeds": 2, "corpus.path": "s3://me:secret@bucket/x"})
+    assert command[:6] == ["nmt", "ablate", "--preset", "mine.yaml", "--set", "ablation.seeds=2"]
+    assert "secret" not in " ".join(command)

@@ -5,7 +5,7 @@ from pipeline.config import EvaluationConfig, RunConfig
 from pipeline.data_config import TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.predictions import LARGEST, MOST
-from pipeline.overrides import build_config, dump_fields, field_help, field_names, parse_overrides
+from pipeline.overrides import assignments, build_config, dump_fields, field_help, field_names, parse_overrides
 
 NO_ATTENTION = {"model.attention": "none", "model.input_feeding": False}
 
@@ -18,6 +18,25 @@ def test_overrides_are_read_as_yaml() -> None:
         "model.dropout": "1e-1",  # YAML 1.1 wants 1.0e-1; pydantic reads the text as the number that it is.
     }
     assert build_config({}, {"model.dropout": "1e-1"}).model.dropout == 0.1
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"training.epochs": 3, "training.learning_rate": 1e-05, "model.bidirectional": False},
+        {"training.until": ["2G tokens", "1.5 hours"], "training.validate_every": "5k updates"},
+        {"corpus.target_column": "no", "corpus.path": "data/my file=2.jsonl", "corpus.subset": None},
+        {
+            "tokenizer.user_symbols": ["<br>", "a,b"],
+            "corpus.source_column": "12:30",
+            "corpus.target_language": "zh-Hant",
+        },
+    ],
+)
+def test_overrides_that_are_written_as_assignments_mean_the_same(overrides: dict[str, object]) -> None:
+    again = parse_overrides(assignments(overrides))
+    assert list(again) == list(overrides)
+    assert build_config({}, again) == build_config({}, overrides)
 
 
 def test_a_text_stays_the_text_that_it_is() -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.console import one_line_errors, quieten_libraries
+from flows.commands.tables import size_text
 from pipeline.store.leftovers import KINDS, Leftover
 
 
@@ -50,7 +51,7 @@ def clean_home(yes: bool, store: bool) -> None:
         if found and yes:
             remove(found)
     if found:
-        total = _size(sum(leftover.bytes for leftover in found))
+        total = size_text(sum(leftover.bytes for leftover in found))
         again = "nmt clean --yes --store" if store else "nmt clean --yes"
         print(f"nmt: removed {total}" if yes else f"nmt: `{again}` removes {total}", file=sys.stderr)  # noqa: T201
     else:
@@ -65,20 +66,11 @@ def _show(found: Sequence[Leftover]) -> None:
     for kind, meaning in KINDS.items():
         of_kind = [leftover for leftover in found if leftover.kind == kind]
         if of_kind:
-            table.add_row(meaning, str(len(of_kind)), _size(sum(leftover.bytes for leftover in of_kind)))
+            table.add_row(meaning, str(len(of_kind)), size_text(sum(leftover.bytes for leftover in of_kind)))
     console = Console(highlight=False)
     console.print(table)
     for leftover in found:  # Below the table, which would cut them.
-        console.print(f"{_size(leftover.bytes):>10} {leftover.path}", markup=False, soft_wrap=True)
-
-
-def _size(number: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"
+        console.print(f"{size_text(leftover.bytes):>10} {leftover.path}", markup=False, soft_wrap=True)
 
 
 def add_to(app: typer.Typer, panel: str) -> None:

@@ -294,6 +294,21 @@ def test_a_node_without_storage_needs_the_drivers_folder(tmp_path: Path) -> None
         Store(tmp_path / "not-here").fetch(STAGE.address)
 
 
+@pytest.mark.usefixtures("storage")
+def test_what_files_and_folders_take_and_when_they_were_written(tmp_path: Path) -> None:
+    folder = shared_folder("ray")
+    assert folder is not None
+    before = time.time()
+    (tmp_path / "file").write_bytes(b"x" * 300)
+    for name in ("run/a", "run/b/c", "run.jsonl"):
+        folder.upload(tmp_path / "file", name)
+    assert folder.usage("nothing") == (0, 0.0)
+    for name, expected in (("run", 600), ("run/b", 300), ("run.jsonl", 300)):
+        size, written = folder.usage(name)
+        assert size == expected
+        assert before - 60 < written < time.time() + 60
+
+
 def test_rays_runs_in_s3(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(s3, tmp_path, monkeypatch)
     storage = shared_folder("ray")

@@ -1,10 +1,15 @@
 """The store: made once, reused, made again when it has to be."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from pipeline.stopping import StoppedError, stopping
+from pipeline.store import artifact_folder
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 
@@ -122,3 +127,84 @@ def test_a_manifest_that_a_crash_cut_short_hides_no_other(tmp_path: Path) -> Non
     manifest = other.path / "manifest.json"
     manifest.write_bytes(manifest.read_bytes()[:50])
     assert [found["config"] for found in store.manifests("tokenizer")] == [{"size": 3}]
+
+
+@contextmanager
+def another_process(root: Path, fails: bool = False) -> Iterator[threading.Event]:
+    """Make the stage in a thread, from when the context begins until the event is set or the context ends."""
+    begun, end = threading.Event(), threading.Event()
+
+    def build(folder: Path) -> Figures:
+        begun.set()
+        assert end.wait(60)
+        if fails:
+            raise OSError(28, "No space left on device")
+        return write(folder)
+
+    def produce() -> None:
+        try:
+            Store(root).produce(STAGE, build)
+        except OSError:
+            assert fails
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    assert begun.wait(60)
+    try:
+        yield end
+    finally:
+        end.set()
+        thread.join()
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifact_folder, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(artifact_folder, "POLL_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_who_waits_looks_on_and_takes_what_another_makes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", logger="pipeline")
+    looks: list[bool] = []
+    with another_process(tmp_path) as end:
+
+        def look() -> None:
+            looks.append(Store(tmp_path).find(STAGE) is None)
+            if len(looks) == 3:
+                end.set()
+
+        taken = Store(tmp_path).produce(STAGE, lambda _: pytest.fail("made twice"), look)
+    assert looks[:3] == [True] * 3
+    assert taken.reused is Reuse.MEANWHILE
+    assert taken.reused.text == "made by another command meanwhile"
+    assert [record.getMessage() for record in caplog.records] == [
+        "another process is making the same tokenizer: following it"
+    ]
+    assert Store(tmp_path).produce(STAGE, lambda _: pytest.fail("made again")).reused is Reuse.YES
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_who_waits_makes_it_if_the_other_one_fails(tmp_path: Path) -> None:
+    with another_process(tmp_path, fails=True) as end:
+        assert Store(tmp_path).produce(STAGE, write, end.set).reused is Reuse.NO
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("looks_on", [True, False])
+def test_who_waits_is_stopped_by_a_time_limit(tmp_path: Path, looks_on: bool) -> None:
+    with another_process(tmp_path), stopping(0.0):
+        store, look = Store(tmp_path), (lambda: None) if looks_on else None
+        expected = "stopped by the time limit while another process was making the same tokenizer; run the same command"
+        with pytest.raises(StoppedError, match=expected):
+            store.produce(STAGE, lambda _: pytest.fail("made"), look)
+
+
+def test_a_stage_that_is_being_made_is_told(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.unless_made(STAGE) as free:
+        assert free
+        with store.unless_made(STAGE) as free:
+            assert not free
+    with another_process(tmp_path), store.unless_made(STAGE) as free:
+        assert not free

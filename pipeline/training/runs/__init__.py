@@ -1,0 +1,1 @@
+"""What a training that is going on tells other commands, and how they follow it."""
