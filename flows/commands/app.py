@@ -15,7 +15,7 @@ from rich.text import Text
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
-from flows.commands.home import clean
+from flows.commands.home import clean, store, verify
 from flows.commands.streams import print_json
 from flows.presets import load_config, preset_names
 from pipeline.ablation.systems import plan_ablation
@@ -24,7 +24,7 @@ from pipeline.overrides import field_help, parse_overrides
 from pipeline.stopping import seconds_of
 from pipeline.store.stages import ABLATION_STAGES, TRAINING_STAGES, StageName
 
-TRAIN, SERVERS = "Train and compare", "Servers"
+TRAIN, HOME, SERVERS = "Train and compare", "What is stored", "Servers"
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -212,5 +212,6 @@ def ui(
     serve_ui(host, port)
 
 
-clean.add_to(app, SERVERS)
+for home_command in (verify, store, clean):
+    home_command.add_to(app, HOME)
 stack.add_to(app, SERVERS)
