@@ -120,7 +120,7 @@ def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersi
 
 
 def find_version(model: str, option: str) -> MlflowVersion:
-    """Return a version by its URI, or the champion of a registered model by the model's name.
+    """Return a version by its URI, by `name@alias`, or the champion of a registered model by the model's name.
 
     `option` is how the user has named it, for messages. Raises InputError if there is no such model, version or alias,
     naming those that exist, and makes nothing then. Raises ExternalError if MLflow fails.
@@ -134,13 +134,12 @@ def find_version(model: str, option: str) -> MlflowVersion:
 
 
 def _find(model: str, named: str) -> MlflowVersion:
-    name, version, alias = model, "", CHAMPION
-    if ":/" in model:
-        scheme, _, rest = model.partition(":/")
-        name, _, version = rest.strip("/").partition("/")
-        name, _, alias = name.partition("@")
-        if scheme != "models" or not name or not (version or alias):
-            raise InputError(f"{named}: give a registered model's name, models:/name/3 or models:/name@alias")
+    address = model if ":/" in model else f"models:/{model}{'' if '@' in model else f'@{CHAMPION}'}"
+    scheme, _, rest = address.partition(":/")
+    name, _, version = rest.strip("/").partition("/")
+    name, _, alias = name.partition("@")
+    if scheme != "models" or not name or not (version or alias):
+        raise InputError(f"{named}: give a registered model's name, models:/name/3 or models:/name@alias")
     client = MlflowClient()
     try:
         return client.get_model_version(name, version) if version else client.get_model_version_by_alias(name, alias)

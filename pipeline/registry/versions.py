@@ -193,8 +193,8 @@ def _log_model(
     return MlflowClient().get_logged_model(str(info.model_id))
 
 
-def _stages(trained: TrainedModel, evaluation: Evaluation, corpus: Corpus) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield, by stage, the fingerprint and the hash of the manifest of what a version is made from.
+def _stages(trained: TrainedModel, evaluation: Evaluation, corpus: Corpus) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield, by stage, the fingerprint, the hash of the manifest and the figures of what a version is made from.
 
     A corpus is known elsewhere by its content; here by what it is stored under.
     """
@@ -202,8 +202,9 @@ def _stages(trained: TrainedModel, evaluation: Evaluation, corpus: Corpus) -> It
     encoded = trained.path.parents[1] / "encoded" / str(inputs.get("encoded"))
     paths = {"evaluation": evaluation.path, "training": trained.path, "encoded": encoded}
     for stage, folder in {**paths, "tokenizer": trained.tokenizer.path, "corpus": corpus.path}.items():
-        if (folder / MANIFEST).is_file():
-            yield stage, {"fingerprint": folder.name, "manifest": file_hash(folder / MANIFEST)}
+        if manifest := read_manifest(folder):
+            digest = file_hash(folder / MANIFEST)
+            yield stage, {"fingerprint": folder.name, "manifest": digest, "figures": manifest["figures"]}
 
 
 def _recorded(config: RunConfig, corpus: Corpus) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pipeline.store.store import Store
 WHOLE, DAMAGED, MISSING = "whole", "damaged", "missing"
 AGAIN = "the command below makes it again"
 VALIDATION_DEFAULTS = {"bleu_tokenizer": "13a", "pairs": None}
-"""How a training validates unless told otherwise: `train_stage` in cluster/training.py, which takes seconds to import."""
+"""Those of `train_stage` in cluster/training.py, which takes seconds to import."""
 
 
 @dataclass(frozen=True)

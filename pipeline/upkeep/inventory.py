@@ -74,7 +74,7 @@ class Stored:
     def users(self) -> str:
         """Who needs it, for people."""
         damaged = ("nobody: its manifest is damaged",) if self.damaged and not self.used_by else ()
-        return ", ".join((*self.used_by, *damaged, *(() if damaged else self.needed_by))) or "nobody"
+        return ", ".join((*self.used_by, *damaged, *(() if damaged else _joined(self.needed_by)))) or "nobody"
 
     def public(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -146,7 +146,7 @@ def _made(path: Path | None, manifest: Mapping[str, Any] | None) -> datetime:
 
 
 def _origin(stage: str, manifest: Mapping[str, Any], manifests: Manifests) -> str:
-    """Return what an artifact was made from: its corpus by name, and what tells it from others of its stage."""
+    """Return what an artifact was made from: its corpus by name, its inputs, and what tells it from others."""
     figures, config, inputs = manifest["figures"], manifest.get("config") or {}, manifest.get("inputs") or {}
     if stage == "corpus":
         return _corpus_name(figures)
@@ -154,10 +154,10 @@ def _origin(stage: str, manifest: Mapping[str, Any], manifests: Manifests) -> st
         return f"models:/{inputs.get('name')}/{inputs.get('version')}"
     told = {
         "tokenizer": f"{config.get('kind')} {config.get('vocabulary_size')}",
-        "training": f"seed {config.get('training.seed')}, {figures.get('epochs')} epochs",
+        "training": f"seed {config.get('training.seed')}",
     }.get(stage)
-    reads = [f"{name} {value[:8]}" for name, value in inputs.items() if name != "corpus" or stage not in CHAIN]
-    return ", ".join(filter(None, [_corpus_of(stage, manifest, manifests), told, *reads]))
+    reads = [str(value)[:8] for name, value in inputs.items() if name != "corpus" or stage not in CHAIN]
+    return ", ".join(filter(None, [_corpus_of(stage, manifest, manifests).partition(", ")[0], *reads, told]))
 
 
 def _corpus_of(stage: str, manifest: Mapping[str, Any], manifests: Manifests) -> str:
@@ -179,6 +179,17 @@ def _corpus_name(figures: Mapping[str, Any]) -> str:
     if "commit" in origin:
         told += f"@{str(origin['commit'])[:8]}"
     return f"{told}, {pairs:,} pairs" if isinstance(pairs, int) else told
+
+
+def _joined(labels: Iterable[str]) -> list[str]:
+    """Return the labels of versions with the model's name once: captions/1, 2, 3."""
+    told: list[str] = []
+    last = ""
+    for label in labels:
+        name, _, version = label.rpartition("/")
+        told.append(version if name == last else label)
+        last = name
+    return told
 
 
 def needs_of_versions(manifests: Manifests, versions: Iterable[VersionRecord]) -> dict[str, list[str]]:

@@ -82,7 +82,8 @@ def verify(model: str) -> Verification:
         bundle.compare(rows["training"], rows["tokenizer"])
         _check_identity(rows["evaluation"], version, bundle)
         own_code = bundle.checked.path is None or bundle.own_code
-    figures = {stage: rows[stage].figures or recorded.get(stage) or {} for stage in CHAIN}
+    kept = {stage: each.get("figures", {}) for stage, each in stages.items()} or recorded
+    figures = {stage: rows[stage].figures or kept.get(stage) or {} for stage in CHAIN}
     config = _config(recorded, bundle.metadata)
     made_with = (rows["training"].manifest or {}).get("versions") or recorded.get("versions") or {}
     other_code = [stage for stage in CHAIN if rows[stage].other_code] + ([] if own_code else ["the version's own"])

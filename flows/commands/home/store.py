@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.console import one_line_errors, quieten_libraries
-from flows.commands.home.tables import print_rows, size_text, time_text
+from flows.commands.home.tables import print_rows, short_time_text, size_text
 from flows.commands.streams import print_json
 
 if TYPE_CHECKING:
@@ -115,13 +115,13 @@ def _prepare() -> None:
 
 
 def _print(artifacts: "Sequence[Stored]", with_storage: bool) -> None:
-    headings = ["stage", "fingerprint", "size", "made", *(["where"] if with_storage else []), "from", "needed by"]
+    headings = ["stage", "id", "size", "made", *(["where"] if with_storage else []), "from", "needed by"]
     rows = [
         [
             artifact.stage,
             artifact.fingerprint[:8],
             size_text(artifact.bytes),
-            time_text(artifact.made),
+            short_time_text(artifact.made),
             *([_where(artifact)] if with_storage else []),
             artifact.origin,
             artifact.users,

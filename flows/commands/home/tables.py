@@ -1,11 +1,17 @@
-"""How the commands about `$NMT_HOME` show rows, sizes and times."""
+"""How the commands about `$NMT_HOME` show rows, lines, sizes and times."""
 
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+NARROW = 100
+"""On a terminal of fewer columns, times are days."""
+INDENT = 12
+"""Where the texts of named lines begin."""
 
 
 def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
@@ -34,15 +40,32 @@ def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     console.print(table)
 
 
+def print_line(name: str, text: str) -> None:
+    """Print a text after its name; on a terminal in lines of its width, below each other."""
+    console = Console(highlight=False)
+    width = max(console.width - INDENT, 20) if console.is_terminal else 10**6
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        console.print(f"{'' if number else name:<{INDENT}}{line}".rstrip(), markup=False, soft_wrap=True)
+
+
 def size_text(number: float) -> str:
     """Return a number of bytes for people."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
+    if number < 1024:
+        return f"{number:.0f} B"
+    for unit in ("KiB", "MiB"):
         number /= 1024
-    return f"{number:.1f} GiB"
+        if number < 1024:
+            return f"{number:.{unit == 'MiB':d}f} {unit}"
+    return f"{number / 1024:.1f} GiB"
 
 
 def time_text(time: datetime | None) -> str:
     """Return a time of this machine's clock for people."""
     return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M}"
+
+
+def short_time_text(time: datetime) -> str:
+    """Return a time for a table with many columns."""
+    console = Console()
+    return time_text(time).partition(" ")[0] if console.is_terminal and console.width < NARROW else time_text(time)

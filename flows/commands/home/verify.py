@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows.commands.console import one_line_errors, quieten_libraries
-from flows.commands.home.tables import print_rows, size_text, time_text
+from flows.commands.home.tables import print_line, print_rows, size_text, time_text
 from flows.commands.streams import print_json
 from flows.presets import load_config, preset_names
 from pipeline.errors import InputError
@@ -18,9 +18,6 @@ from pipeline.errors import InputError
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.upkeep.verification import Verification
-
-WIDTH = 11
-"""Of the words at the beginnings of lines."""
 
 
 @one_line_errors()
@@ -99,14 +96,10 @@ def _command(config: "RunConfig | None", written: str | None) -> list[str]:
 
 def _print_page(found: "Verification", command: list[str]) -> None:
     version, console = found.version, Console(highlight=False)
-
-    def line(name: str, text: str) -> None:
-        console.print(f"{name:<{WIDTH}} {text}", markup=False, soft_wrap=not console.is_terminal)
-
     aliases = "".join(f" @{alias}" for alias in version.aliases)
-    line("model", f"{version.uri}{aliases}")
-    line("registered", f"{time_text(version.registered)}, MLflow run {version.run_id or 'unknown'}")
-    line("BLEU", _scores(found))
+    print_line("model", f"{version.uri}{aliases}")
+    print_line("registered", f"{time_text(version.registered)}, MLflow run {version.run_id or 'unknown'}")
+    print_line("BLEU", _scores(found))
     print()  # noqa: T201
     print_rows(
         ("stage", "fingerprint", "made", "files", "size", "state"),
@@ -125,9 +118,9 @@ def _print_page(found: "Verification", command: list[str]) -> None:
     )
     print()  # noqa: T201
     for name, text in _figures(found):
-        line(name, text)
+        print_line(name, text)
     for note in found.notes:
-        line("note", note)
+        print_line("note", note)
     if found.problems:
         print("\nmissing or damaged:")  # noqa: T201
     for problem in found.problems:
