@@ -1,4 +1,4 @@
-"""A registered model and all that it was made from, in seconds: the stages are real, but the training learns nothing."""
+"""A registered model and all that it was made from, in seconds: real stages, of which the training learns nothing."""
 
 import json
 from collections.abc import Iterator

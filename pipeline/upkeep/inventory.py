@@ -1,5 +1,6 @@
 """The artifacts of the store: what each was made from, and who needs it."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,8 +10,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from pipeline.errors import ExternalError
 from pipeline.registry.pull import VersionRecord, all_versions
-from pipeline.registry.runs import fingerprints_of_training, has_registry, reachable_server, use_registry
+from pipeline.registry.runs import (
+    fingerprints_of_training,
+    has_registry,
+    reachable_server,
+    tracking_uri,
+    use_registry,
+)
 from pipeline.store.stages import VERSIONS
 from pipeline.store.storage import home, shared_folder
 from pipeline.store.store import Store
@@ -98,6 +106,8 @@ def list_store() -> list[Stored]:
 
     Raises ExternalError if MLflow or `$NMT_STORAGE` fails: who needs what cannot be known then.
     """
+    if os.environ.get("MLFLOW_TRACKING_URI") and not has_registry():
+        raise ExternalError(f"MLFLOW_TRACKING_URI={tracking_uri()}: there is no database; correct it, or unset it")
     manifests = Manifests(Store())
     found = [artifact for stage in VERSIONS for artifact in _of_stage(stage, manifests)]
     needed, used = needs_of_versions(manifests, all_versions()), _needs_of_runs(found)

@@ -105,7 +105,7 @@ def test_what_nobody_needs_goes_and_nothing_else(store: Path, made: Made, forgot
     assert addresses(found.removable) == of(forgotten) | copy
     assert addresses(remove(found.removable)) == addresses(found.removable)
     assert addresses(list_store()) == addresses(before) - addresses(found.removable)
-    assert not [path for path in store.rglob("*-gone")]
+    assert not list(store.rglob("*-gone"))
     assert (store / "corpus" / f"{'a' * 64}.damaged-20261201").is_dir(), "that is `nmt clean`'s"
 
 
