@@ -52,11 +52,15 @@ def make_version(name: str = "captions", **fields: Any) -> Made:
     encoded = encode_corpus(corpus, tokenizer, config.batching, store)
     trained = _untrained(encoded, config, store)
     evaluation = evaluate_model(trained, corpus, config.evaluation, store)
-    stages = {"corpus": corpus, "tokenizer": tokenizer, "encoded": encoded, "training": trained}
-    fingerprints = {stage: each.fingerprint for stage, each in stages.items()}
-    version = register_model(TrainingRun(config, fingerprints), trained, evaluation, corpus, config)
-    folders = {stage: each.path for stage, each in (stages | {"evaluation": evaluation}).items()}
-    return Made(version, config, folders)
+    stages = {
+        "corpus": corpus.fingerprint,
+        "tokenizer": tokenizer.fingerprint,
+        "encoded": encoded.fingerprint,
+        "training": trained.fingerprint,
+    }
+    version = register_model(TrainingRun(config, stages), trained, evaluation, corpus, config)
+    paths = [corpus.path, tokenizer.path, encoded.path, trained.path, evaluation.path]
+    return Made(version, config, dict(zip((*stages, "evaluation"), paths, strict=True)))
 
 
 def _untrained(encoded: EncodedCorpus, config: RunConfig, store: Store) -> TrainedModel:

@@ -69,11 +69,12 @@ def list_home(as_json: bool) -> None:
         return
     _print(found, storage is not None)
     number = sum(artifact.path is not None for artifact in found)
-    print(f"\n{number} on this machine, {size_text(here)}; needed as {_registry()} says")  # noqa: T201
+    print(f"\n{number} on this machine, {size_text(here)}")  # noqa: T201
     if storage is not None:
         there = [artifact for artifact in found if artifact.shared]
         alone = sum(artifact.path is None for artifact in there)
         print(f"{len(there)} in {storage}, {alone} of them there alone")  # noqa: T201
+    print(f"needed as {without_secrets(tracking_uri())} says")  # noqa: T201
 
 
 def collect_home(yes: bool, everything: bool, as_json: bool) -> None:
@@ -148,13 +149,6 @@ def _print_left(found: "Collection", begun: "Sequence[Stored]") -> None:
         if artifacts:
             size = size_text(sum(artifact.bytes for artifact in artifacts))
             print(f"nmt: {len(artifacts)} left, {size}: {why}", file=sys.stderr)  # noqa: T201
-
-
-def _registry() -> str:
-    from pipeline.errors import without_secrets
-    from pipeline.registry.runs import tracking_uri
-
-    return without_secrets(tracking_uri())
 
 
 def add_to(app: typer.Typer, panel: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def test_every_output_is_listed_with_who_needs_it(finished_run: FinishedRun, cop
         line.split()[1] for line in needed
     }
     assert [line.split()[0] for line in needed][:5] == STAGES
-    assert "on this machine" in lines[-1]
-    assert f"needed as sqlite:///{nmt_home_folder() / 'mlflow.db'} says" in lines[-1]
+    assert "on this machine" in lines[-2]
+    assert lines[-1] == f"needed as sqlite:///{nmt_home_folder() / 'mlflow.db'} says"
 
 
 def test_json_has_the_same(finished_run: FinishedRun, copied: Path) -> None:
@@ -140,6 +141,8 @@ def test_a_terminal_is_wide_enough(copied: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("NO_COLOR", "1")
     for options in (["store", "ls"], ["store", "gc", "--all"], ["verify", "captions"]):
         shown = CliRunner().invoke(app, options, env={"COLUMNS": str(columns)})
-        assert shown.exit_code == 0, shown.output
-        commands = ("  nmt ", "  models:/")
-        assert not [line for line in shown.stdout.splitlines() if len(line) > columns and not line.startswith(commands)]
+        assert shown.exit_code == (options[0] == "verify"), "the manifests of the copy are another day's"
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.stdout).splitlines()
+        whole = ("  nmt ", f"needed as sqlite:///{copied}")  # To be copied in one piece.
+        long = [line for line in lines if len(line) > columns and not line.startswith(whole)]
+        assert not [line for line in long if str(copied) not in line], "what is no path"

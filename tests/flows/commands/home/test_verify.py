@@ -28,7 +28,7 @@ ODD = {
     "training.until": ["2G tokens", "12 hours"],
     "training.learning_rate": 1e-05,
     "training.num_workers": 3,
-    "model.attention": "none",
+    "model.attention": "concat",
     "evaluation.max_length": None,
     "evaluation.bleu_tokenizer": "none",
     "registry.model_name": "mine and yours",
