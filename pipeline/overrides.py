@@ -69,7 +69,7 @@ def _parse(name: str, text: str) -> Any:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):  # ValueError: a date or number that there is none, such as 2024-13-01 and 0x.
         return text
-    return text if value is not None and name in _text_fields() else value
+    return text if value is not None and name in text_fields() else value
 
 
 def read_yaml(text: str) -> Any:
@@ -86,7 +86,7 @@ def read_yaml(text: str) -> Any:
         root = loader.get_single_node()
         if root is None:
             return None
-        _mark_texts(root, _text_fields() | {EXTENDS}, "")
+        _mark_texts(root, text_fields() | {EXTENDS}, "")
         return loader.construct_document(root)
     except ValueError as error:
         raise yaml.YAMLError(str(error)) from None
@@ -122,7 +122,8 @@ def _mark_texts(node: yaml.Node, texts: set[str], prefix: str) -> None:
             value.tag = TEXT
 
 
-def _text_fields() -> set[str]:
+def text_fields() -> set[str]:
+    """Return the dotted names of the fields whose value is what is written, whatever YAML would make of it."""
     return {name for name in field_names() if _field(name).annotation in (str, str | None)}
 
 

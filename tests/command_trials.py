@@ -29,6 +29,8 @@ BOUNDARIES = (
     *("infra.ui.serve_ui", "infra.stack.bring_up", "infra.stack.take_down", "infra.running_stack.find_stack"),
     *("infra.orchestrator.prepare_pool", "flows.commands.home.clean.clean_home"),
     "flows.commands.home.runs.show_runs",
+    *("flows.commands.home.verify.verify_model", "flows.commands.home.store.list_home"),
+    "flows.commands.home.store.collect_home",
 )
 """Where the commands of `nmt` begin their work, after all checks of what was typed."""
 

@@ -16,11 +16,27 @@ ASSIGNMENT = re.compile(r"\w+=\S* ?")
 
 def parse_nmt(words: list[str]) -> dict[str, Any]:
     """Return the parameters of a command of `nmt` by name."""
-    group: Any = typer.main.get_command(app)  # Typer has a click of its own.
-    if words[0] not in group.commands:
-        raise ValueError(f"No such command {words[0]}: {difflib.get_close_matches(words[0], group.commands, 1)}")
-    parsed: dict[str, Any] = group.commands[words[0]].make_context(words[0], list(words[1:])).params
+    command: Any = typer.main.get_command(app)  # Typer has a click of its own.
+    words = list(words)
+    while hasattr(command, "commands") and words:
+        if words[0] not in command.commands:
+            raise ValueError(f"No such command {words[0]}: {difflib.get_close_matches(words[0], command.commands, 1)}")
+        command = command.commands[words.pop(0)]
+    parsed: dict[str, Any] = {} if hasattr(command, "commands") else command.make_context("nmt", words).params
     return parsed
+
+
+def nmt_commands() -> dict[str, Any]:
+    """Return the commands of `nmt` by what is typed, those of groups instead of the groups."""
+
+    def of(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from of(command, f"{before}{name} ")
+            else:
+                yield f"{before}{name}", command
+
+    return dict(of(typer.main.get_command(app), ""))
 
 
 def parse_prefect(words: list[str]) -> None:

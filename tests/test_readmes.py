@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 from typer.testing import CliRunner
 
@@ -21,7 +20,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.overrides import build_config, field_names, parse_overrides
 from tests.command_trials import check_paths, deployments, stop_at_boundaries, try_command
-from tests.commands import split_commands
+from tests.commands import nmt_commands, split_commands
 from tests.readmes import NAMES, OTHER, PYTHON, ROOT, SHELL, YAML, Readme, anchors, language, readmes
 
 READMES = {readme.name: readme for readme in readmes()}
@@ -32,7 +31,7 @@ SOURCES = "\n".join(
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".yaml", ".sql"}
 )
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS = sorted(nmt_commands())
 each = pytest.mark.parametrize("readme", list(READMES.values()), ids=lambda readme: readme.name)
 
 
@@ -124,7 +123,7 @@ def test_a_wrong_command_is_found(command: str, message: str) -> None:
             try_command(words, {})
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", "store", *COMMANDS])
 def test_every_command_has_a_help_that_fits_a_terminal(command: str) -> None:
     run = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "80", "TERM": "dumb"})
     assert run.exit_code == 0
@@ -214,8 +213,8 @@ def known_options() -> set[str]:
     """Return the options of all commands of `nmt`, and those that our programs and make pass on."""
     ours = {
         option
-        for name in COMMANDS
-        for parameter in typer.main.get_command(app).commands[name].params  # type: ignore[attr-defined]
+        for command in nmt_commands().values()
+        for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
     return ours | {"--help"} | set(re.findall(r"--[a-z][\w-]+", (ROOT / "Makefile").read_text("utf8") + SOURCES))

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
-from flows.commands.home import clean, runs
+from flows.commands.home import clean, runs, store, verify
 from flows.commands.streams import print_json
 from flows.commands.tables import print_columns
 from flows.presets import load_config, preset_names
@@ -24,7 +24,7 @@ from pipeline.overrides import field_help, parse_overrides
 from pipeline.stopping import seconds_of
 from pipeline.store.stages import ABLATION_STAGES, TRAINING_STAGES, StageName
 
-TRAIN, SERVERS = "Train and compare", "Servers"
+TRAIN, HOME, SERVERS = "Train and compare", "What is stored", "Servers"
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -196,6 +196,6 @@ def ui(
     serve_ui(host, port)
 
 
-runs.add_to(app, TRAIN)
-clean.add_to(app, SERVERS)
+for home_command in (runs, verify, store, clean):
+    home_command.add_to(app, HOME)
 stack.add_to(app, SERVERS)

@@ -11,7 +11,7 @@ from pipeline.config import BleuTokenizer
 from pipeline.corpus.corpus import Corpus
 from pipeline.errors import ExternalError
 from pipeline.metrics.metrics import BLEU
-from pipeline.registry.loader import download_version, load_version
+from pipeline.registry.loader import download_version, is_missing, load_version
 from pipeline.registry.runs import mlflow_failed
 from pipeline.store.storage import home
 from pipeline.training.progress import NEAR_ZERO
@@ -43,9 +43,9 @@ def decide_champion(client: MlflowClient, version: MlflowVersion, corpus: Corpus
         other = _bleu_on_same_data(champion, version, corpus)
     except Exception as error:  # The code of another version may fail in any way.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if mlflow_failed(error) and not _is_missing(error):
+        if mlflow_failed(error) and not is_missing(error):
             raise  # The server's fault: a retry decides.
-        if isinstance(error, OSError | MemoryError) and not _is_missing(error):
+        if isinstance(error, OSError | MemoryError) and not is_missing(error):
             raise ExternalError(
                 f"{before} of {version.name}, its champion, could not be run on the same data ({reason}); "
                 "run the same command again to decide"
@@ -60,12 +60,6 @@ def decide_champion(client: MlflowClient, version: MlflowVersion, corpus: Corpus
     if own >= other:
         return _promote(client, version, f"champion: {scores}", champion.version)
     return _record(client, version, f"not champion: {scores}")
-
-
-def _is_missing(error: Exception) -> bool:
-    """Return whether a version's files are not there, in a folder, in S3 or on MLflow's server."""
-    code = getattr(error, "error_code", None) or getattr(error, "response", {}).get("Error", {}).get("Code")
-    return isinstance(error, FileNotFoundError) or code in {"RESOURCE_DOES_NOT_EXIST", "NoSuchKey", "404"}
 
 
 def _champion(client: MlflowClient, name: str) -> MlflowVersion | None:

@@ -56,3 +56,9 @@ def download_version(uri: str, folder: Path) -> Path:
     """Copy a version from MLflow into an empty folder, and return the folder. Nothing of it is run."""
     mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
     return folder
+
+
+def is_missing(error: Exception) -> bool:
+    """Return whether a version's files are not there, in a folder, in S3 or on MLflow's server."""
+    code = getattr(error, "error_code", None) or getattr(error, "response", {}).get("Error", {}).get("Code")
+    return isinstance(error, FileNotFoundError) or code in {"RESOURCE_DOES_NOT_EXIST", "NoSuchKey", "404"}

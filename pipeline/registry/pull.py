@@ -1,14 +1,18 @@
 """Stage `pull_model`: a registered version, copied from MLflow into the store, and run by the code that it brings.
 
+And what MLflow says of a version without copying it: aliases, times, what it was made from.
+
 Only the driver talks to MLflow: workers take the copy from the store, by its address.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import mlflow.artifacts
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
@@ -17,9 +21,9 @@ from mlflow.tracking import MlflowClient
 from pipeline.errors import InputError
 from pipeline.inference.devices import check_choice, open_device
 from pipeline.registry.champion import CHAMPION
-from pipeline.registry.loader import check_loader, download_version, load_version, takes_device
+from pipeline.registry.loader import check_loader, download_version, is_missing, load_version, takes_device
 from pipeline.registry.mlflow_internals import NOT_THERE, logged_model
-from pipeline.registry.runs import has_registry, reachable_server, tracking_uri, use_registry
+from pipeline.registry.runs import fingerprints_in, has_registry, reachable_server, tracking_uri, use_registry
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Reuse, Store
 
@@ -85,11 +89,8 @@ def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersi
     Raises InputError if there is no such model, version or alias, naming those that exist, and makes nothing then;
     also for a version that `check_loader` refuses. Raises ExternalError if MLflow fails.
     """
-    if not has_registry():
-        raise InputError(f"{option} {model}: {_no_models()}")
-    use_registry()
+    found = find_version(model, option)
     with reachable_server():
-        found = _find(model, option)
         identity = {
             "name": found.name,
             "version": str(found.version),
@@ -118,21 +119,128 @@ def pull_model(model: str, store: Store, option: str = "--model") -> PulledVersi
     )
 
 
-def _find(model: str, option: str) -> MlflowVersion:
-    name, version, alias = model, "", CHAMPION
-    if ":/" in model:
-        scheme, _, rest = model.partition(":/")
-        name, _, version = rest.strip("/").partition("/")
-        name, _, alias = name.partition("@")
-        if scheme != "models" or not name or not (version or alias):
-            raise InputError(f"{option} {model}: give a registered model's name, models:/name/3 or models:/name@alias")
+def find_version(model: str, option: str) -> MlflowVersion:
+    """Return a version by its URI, by `name@alias`, or the champion of a registered model by the model's name.
+
+    `option` is how the user has named it, for messages. Raises InputError if there is no such model, version or alias,
+    naming those that exist, and makes nothing then. Raises ExternalError if MLflow fails.
+    """
+    named = f"{option} {model}".strip()
+    if not has_registry():
+        raise InputError(f"{named}: {_no_models()}")
+    use_registry()
+    with reachable_server():
+        return _find(model, named)
+
+
+def _find(model: str, named: str) -> MlflowVersion:
+    address = model if ":/" in model else f"models:/{model}{'' if '@' in model else f'@{CHAMPION}'}"
+    scheme, _, rest = address.partition(":/")
+    name, _, version = rest.strip("/").partition("/")
+    name, _, alias = name.partition("@")
+    if scheme != "models" or not name or not (version or alias):
+        raise InputError(f"{named}: give a registered model's name, models:/name/3 or models:/name@alias")
     client = MlflowClient()
     try:
         return client.get_model_version(name, version) if version else client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code not in NOT_THERE:
             raise
-        raise InputError(f"{option} {model}: {_available(client, name)}") from None
+        raise InputError(f"{named}: {_available(client, name)}") from None
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """What MLflow's tables say of a registered version."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    registered: datetime
+    run_id: str
+    description: str
+    tags: Mapping[str, str]
+    fingerprints: Mapping[str, str]
+    """Of what it was made from, by stage; older versions have them of their training's run."""
+
+    @property
+    def uri(self) -> str:
+        """The address of this one version."""
+        return f"models:/{self.name}/{self.version}"
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        return f"{self.name}/{self.version}"
+
+    def download(self, folder: Path) -> bool:
+        """Copy its files into an empty folder; return whether there are any. Raises ExternalError if MLflow fails."""
+        with reachable_server():
+            try:
+                download_version(self.uri, folder)
+            except Exception as error:
+                if not is_missing(error):
+                    raise
+        return any(folder.iterdir())
+
+    def training_run(self) -> dict[str, Any]:
+        """Return the run.json of its training, as the last registration of it has left that; nothing if it is gone."""
+        with reachable_server():
+            try:
+                return dict(mlflow.artifacts.load_dict(f"runs:/{self.run_id}/run.json"))
+            except Exception as error:
+                if isinstance(error, ValueError | MlflowException) or is_missing(error):
+                    return {}
+                raise
+
+
+def version_record(model: str, option: str = "") -> VersionRecord:
+    """Return what MLflow says of a version that is named as in `find_version`, and raise the same."""
+    found = find_version(model, option)
+    with reachable_server():
+        client = MlflowClient()
+        return _record(client, found, client.get_registered_model(found.name).aliases)
+
+
+def all_versions() -> list[VersionRecord]:
+    """Return what MLflow says of every version of every registered model. Raises ExternalError if MLflow fails."""
+    if not has_registry():
+        return []
+    use_registry()
+    with reachable_server():
+        client = MlflowClient()
+        aliases = {model.name: model.aliases for model in _pages(client.search_registered_models)}
+        found = list(_pages(client.search_model_versions))
+        found.sort(key=lambda version: (version.name, int(version.version)))
+        return [_record(client, version, aliases.get(version.name, {})) for version in found]
+
+
+def _pages(search: Any) -> Iterator[Any]:
+    page = search()
+    yield from page
+    while page.token:
+        page = search(page_token=page.token)
+        yield from page
+
+
+def _record(client: MlflowClient, found: MlflowVersion, aliases: Mapping[str, str]) -> VersionRecord:
+    fingerprints = fingerprints_in(found.tags)
+    if not fingerprints and found.run_id:
+        try:
+            fingerprints = fingerprints_in(client.get_run(found.run_id).data.tags)
+        except MlflowException as error:
+            if error.error_code not in NOT_THERE:
+                raise
+    return VersionRecord(
+        name=str(found.name),
+        version=str(found.version),
+        aliases=tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(found.version))),
+        registered=datetime.fromtimestamp((found.creation_timestamp or 0) / 1000, UTC),
+        run_id=str(found.run_id or ""),
+        description=str(found.description or ""),
+        tags=dict(found.tags),
+        fingerprints=fingerprints,
+    )
 
 
 class LoadedModel:

@@ -28,6 +28,8 @@ from pipeline.training.history import Record, is_validation
 METRICS_AT_ONCE = 1000  # MLflow takes no more in one call.
 FLUSH_SECONDS = 5.0
 TRAINING_TAG = "nmt.training"
+FINGERPRINT_TAG = "nmt.fingerprint."
+"""Followed by a stage."""
 STEP_METRICS = {
     "loss": "train/loss",
     "perplexity": "train/perplexity",
@@ -155,6 +157,19 @@ def finish(client: MlflowClient, run: str) -> None:
         client.set_terminated(run, "FINISHED")
 
 
+def fingerprints_in(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the fingerprints among the tags of a run or a version, by stage."""
+    return {key.removeprefix(FINGERPRINT_TAG): tags[key] for key in tags if key.startswith(FINGERPRINT_TAG)}
+
+
+def fingerprints_of_training(beginning: str) -> dict[str, str] | None:
+    """Return what the training whose fingerprint begins so is made from, by stage; None if no run has recorded it."""
+    client = MlflowClient()
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`{TRAINING_TAG}` LIKE '{beginning}%'", max_results=1)
+    return fingerprints_in(runs[0].data.tags) if runs else None
+
+
 @dataclass(frozen=True)
 class ChildRun:
     """Names a run under a parent: an ablation's training has one even if `nmt train` trained the same model."""
@@ -193,7 +208,7 @@ class TrainingRun:
 
     def _create(self, config: RunConfig, fingerprints: Mapping[str, str]) -> str:
         name = self._child.name if self._child else f"{config.name}-{fingerprints['training'][:8]}"
-        tags = {f"nmt.fingerprint.{stage}": value for stage, value in fingerprints.items()}
+        tags = {f"{FINGERPRINT_TAG}{stage}": value for stage, value in fingerprints.items()}
         if self._child:
             tags[PARENT_TAG] = self._child.parent
         sections = ("corpus", "tokenizer", "batching", "model", "training")

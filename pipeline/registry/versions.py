@@ -1,6 +1,6 @@
 """Versions of the registered model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,28 +12,29 @@ import mlflow.pyfunc
 from filelock import FileLock
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.data_config import CorpusConfig, corpus_name
+from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference import predictions
 from pipeline.metrics.tokenizers import bleu_tokenizer
-from pipeline.registry.bundle import PYFUNC, write_bundle
+from pipeline.registry.bundle import PYFUNC, write_bundle, write_record
 from pipeline.registry.champion import BLEU_TAG, DATA_TAG, DECISION_TAG, TOKENIZER_TAG, decide_champion
 from pipeline.registry.mlflow_internals import data_set
-from pipeline.registry.runs import TrainingRun, reachable_server
-from pipeline.store.artifact_folder import file_hash
+from pipeline.registry.runs import FINGERPRINT_TAG, TrainingRun, fingerprints_in, reachable_server
+from pipeline.store.artifact_folder import MANIFEST, file_hash, read_manifest
 from pipeline.store.stages import fingerprint
 from pipeline.store.storage import home
 from pipeline.store.store import versions
 from pipeline.store.whole_files import make_private
 from pipeline.training.trained import TrainedModel
 
-IDENTITY_TAG = "nmt.identity"
+IDENTITY_TAG, RECORD_TAG = "nmt.identity", "nmt.record"
+"""What a version is found by; the hash of its record."""
 REQUIREMENTS = ("mlflow", "torch", "sentencepiece", "safetensors", "pydantic", "numpy")
 
 
@@ -77,9 +78,12 @@ def register_model(
 
 
 def _identity(trained: TrainedModel, evaluation: Evaluation) -> str:
-    """Return what a version is found by: the fingerprint of its evaluation, weights and scores."""
-    content = {"evaluation": evaluation.fingerprint, "weights": file_hash(trained.weights)}
-    return fingerprint(content | {"figures": dict(evaluation.figures)})
+    return identity_of(evaluation.fingerprint, file_hash(trained.weights), evaluation.figures)
+
+
+def identity_of(evaluation: str, weights: str, figures: Mapping[str, Any]) -> str:
+    """Return what a version is found by: from its evaluation's fingerprint, its weights' hash, and its scores."""
+    return fingerprint({"evaluation": evaluation, "weights": weights, "figures": dict(figures)})
 
 
 def _find_version(client: MlflowClient, name: str, identity: str) -> MlflowVersion | None:
@@ -101,7 +105,8 @@ def _create_version(
     samples = [row for row, _ in zip(evaluation.translations("test"), range(config.evaluation.samples), strict=False)]
     with mlflow.start_run(run_id=run.id):
         examples = [row["source"] for row in samples[:2]]
-        logged = _find_logged_model(run, identity) or _log_model(trained, corpus, config, examples, identity)
+        stages = dict(_stages(trained, evaluation, corpus))
+        logged = _find_logged_model(run, identity) or _log_model(trained, corpus, config, examples, identity, stages)
         _log_scores(evaluation, corpus, config, logged.model_id)
         table = f"samples-{identity[:8]}.json"
         # Once: MLflow would append to a table that exists.
@@ -122,6 +127,7 @@ def _create_version(
     if not run.client.search_registered_models(f"name = '{name}'"):
         run.client.create_registered_model(name, description=config.description)
     bleu = evaluation.figures["validation"]["bleu"]
+    made_from = fingerprints_in(run.client.get_run(run.id).data.tags)
     return run.client.create_model_version(
         name,
         logged.model_uri,
@@ -131,6 +137,8 @@ def _create_version(
             DATA_TAG: corpus.split_fingerprint("validation"),
             BLEU_TAG: str(bleu),
             TOKENIZER_TAG: bleu_tokenizer(config.evaluation, corpus.languages.target),
+            RECORD_TAG: logged.tags.get(RECORD_TAG, ""),
+            **{f"{FINGERPRINT_TAG}{stage}": value for stage, value in made_from.items()},
         },
         description=f"validation BLEU {bleu:.2f}, test BLEU {evaluation.figures['test']['bleu']:.2f}, "
         f"{evaluation.figures['signatures']['bleu']}",
@@ -149,16 +157,24 @@ def _find_logged_model(run: TrainingRun, identity: str) -> LoggedModel | None:
 
 
 def _log_model(
-    trained: TrainedModel, corpus: Corpus, config: RunConfig, examples: Sequence[str], identity: str
-) -> ModelInfo:
+    trained: TrainedModel,
+    corpus: Corpus,
+    config: RunConfig,
+    examples: Sequence[str],
+    identity: str,
+    stages: Mapping[str, Any],
+) -> LoggedModel:
     with TemporaryDirectory(dir=home(), prefix=".bundle-") as temporary:
         write_bundle(trained, config.evaluation, Path(temporary))
-        info: ModelInfo = mlflow.pyfunc.log_model(
+        content = {"config": _recorded(config, corpus), "stages": stages, "versions": versions()}
+        record = write_record(Path(temporary), content)
+        info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PYFUNC),
             artifacts={"translator": temporary},
             model_config={"device": "auto"},  # What `load_model` may set otherwise.
-            tags={IDENTITY_TAG: identity},  # By which an interrupted registration is found and completed.
+            # By the first, an interrupted registration is found and completed.
+            tags={IDENTITY_TAG: identity, RECORD_TAG: record},
             input_example=(
                 list(examples),
                 predictions.defaults(search_config(config.evaluation), line_policy(config.evaluation)),
@@ -174,7 +190,44 @@ def _log_model(
                 "parameters": dict(predictions.PARAMETERS),
             },
         )
-    return info
+    return MlflowClient().get_logged_model(str(info.model_id))
+
+
+def _stages(trained: TrainedModel, evaluation: Evaluation, corpus: Corpus) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield, by stage, the fingerprint, the hash of the manifest and the figures of what a version is made from.
+
+    A corpus is known elsewhere by its content; here by what it is stored under.
+    """
+    inputs = (read_manifest(trained.path) or {}).get("inputs", {})
+    encoded = trained.path.parents[1] / "encoded" / str(inputs.get("encoded"))
+    paths = {"evaluation": evaluation.path, "training": trained.path, "encoded": encoded}
+    for stage, folder in {**paths, "tokenizer": trained.tokenizer.path, "corpus": corpus.path}.items():
+        if manifest := read_manifest(folder):
+            digest = file_hash(folder / MANIFEST)
+            yield stage, {"fingerprint": folder.name, "manifest": digest, "figures": manifest["figures"]}
+
+
+def _recorded(config: RunConfig, corpus: Corpus) -> dict[str, Any]:
+    """Return the configuration that makes the same model again, from any folder; without secrets."""
+    values = config.model_dump(mode="json")
+    languages = ("source_language", "target_language")  # Guessed again as they were.
+    pinned = _pinned(config.corpus, corpus) | {name: values["corpus"][name] for name in languages}
+    models = {
+        name: str(Path(path).expanduser().absolute())
+        for name in ("model", "target_model")
+        if (path := values["tokenizer"][name]) is not None
+    }
+    found: dict[str, Any] = hidden(values | {"corpus": pinned, "tokenizer": values["tokenizer"] | models})
+    return found
+
+
+def hidden(value: Any) -> Any:
+    """Return a JSON value without the secrets in its texts."""
+    if isinstance(value, dict):
+        return {name: hidden(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [hidden(each) for each in value]
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,7 +16,6 @@ from tempfile import mkdtemp
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import InputError
 from pipeline.store.artifact_folder import left_by_the_dead
 from pipeline.store.stages import VERSIONS
 from pipeline.store.storage import home
@@ -47,7 +46,6 @@ KINDS: Mapping[str, str] = {
     "translations": "answers of bulk translations, which are made again",
     "logs": "logs of servers that no longer run",
     "clusters": "files of Ray clusters that have ended",
-    "store": "outputs of stages, which are made again",
 }
 """What each kind is."""
 
@@ -74,31 +72,12 @@ def find_leftovers(servers_run: bool, prefect: Path) -> list[Leftover]:
     return list(measured(found))
 
 
-def find_outputs() -> list[Leftover]:
-    """Return the outputs of all stages in `$NMT_HOME/store`."""
-    folders = [path for name in VERSIONS for path in _entries(home() / "store" / name)]
-    return list(measured({"store": [path for path in folders if "." not in path.name]}))
-
-
 def measured(found: Mapping[str, Iterable[Path]]) -> Iterator[Leftover]:
     """Yield paths, by kind, with what they take on the disk."""
     for kind, paths in found.items():
         for path in sorted(paths):
             files = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
             yield Leftover(kind, path, sum(file.lstat().st_blocks * 512 for file in files))
-
-
-@contextmanager
-def no_run() -> Iterator[None]:
-    """Keep stages from being made while the context lasts. Raises InputError if one is being made now."""
-    with ExitStack() as held:
-        for path in (home() / "store").glob("*/.*.lock"):
-            try:
-                held.enter_context(FileLock(path, timeout=0))
-            except Timeout:
-                stage = path.parent.name
-                raise InputError(f"--store: a run is making {stage} now; wait for it, or leave the store") from None
-        yield
 
 
 def remove(leftovers: Iterable[Leftover]) -> None:

@@ -54,7 +54,7 @@ def _check_removable(training: Training) -> None:
     if not training.files:
         raise InputError(
             f"{begin}: this training is finished, and has left nothing but its output, which is the store's; "
-            "`nmt clean --store` removes outputs"
+            "`nmt store gc` removes what nobody needs"
         )
 
 

@@ -18,7 +18,7 @@ from flows.presets import load_config
 from flows.train import train
 from flows.translate import translate
 from pipeline.errors import InputError
-from pipeline.overrides import _text_fields
+from pipeline.overrides import text_fields
 
 SECRET = "SECRETTOKEN"  # noqa: S105
 FILES_TO_READ = ("corpus.path", "corpus.target_path", "tokenizer.model", "tokenizer.target_model")
@@ -148,7 +148,7 @@ def test_the_command_line_may_what_its_user_may_unless_roots_are_named(
 
 
 def test_every_text_of_a_configuration_is_known_to_be_a_file_or_none() -> None:
-    assert _text_fields() == {*FILES_TO_READ} | TEXTS_THAT_ARE_NO_FILES
+    assert text_fields() == {*FILES_TO_READ} | TEXTS_THAT_ARE_NO_FILES
     assert PATH_FIELDS == FILES_TO_READ
 
 

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -19,41 +18,33 @@ from pipeline.store.leftovers import KINDS, Leftover
 @one_line_errors()
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove what is shown; else nothing is removed.")] = False,
-    store: Annotated[
-        bool, typer.Option("--store", help="Also the outputs of all stages: the next run makes them again.")
-    ] = False,
 ) -> None:
     """Show what runs have left, and remove it with --yes.
 
-    Registered models, runs in MLflow and unfinished trainings are never among it, nor what a run in progress uses.
+    Registered models, runs in MLflow and unfinished trainings are never among it, nor what a run in progress uses. The
+    outputs of stages are `nmt store gc`'s.
     """
-    clean_home(yes, store)
+    clean_home(yes)
 
 
-def clean_home(yes: bool, store: bool) -> None:
-    """Show what can be removed from `$NMT_HOME` and the temporary folder, and remove it if `yes`.
-
-    Raises InputError if `store`, and a run is in progress.
-    """
+def clean_home(yes: bool) -> None:
+    """Show what can be removed from `$NMT_HOME` and the temporary folder, and remove it if `yes`."""
     from infra.running_stack import find_stack
     from pipeline.cluster.connection import ended_clusters
-    from pipeline.store.leftovers import find_leftovers, find_outputs, measured, no_run, remove
+    from pipeline.store.leftovers import find_leftovers, measured, remove
     from pipeline.store.writable import check_home
 
     quieten_libraries()
     check_home()
     stack = find_stack()
-    with no_run() if store else nullcontext():
-        prefect = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
-        found = [*find_leftovers(bool(stack and stack.alive), prefect), *measured({"clusters": ended_clusters()})]
-        found += find_outputs() if store else []
-        _show(found)
-        if found and yes:
-            remove(found)
+    prefect = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    found = [*find_leftovers(bool(stack and stack.alive), prefect), *measured({"clusters": ended_clusters()})]
+    _show(found)
     if found:
+        if yes:
+            remove(found)
         total = size_text(sum(leftover.bytes for leftover in found))
-        again = "nmt clean --yes --store" if store else "nmt clean --yes"
-        print(f"nmt: removed {total}" if yes else f"nmt: `{again}` removes {total}", file=sys.stderr)  # noqa: T201
+        print(f"nmt: removed {total}" if yes else f"nmt: `nmt clean --yes` removes {total}", file=sys.stderr)  # noqa: T201
     else:
         print("nmt: there is nothing to remove", file=sys.stderr)  # noqa: T201
 

@@ -1,6 +1,7 @@
-"""A home with trainings in every state, without training anything."""
+"""A home with trainings in every state; two versions of a model with all that they were made from; nothing trains."""
 
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from filelock import FileLock
 
 from pipeline.store.artifact_folder import lock_of
 from pipeline.training.runs.run_record import RunRecord, run_name
+from tests.untrained_chain import Made, make_version, own_home
 
 COMMAND = ("nmt", "train", "--preset", "captions", "--set", "training.epochs=3")
 ENCODED = "e" * 64
@@ -58,3 +60,16 @@ def home(nmt_home: Path) -> Any:
     made = Home(nmt_home)
     with made.held:
         yield made
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """Version 1 of `captions`, in a home that the tests of a file share: what they damage, they mend."""
+    with own_home(tmp_path_factory.mktemp("made") / "home"):
+        yield make_version()
+
+
+@pytest.fixture(scope="module")
+def other(made: Made) -> Made:
+    """Version 2, of the same rows with another seed."""
+    return make_version(training__seed=2)

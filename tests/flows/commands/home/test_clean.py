@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from flows.commands.app import app
@@ -87,17 +86,6 @@ def test_what_is_in_use_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert nmt_clean("--yes").exit_code == 0
         assert (folder / "half").exists()
     assert (home / "stack/logs/ray.log").exists(), "the server writes to it"
-
-
-def test_the_store_is_removed_if_asked_for_and_no_run_uses_it(home: Path) -> None:
-    with FileLock(home / "store" / "corpus" / f".{FINGERPRINT}.lock"):
-        refused = nmt_clean("--yes", "--store")
-    assert refused.exit_code == 2
-    assert refused.stderr == "nmt: --store: a run is making corpus now; wait for it, or leave the store\n"
-    assert there(home) >= {*KEPT, *REMOVED}
-    assert nmt_clean("--yes", "--store").exit_code == 0
-    output = f"store/corpus/{FINGERPRINT}/train.jsonl"
-    assert {name for name in there(home) if not name.endswith(".lock")} == {*KEPT} - {output, "registry.lock"}
 
 
 def test_sessions_of_ray_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:

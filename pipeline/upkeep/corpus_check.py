@@ -1,0 +1,63 @@
+"""What a corpus was pinned to: the commit of a data set, or the bytes of files, which may have changed since."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.batches.tokenizer import OWN_MODELS
+from pipeline.config import RunConfig
+from pipeline.corpus.splits import SPLITS
+from pipeline.store.artifact_folder import MANIFEST, file_hash
+from pipeline.store.stages import fingerprint
+from pipeline.upkeep.artifacts import AGAIN, Checked
+
+
+def check_pin(corpus: Checked, wanted: str | None, recorded: Mapping[str, str]) -> None:
+    """Report a corpus that does not hold what it is known by, or was not read from what it is pinned to.
+
+    `wanted` is the fingerprint of its content; `recorded` are the hashes of its splits that the version has.
+    """
+    if corpus.manifest is None:
+        return
+    files, figures = corpus.manifest["files"], corpus.figures
+    listed: dict[str, Any] = {split: files.get(f"{split}.jsonl") for split in SPLITS}
+    if not figures.get("fingerprint") == fingerprint(listed) == wanted or figures.get("sha256") != listed:
+        corpus.report(MANIFEST, "its pairs are not those that the version was made from", AGAIN)
+    for split, digest in recorded.items():
+        if listed.get(split) != digest:
+            corpus.report(f"{split}.jsonl", "it is not the one that the version was registered with", AGAIN)
+    origin = figures.get("origin")
+    if not isinstance(origin, dict) or origin.get("commit") != corpus.inputs.get("commit"):
+        corpus.report(MANIFEST, "its commit is not the one that it is pinned to", AGAIN)
+    elif isinstance(read := origin.get("files"), dict) and {*read.values()} != {*corpus.inputs.values()}:
+        corpus.report(MANIFEST, "the hashes of the files it was read from are not those that it is pinned to", AGAIN)
+
+
+def changed_sources(corpus: Checked, tokenizer: Checked, config: RunConfig | None) -> Iterator[str]:
+    """Yield which files of the user's that a model was made from have changed, or are not there any more."""
+    found = corpus.figures.get("origin")
+    origin: dict[str, Any] = found if isinstance(found, dict) else {}
+    read = dict(origin.get("files") or {})
+    files = {_absolute(name, str(origin.get("path")), config): digest for name, digest in read.items()}
+    if config is not None:
+        own = {name: getattr(config.tokenizer, name) for name in OWN_MODELS}
+        files |= {path: tokenizer.inputs[name] for name, path in own.items() if path and name in tokenizer.inputs}
+    for name, digest in files.items():
+        path = Path(name).expanduser()
+        if not path.is_file():
+            yield f"{name}: what it was made from is not there any more; the command needs it"
+        elif file_hash(path) != digest:
+            yield f"{name}: it has changed since; the command would make another model from it"
+
+
+def _absolute(name: str, given: str, config: RunConfig | None) -> str:
+    """Return the file that was read under a name that may be relative to the folder in which the run was started.
+
+    `given` is the path as it was typed; the recorded configuration has the same as an absolute one.
+    """
+    if config is None or config.corpus.path is None:
+        return name
+    if Path(name).is_relative_to(given):
+        return str(Path(config.corpus.path) / Path(name).relative_to(given))
+    other = config.corpus.target_path
+    return other if other is not None and Path(other).name == Path(name).name else name
