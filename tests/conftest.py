@@ -36,9 +36,9 @@ TINY = {
     "evaluation.beam": 2,
 }
 LONGEST = (
-    *("infra/test_stack.py", "flows/test_chaos.py", "cluster/test_training.py", "flows/test_ablation.py"),
-    "flows/test_interruption.py",
-    *("commands/test_serve.py", "flows/test_train.py", "infra/test_security.py"),
+    *("flows/test_chaos.py", "flows/test_train.py", "cluster/test_training.py", "infra/test_stack.py"),
+    *("flows/test_ablation.py", "flows/test_interruption.py"),
+    *("commands/test_serve.py", "infra/test_security.py", "upkeep/test_verification.py", "home/test_verify.py"),
     *("flows/test_translate_files.py", "commands/test_app.py"),
 )
 # Ray's workers give way to all else on a machine: among other tests they would stand still.

@@ -271,7 +271,10 @@ class _Command:
 
 def make_chaos(folder: Path, steps: int, seed: int = 0) -> Chaos:
     """Return a training in a new folder; its workers do not give way to others, so that times mean something."""
-    return Chaos(command_line(folder, RAY_worker_niceness="0", OMP_NUM_THREADS="1"), steps, seed)
+    # The database of Prefect's server is made once for all.
+    prefect = str(folder.parent / "prefect")
+    nmt = command_line(folder, RAY_worker_niceness="0", OMP_NUM_THREADS="1", PREFECT_HOME=prefect)
+    return Chaos(nmt, steps, seed)
 
 
 def summary(values: Sequence[float]) -> tuple[str, str, str]:
