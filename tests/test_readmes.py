@@ -176,7 +176,7 @@ def test_paths_are_there(readme: Readme) -> None:
 
 def _in_a_part(readme: Readme, name: str) -> bool:
     """Whether a file of that name is in one of the folders below a README, whose files it lists in parts."""
-    return any(readme.folder.glob(f"*/{name}"))
+    return any(path for pattern in (f"*/{name}", f"*/*/{name}") for path in readme.folder.glob(pattern))
 
 
 @each
