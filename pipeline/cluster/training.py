@@ -198,7 +198,7 @@ def _fit(
             backend="nccl" if allotment.gpu else "gloo", timeout_s=run.training.collective_timeout
         ),
         scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]
-            num_workers=allotment.range,
+            num_workers=allotment.range,  # type: ignore[arg-type] # In its documentation.
             use_gpu=allotment.gpu,
             elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             resources_per_worker={"CPU": allotment.threads, **({"GPU": 1} if allotment.gpu else {})},
