@@ -31,27 +31,23 @@ TRAINING_TAG = "nmt.training"
 FINGERPRINT_TAG = "nmt.fingerprint."
 """Followed by a stage."""
 STEP_METRICS = {
-    "loss": "train/loss",
-    "perplexity": "train/perplexity",
-    "learning_rate": "train/learning_rate",
-    "teacher_forcing": "train/teacher_forcing",
-    "gradient_norm": "train/gradient_norm",
-    "target_tokens_per_second": "train/target_tokens_per_second",
-    "epoch": "train/epoch",
+    key: f"train/{key}"
+    for key in (
+        *("loss", "perplexity", "learning_rate", "teacher_forcing"),
+        *("gradient_norm", "target_tokens_per_second", "epoch"),
+    )
 }
 EPOCH_METRICS = {
     **{key: f"validation/{key}" for key in METRICS},
     "validation_loss": "validation/loss",
     "validation_perplexity": "validation/perplexity",
-    "train_loss": "epoch/train_loss",
-    "train_perplexity": "epoch/train_perplexity",
-    "train_target_tokens_per_second": "epoch/train_target_tokens_per_second",
-    "train_matmul_share": "epoch/train_matmul_share",
-    "train_waiting_share": "epoch/train_waiting_share",
-    "train_reporting_share": "epoch/train_reporting_share",
-    "train_saving_share": "epoch/train_saving_share",
-    "train_on_gpu": "epoch/train_on_gpu",
-    "train_workers": "epoch/train_workers",
+    **{
+        f"train_{key}": f"epoch/train_{key}"
+        for key in (
+            *("loss", "perplexity", "target_tokens_per_second", "matmul_share"),
+            *("waiting_share", "reporting_share", "saving_share", "on_gpu", "workers"),
+        )
+    },
 }
 
 
@@ -82,12 +78,8 @@ def use_registry() -> None:
         prepare_runs(file)
     mlflow.set_tracking_uri(tracking_uri())
     if file is not None:
-        with reachable_server(), _experiments_lock():
+        with reachable_server(), _lock("experiments"):
             MlflowClient().get_experiment("0")  # MLflow's own, which two processes cannot make at once.
-
-
-def _experiments_lock() -> FileLock:
-    return _lock("experiments")
 
 
 def _lock(name: str) -> FileLock:
@@ -121,7 +113,7 @@ def open_experiment(name: str) -> tuple[MlflowClient, str]:
     """Return a client and the id of an experiment, which is created if it does not exist."""
     use_registry()
     client = MlflowClient()
-    with _experiments_lock():
+    with _lock("experiments"):
         found = client.get_experiment_by_name(name)
         if found is not None:
             return client, str(found.experiment_id)
@@ -196,7 +188,7 @@ class TrainingRun:
         self._away = False
         with reachable_server():
             self.client, self.experiment_id = open_experiment(config.registry.experiment)
-            with _experiments_lock():  # Two commands that begin the same training at once have one run.
+            with _lock("experiments"):  # Two commands that begin the same training at once have one run.
                 found = None if anew else self._find(fingerprints["training"])
                 self.id = found or self._create(config, fingerprints)
             self._logged = self._logged_steps()

@@ -146,12 +146,6 @@ class Folder:
             found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         return [self / name for name in sorted(info.base_name for info in found if not info.is_file)]
 
-    def size(self) -> int:
-        """Return the bytes of all files in it and in its folders."""
-        with self._failures():
-            found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True, recursive=True))
-        return sum(info.size or 0 for info in found if info.is_file)
-
     def has(self, name: str) -> bool:
         """Return whether it contains a file with this name."""
         with self._failures():

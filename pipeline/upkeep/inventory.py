@@ -122,15 +122,15 @@ def list_store() -> list[Stored]:
 
 
 def _of_stage(stage: str, manifests: Manifests) -> list[Stored]:
-    shared = manifests.store.shared
-    there = {folder.name: folder for folder in (shared / stage).folders()} if shared is not None else {}
+    others = None if manifests.store.shared is None else manifests.store.shared / stage
+    there = set() if others is None else {folder.name for folder in others.folders()}
     here = {folder.name: folder for folder in manifests.folders(stage)}
     found = []
     for name in sorted({*here, *there}):
         path, manifest = here.get(name), manifests.of(stage).get(name)
         if path is None and manifest is None:
             continue  # In the storage, without a manifest: being copied there.
-        size = size_of(path)[1] if path else there[name].size()
+        size = size_of(path)[1] if path or others is None else others.usage(name)[0]
         inputs = manifest.get("inputs") if manifest else None
         found.append(
             Stored(
