@@ -130,7 +130,7 @@ def _of_stage(stage: str, manifests: Manifests) -> list[Stored]:
         path, manifest = here.get(name), manifests.of(stage).get(name)
         if path is None and manifest is None:
             continue  # In the storage, without a manifest: being copied there.
-        size = size_of(path)[1] if path or others is None else others.usage(name)[0]
+        size = size_of(path)[1] if path else others.usage(name)[0] if others is not None else 0
         inputs = manifest.get("inputs") if manifest else None
         found.append(
             Stored(
