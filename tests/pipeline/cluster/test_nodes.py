@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,10 +97,20 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         nodes = Nodes(folder, s3.environment)
         try:
             nodes.start("one")
+            wait_for_head(nodes)
             nodes.start("two")
             yield nodes
         finally:
             nodes.end()
+
+
+def wait_for_head(nodes: Nodes) -> None:
+    host, _, port = nodes.address.partition(":")
+    for _ in range(600):
+        with suppress(OSError), socket.create_connection((host, int(port))):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"no cluster answers at {nodes.address}")
 
 
 @dataclass(frozen=True)
