@@ -9,6 +9,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from pipeline.language_tags import checked_tag
 
+RuleName = Literal[
+    "mojibake",
+    "controls",
+    "nfc",
+    "nfkc",
+    "long",
+    "copy",
+    "letters",
+    "addresses",
+    "numbers",
+    "language",
+    "ratio",
+    "duplicate",
+    "similar",
+    "near_duplicate",
+    "many_targets",
+]
+Clean = Literal["off", "mild", "strict"] | tuple[RuleName, ...]
 LanguageTag = Annotated[str, AfterValidator(checked_tag)]
 
 
@@ -47,6 +65,13 @@ class CorpusConfig(Section):
     skip_bad_lines: int = Field(
         0, ge=0, description="bad lines or rows, such as broken JSON, that may be skipped; more are an error"
     )
+    clean: Clean = Field(
+        "mild",
+        description="rules that repair or drop training pairs: off, mild, strict, or a list of rules' names",
+    )
+    max_dropped: float = Field(
+        0.5, ge=0.0, le=1.0, description="share of the pairs that one rule may drop; more is an error"
+    )
     source_language: LanguageTag | None = Field(
         None, description="BCP 47 tag, such as de or pt-BR; null: by text, column or data set"
     )
@@ -61,6 +86,10 @@ class CorpusConfig(Section):
         20_000, ge=1, le=1_000_000, description="training pairs to generate for the embedded corpus"
     )
     seed: int = Field(1, ge=0, description="seed of the embedded corpus and of the choice of held-out pairs")
+    leaks: Literal["remove", "refuse", "keep"] = Field(
+        "remove",
+        description="training pairs that are in validation or test too, or nearly so: take them out, stop, or keep them",
+    )
 
     @model_validator(mode="after")
     def _pair_is_whole(self) -> Self:
@@ -80,6 +109,11 @@ class TokenizerConfig(Section):
     byte_fallback: bool = Field(False, description="encode unknown characters as bytes instead of <unk>")
     character_coverage: float = Field(
         1.0, ge=0.98, le=1.0, description="share of the corpus's characters covered by pieces"
+    )
+    sample_sentences: int = Field(
+        2_000_000,
+        ge=1_000,
+        description="sentences that the model learns from, drawn from those of a larger corpus; about 3 GB each million",
     )
     normalization: Literal["faithful", "identity", "nfc", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"] = Field(
         "faithful",

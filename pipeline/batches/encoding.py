@@ -1,10 +1,13 @@
 """Stage `encode_corpus`: turns sentences into token rows, in Arrow files that workers map into memory."""
 
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
@@ -13,13 +16,14 @@ from pipeline.batches.collate import Ragged
 from pipeline.batches.plan import Lengths, padding_share, plan_epoch
 from pipeline.batches.tokenizer import Tokenizer
 from pipeline.corpus.corpus import Corpus
+from pipeline.corpus.pairs import Pair
 from pipeline.data_config import BatchingConfig
 from pipeline.errors import InputError
 from pipeline.inference.subwords import Subwords
+from pipeline.processes import in_chunks
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 
-PAIRS_AT_ONCE = 10_000
 EncodedSplit = Literal["train", "validation"]
 
 
@@ -56,15 +60,13 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     )
 
     def build(folder: Path) -> Figures:
-        subwords = tokenizer.load()
-        train, left_out = _encode(corpus, "train", subwords, config.max_length)
-        validation, _ = _encode(corpus, "validation", subwords, None)
-        if not len(train[0].lengths):
+        left_out = _encode(corpus.pairs("train"), tokenizer.path, config.max_length, folder / "train.arrow")
+        _encode(corpus.pairs("validation"), tokenizer.path, None, folder / "validation.arrow")
+        train, validation = open_rows(folder / "train.arrow"), open_rows(folder / "validation.arrow")
+        if not train[0].lengths.size:
             raise InputError(
                 f"batching.max_length={config.max_length}: all {left_out} training pairs are longer; raise it"
             )
-        _write(folder / "train.arrow", *train)
-        _write(folder / "validation.arrow", *validation)
         lengths = Lengths(train[0].lengths, train[1].lengths)
         plan = plan_epoch(lengths, config.step_tokens(workers=1), config.max_padding, seed=0, epoch=0)
         return {
@@ -82,33 +84,58 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     return EncodedCorpus(artifact.path, artifact.fingerprint, artifact.figures, artifact.reused, corpus, tokenizer)
 
 
-def _encode(
-    corpus: Corpus, split: EncodedSplit, subwords: Subwords, limit: int | None
-) -> tuple[tuple[Ragged, Ragged], int]:
-    """Return the rows of both sides, and the number of pairs over the limit."""
-    chunks: list[tuple[Ragged, Ragged]] = []
-    left_out = 0
-    remaining = corpus.pairs(split)
-    while pairs := list(islice(remaining, PAIRS_AT_ONCE)):
+@dataclass(frozen=True)
+class _Encoded:
+    """The rows of some pairs."""
+
+    source: Ragged
+    target: Ragged
+    left_out: int
+    """Pairs over the limit."""
+
+
+class _Encoder:
+    """Encodes chunks of pairs."""
+
+    def __init__(self, tokenizer: Path, limit: int | None) -> None:
+        self._subwords, self._limit = Subwords(tokenizer), limit
+
+    def __call__(self, _first: int, pairs: Sequence[Pair]) -> _Encoded:
         encoded = zip(
-            subwords.encode_source([source for source, _ in pairs]),
-            subwords.encode_target([target for _, target in pairs]),
+            self._subwords.encode_source([source for source, _ in pairs]),
+            self._subwords.encode_target([target for _, target in pairs]),
             strict=True,
         )
-        kept = [rows for rows in encoded if limit is None or max(map(len, rows)) <= limit]
-        left_out += len(pairs) - len(kept)
-        chunks.append((Ragged.of_rows([source for source, _ in kept]), Ragged.of_rows([target for _, target in kept])))
-    return (Ragged.joined([chunk[0] for chunk in chunks]), Ragged.joined([chunk[1] for chunk in chunks])), left_out
+        kept = [rows for rows in encoded if self._limit is None or max(map(len, rows)) <= self._limit]
+        source, target = (Ragged.of_rows([rows[side] for rows in kept]) for side in (0, 1))
+        return _Encoded(source, target, len(pairs) - len(kept))
 
 
-def _write(path: Path, source: Ragged, target: Ragged) -> None:
-    columns = [
-        pa.LargeListArray.from_arrays(pa.array(side.offsets), pa.array(side.values)) for side in (source, target)
-    ]
-    # One record batch, so that each column is contiguous in mapped memory.
-    batch = pa.record_batch(columns, names=["source", "target"])
-    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+def _encode(pairs: Iterable[Pair], tokenizer: Path, limit: int | None, path: Path) -> int:
+    """Write the rows of both sides, on all cores; return the number of pairs over the limit.
+
+    The tokens go to the disk as they come, so that memory holds no more of a corpus than its lengths.
+    """
+    left_out, lengths = 0, ([np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)])
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, ExitStack() as stack:
+        files = [stack.enter_context((Path(scratch) / side).open("w+b")) for side in ("source", "target")]
+        for chunk in in_chunks(pairs, _Encoder, (tokenizer, limit)):
+            left_out += chunk.left_out
+            for file, known, rows in zip(files, lengths, (chunk.source, chunk.target), strict=True):
+                file.write(rows.values.tobytes())
+                known.append(rows.lengths)
+        columns = []
+        for file, known in zip(files, lengths, strict=True):
+            file.flush()
+            offsets = np.cumsum(np.concatenate(known))
+            values = pa.py_buffer(b"" if offsets[-1] == 0 else np.memmap(file, dtype=np.int32, mode="r"))
+            tokens = pa.Array.from_buffers(pa.int32(), int(offsets[-1]), [None, values])
+            columns.append(pa.LargeListArray.from_arrays(pa.array(offsets), tokens))
+        # One record batch, so that each column is contiguous in mapped memory.
+        batch = pa.record_batch(columns, names=["source", "target"])
+        with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+    return left_out
 
 
 def open_rows(path: Path) -> tuple[Ragged, Ragged]:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.batches.survival import survival
 from pipeline.corpus.corpus import Corpus
+from pipeline.corpus.pairs import Pair
 from pipeline.data_config import TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.model_files import adopt_model, user_defined, with_rule
@@ -16,6 +18,8 @@ from pipeline.inference.subwords import SOURCE_MODEL, TARGET_MODEL, USER_SYMBOLS
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Artifact, Figures, Reuse, Store
 
+SAMPLED_BYTES = 64_000_000
+"""As much text is learnt from, whatever the number of sentences: in at most 1.5 GB of memory."""
 OWN_MODELS = ("model", "target_model")
 """The fields that name files of the user's. Their content counts, not where they are."""
 
@@ -59,14 +63,16 @@ def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> To
     stage = Stage("tokenizer", Settings.of(config, exclude={*OWN_MODELS}), {"corpus": corpus.fingerprint, **digests})
 
     def build(folder: Path) -> Figures:
-        source, target = _adopted(given, config) if given else _learned(corpus, config)
+        share = sampled_share(corpus, config)
+        source, target = _adopted(given, config) if given else _learned(corpus, config, share)
         (folder / SOURCE_MODEL).write_bytes(source)
         (folder / TARGET_MODEL).write_bytes(target)
         if config.user_symbols:
             (folder / USER_SYMBOLS).write_text(json.dumps(config.user_symbols), "utf8")
         subwords = Subwords(folder)
         sizes = {"source_pieces": subwords.source_size, "target_pieces": subwords.target_size}
-        return {**sizes, **survival(corpus, subwords)}
+        sampled = {"sampled_share": round(share, 6)} if share < 1 and not given else {}
+        return {**sizes, **sampled, **survival(corpus, subwords)}
 
     return _tokenizer(store.produce(stage, build))
 
@@ -108,8 +114,30 @@ def _adopted(given: Mapping[str, bytes], config: TokenizerConfig) -> tuple[bytes
     return models[0], models[-1]
 
 
-def _learned(corpus: Corpus, config: TokenizerConfig) -> tuple[bytes, bytes]:
-    """Return models of the source and of the target, trained on the training pairs."""
+def sampled_share(corpus: Corpus, config: TokenizerConfig) -> float:
+    """Return the share of the training pairs that a model learns from.
+
+    What SentencePiece needs grows with the text: 22 bytes for each of the text's, measured with a unigram model. So
+    long sentences, too, are bounded.
+    """
+    sides = 2 if config.joint else 1
+    sentences, text = sides * corpus.figures["pairs"]["train"], sides / 2 * corpus.train_bytes
+    return min(1.0, config.sample_sentences / sentences, SAMPLED_BYTES / text)
+
+
+def sample(pairs: Iterable[Pair], share: float) -> Iterator[Pair]:
+    """Yield about this share of the pairs, always the same ones: drawn by their hashes."""
+    limit = int(share * 2**32)
+    for pair in pairs:
+        if share >= 1 or zlib.crc32(f"{pair[0]}\n{pair[1]}".encode("utf8", "surrogatepass")) < limit:
+            yield pair
+
+
+def _learned(corpus: Corpus, config: TokenizerConfig, share: float) -> tuple[bytes, bytes]:
+    """Return models of the source and of the target, trained on a share of the training pairs."""
+
+    def pairs() -> Iterator[Pair]:
+        return sample(corpus.pairs("train"), share)
 
     def learn(sentences: Iterator[str], rule: str) -> bytes:
         return learn_pieces(
@@ -124,13 +152,13 @@ def _learned(corpus: Corpus, config: TokenizerConfig) -> tuple[bytes, bytes]:
 
     source_rule, target_rule = rules_of(config.normalization)
     if not config.joint:
-        source = learn((source for source, _ in corpus.pairs("train")), source_rule)
-        return source, learn((target for _, target in corpus.pairs("train")), target_rule)
+        source = learn((source for source, _ in pairs()), source_rule)
+        return source, learn((target for _, target in pairs()), target_rule)
     if source_rule == target_rule:
-        model = learn((sentence for pair in corpus.pairs("train") for sentence in pair), target_rule)
+        model = learn((sentence for pair in pairs() for sentence in pair), target_rule)
         return model, model
     # A model has one rule: the sources come to it as their own rule leaves them.
-    both = ((unified(source, source_rule), target) for source, target in corpus.pairs("train"))
+    both = ((unified(source, source_rule), target) for source, target in pairs())
     model = learn((sentence for pair in both for sentence in pair), target_rule)
     return with_rule(model, source_rule), model
 

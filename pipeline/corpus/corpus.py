@@ -1,5 +1,6 @@
 """Stage `prepare_corpus`: sentence pairs from the Hub, from local files or the embedded captions, pinned and split."""
 
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.corpus import hub
-from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
+from pipeline.corpus.cleaning.chunks import Asked
+from pipeline.corpus.cleaning.pair_rules import LANGUAGE
+from pipeline.corpus.cleaning.rules import rules_of
+from pipeline.corpus.languages import SAMPLED_PAIRS, UNKNOWN, Languages, find_languages, named_languages
 from pipeline.corpus.local_files import Parts, find_parts
 from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import SPLITS, Split, read_pairs, split_path, write_splits
@@ -20,6 +24,7 @@ from pipeline.store.store import Artifact, Reuse, Store
 
 STAGE: Final = "corpus"
 CAPTIONS = "captions"
+CLEANING = ("clean", "max_dropped")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class Corpus:
     def skipped(self) -> int:
         """How many bad lines were left out."""
         return skipped_lines(self.figures)
+
+    @property
+    def train_bytes(self) -> int:
+        """How large the training pairs are: text and a few bytes more for each."""
+        return split_path(self.path, "train").stat().st_size
 
     def split_fingerprint(self, split: Split) -> str:
         """Return the SHA-256 of one split's file; scores are comparable only where it is the same."""
@@ -82,7 +92,7 @@ def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
 
 
 def _from_captions(config: CorpusConfig, store: Store) -> Artifact:
-    stage = _stage(config, ["dataset", "captions_pairs", "validation_size", "test_size", "seed"], {})
+    stage = _stage(config, ["dataset", "captions_pairs", "validation_size", "test_size", "seed", *CLEANING], {})
 
     def build(folder: Path) -> dict[str, Any]:
         # Imported here because `datasets` takes seconds to import, and a reused corpus does not need it.
@@ -98,17 +108,18 @@ def _from_files(config: CorpusConfig, store: Store) -> Artifact:
     hashes = hash_parts(parts)
     missing = [split for split in SPLITS if split not in parts]
     sizes = [*(f"{split}_size" for split in missing), "seed"] if missing else []
-    stage = _stage(config, ["source_column", "target_column", "skip_bad_lines", *sizes], hashes)
+    stage = _stage(config, ["source_column", "target_column", "skip_bad_lines", *CLEANING, *sizes], hashes)
 
     def build(folder: Path) -> dict[str, Any]:
         from pipeline.corpus.sources import local_splits
 
         bad = bad_lines(config)
-        splits = local_splits(parts, PairColumns.of(config), bad)
+        files = {str(file): file_hash(file) for file in _files(parts)}
+        origin = {"path": str(config.path), "files": files}
+        figures = _write(folder, local_splits(parts, PairColumns.of(config), bad), config, origin, bad)
         if hash_parts(parts) != hashes:
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; run it again")
-        files = {str(file): file_hash(file) for file in _files(parts)}
-        return _write(folder, splits, config, {"path": str(config.path), "files": files}, bad)
+        return figures
 
     return store.produce(stage, build)
 
@@ -129,7 +140,7 @@ def hash_parts(parts: Parts) -> dict[str, str]:
 
 def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
     columns = ["source_column", "target_column", "skip_bad_lines"]
-    fields = ["dataset", "subset", *columns, "validation_size", "test_size", "seed"]
+    fields = ["dataset", "subset", *columns, *CLEANING, "validation_size", "test_size", "seed"]
 
     def at(commit: str) -> Stage:
         return _stage(config, fields, {"commit": commit})
@@ -163,7 +174,12 @@ def _stored_commit(wanted: Stage, store: Store) -> str | None:
 
 
 def _stage(config: CorpusConfig, fields: Iterable[str], inputs: Mapping[str, str]) -> Stage:
-    return Stage(STAGE, Settings.of(config, include=set(fields)), inputs)
+    settings = Settings.of(config, include=set(fields))
+    if LANGUAGE[0] in rules_of(config.clean):  # Whose decisions depend on names, too.
+        named = named_languages(config)
+        values = {"source_language": named.source, "target_language": named.target}
+        settings = Settings({**settings.values, **values}, {**settings.defaults, **dict.fromkeys(values)})
+    return Stage(STAGE, settings, inputs)
 
 
 def _write(
@@ -176,7 +192,12 @@ def _write(
     """Write the splits and return the artifact's figures."""
     sizes: dict[Split, int] = {"validation": config.validation_size, "test": config.test_size}
     name = f"corpus.dataset={config.dataset}" if config.path is None else f"corpus.path={config.path}"
-    figures = write_splits(folder, splits, sizes, config.seed, name)
+    train = iter(splits["train"])
+    first = list(itertools.islice(train, SAMPLED_PAIRS))
+    languages = find_languages(config, first)
+    asked = Asked(tuple(rules_of(config.clean)), languages.source, languages.target)
+    raw = {**splits, "train": itertools.chain(first, train)}
+    figures = write_splits(folder, raw, sizes, config.seed, name, asked, config.max_dropped)
     skipped = {} if bad is None else {"skipped": bad.figures()}
     return {"origin": origin, "fingerprint": fingerprint(figures["sha256"]), **figures, **skipped}
 

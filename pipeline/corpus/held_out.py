@@ -8,8 +8,12 @@ import hashlib
 import heapq
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.corpus.pairs import Pair
 
@@ -38,6 +42,68 @@ def hash_pair(pair: Pair, seed: int) -> bytes:
 def source_of(hashed: bytes) -> bytes:
     """Return the hash of the source from that of a pair."""
     return hashed[:SOURCE_BYTES]
+
+
+FEW = 200_000
+"""Pairs of which all are looked at; of more, those that may be chosen."""
+BLOCK = 4_000_000
+
+Records = NDArray[np.void]
+"""Many results of `hash_pair`, which may lie on the disk."""
+
+
+def sources_of(records: Records) -> NDArray[np.uint64]:
+    """Return the hashes of the sources as numbers."""
+    return np.frombuffer(records.tobytes(), "<u8").reshape(-1, 3)[:, 0]
+
+
+def source_number(source: bytes) -> int:
+    """Return the hash of a source as a number."""
+    return int.from_bytes(source, "little")
+
+
+def choose_of_many(records: Records, wanted: NDArray[np.bool_], sizes: Sequence[int]) -> list[set[bytes]] | None:
+    """Return what `choose_sources` returns for the wanted records, in memory that does not grow with their number.
+
+    A group is chosen for its rank. So it is enough to look at the groups with the lowest ranks, unless these do not
+    suffice because most groups are larger than a split.
+    """
+    count = int(np.count_nonzero(wanted))
+    share = min(1.0, 50 * (sum(sizes) + 1000) / max(1, count))
+    if count > FEW and share < 0.5:
+        below = int(share * 2**16)
+        low = _sources_below(records, wanted, below)
+        found = [
+            bytes(record)
+            for block in _blocks(records.size)
+            for record in records[block][wanted[block] & np.isin(sources_of(records[block]), low)]
+        ]
+        ranked = {group.source for group in _groups(sorted(found)) if int.from_bytes(group.rank[:2], "big") < below}
+        found = [record for record in found if source_of(record) in ranked]
+        chosen = choose_sources(found, sizes)
+        if chosen is not None and not any(_has_large(found, part, size) for part, size in zip(chosen, sizes, strict=True)):
+            return chosen
+    return choose_sources([bytes(record) for record in records[wanted]], sizes)
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    return (slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK))
+
+
+def _sources_below(records: Records, wanted: NDArray[np.bool_], below: int) -> NDArray[np.uint64]:
+    """Return the sources of wanted pairs whose rank, by its first 16 bits, is below a limit."""
+    found = []
+    for block in _blocks(records.size):
+        ends = np.frombuffer(records[block].tobytes(), np.uint8).reshape(-1, SOURCE_BYTES + RANK_BYTES)[:, -2:]
+        ranks = ends[:, 1].astype(np.uint32) * 256 + ends[:, 0]
+        found.append(sources_of(records[block])[wanted[block] & (ranks < below)])
+    return np.unique(np.concatenate(found))
+
+
+def _has_large(records: Iterable[bytes], sources: set[bytes], size: int) -> bool:
+    """Return whether a group larger than its split was taken: there may be others with lower ranks."""
+    counts = Counter(source_of(record) for record in records)
+    return any(counts[source] > size for source in sources)
 
 
 def choose_sources(hashes: Iterable[bytes], sizes: Sequence[int]) -> list[set[bytes]] | None:

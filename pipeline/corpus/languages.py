@@ -55,17 +55,23 @@ def find_languages(config: CorpusConfig, pairs: Iterable[Pair]) -> Languages:
     name (`wmt19`'s `zh-en`).
     """
     sample = list(itertools.islice(pairs, SAMPLED_PAIRS))
-    named = _named_pair(config)
+    named = named_languages(config)
     source, target = (
-        configured or language_of_text([pair[side] for pair in sample]) or language_of_column(column) or named[side]
-        for side, (configured, column) in enumerate(
-            (
-                (config.source_language, config.source_column),
-                (config.target_language, config.target_column),
-            )
+        configured or language_of_text([pair[side] for pair in sample]) or name
+        for side, (configured, name) in enumerate(
+            ((config.source_language, named.source), (config.target_language, named.target))
         )
     )
     return Languages(source, target)
+
+
+def named_languages(config: CorpusConfig) -> Languages:
+    """Return the languages that are configured, or that columns or names say: what is known without the text."""
+    named = _named_pair(config)
+    return Languages(
+        config.source_language or language_of_column(config.source_column) or named[0],
+        config.target_language or language_of_column(config.target_column) or named[1],
+    )
 
 
 def language_of_text(sentences: Sequence[str]) -> str | None:

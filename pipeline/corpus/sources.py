@@ -26,13 +26,12 @@ from pipeline.corpus.pairs import Pair, PairColumns, pairs_of, read_aligned, rea
 from pipeline.corpus.splits import SPLITS, Split
 from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
-from pipeline.rows.columns import Column, Location, roots
+from pipeline.rows.columns import Location, roots
 from pipeline.rows.files import RowFile
 from pipeline.rows.lines import BadLines
 from pipeline.rows.readers import refuse_growing
 
 BATCH_ROWS = 1000
-CHUNK_ROWS = 10_000
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
     "validation": ("validation", "valid", "val", "dev"),
@@ -97,29 +96,23 @@ def _refuse_media(feature: Any, column: str, where: str) -> None:
         _refuse_media(part, column, where)
 
 
-def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
+def caption_splits(config: CorpusConfig) -> dict[Split, Iterable[Pair]]:
     """Return the embedded corpus: test, validation and training pairs, cut from one stream in this order.
 
     So the number of training pairs does not change the other two splits.
     """
-    sizes: dict[Split, int] = {
-        "test": config.test_size,
-        "validation": config.validation_size,
-        "train": config.captions_pairs,
+    stream = generate_pairs(config.test_size + config.validation_size + config.captions_pairs, config.seed)
+    test = list(itertools.islice(stream, config.test_size))
+    validation = list(itertools.islice(stream, config.validation_size))
+    return {"test": test, "validation": validation, "train": stream}
+
+
+def local_splits(parts: Parts, columns: PairColumns, bad: BadLines | None = None) -> dict[Split, Iterable[Pair]]:
+    """Return the splits of local files, each to be read once. Raises InputError for the first mistake that is met."""
+    return {
+        split: itertools.chain.from_iterable(_read(part, columns, bad) for part in files)
+        for split, files in parts.items()
     }
-    stream = generate_pairs(sum(sizes.values()), config.seed)
-    return {split: _in_memory(itertools.islice(stream, size), f"captions {split}") for split, size in sizes.items()}
-
-
-def local_splits(parts: Parts, columns: PairColumns, bad: BadLines | None = None) -> dict[Split, Rows]:
-    """Return the splits of local files, read into memory. Raises InputError for the first mistake in any of them."""
-    with _quiet():
-        return {
-            split: _in_memory(
-                itertools.chain.from_iterable(_read(part, columns, bad) for part in files), f"the {split} files"
-            )
-            for split, files in parts.items()
-        }
 
 
 def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) -> dict[Split, Rows]:
@@ -202,7 +195,9 @@ def _verified_paths(builder: datasets.DatasetBuilder, dataset: str, commit: str)
 
 def _read(part: Part, columns: PairColumns, bad: BadLines | None) -> Iterator[Pair]:
     if part.format == "saved":
-        return iter(Rows(_saved(part.path), columns, str(part.path), bad or BadLines()))
+        with _quiet():
+            saved = _saved(part.path)
+        return iter(Rows(saved, columns, str(part.path), bad or BadLines()))
     first, *others = part.row_files
     return read_aligned(first, others[0], bad) if others else read_table(first, columns, bad)
 
@@ -216,21 +211,6 @@ def _saved(folder: Path) -> datasets.Dataset:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
             raise
         raise InputError(f"{folder}: not a readable data set ({hub.reason(error)}); write it again") from None
-
-
-def _in_memory(pairs: Iterable[Pair], name: str) -> Rows:
-    """Return pairs as a data set in memory: no cache on disk that could be stale or be left behind."""
-    remaining = iter(pairs)
-    chunks = [datasets.Dataset.from_dict({"source": [], "target": []}, features=_pair_features())]
-    while chunk := list(itertools.islice(remaining, CHUNK_ROWS)):
-        sources, targets = zip(*chunk, strict=True)
-        chunks.append(datasets.Dataset.from_dict({"source": sources, "target": targets}, features=_pair_features()))
-    columns = PairColumns(Column("", "source"), Column("", "target"))
-    return Rows(datasets.concatenate_datasets(chunks), columns, name)
-
-
-def _pair_features() -> datasets.Features:
-    return datasets.Features({"source": datasets.Value("string"), "target": datasets.Value("string")})
 
 
 @contextmanager

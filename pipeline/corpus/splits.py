@@ -1,14 +1,23 @@
-"""From raw pairs to the three files of a corpus: clean, hold out splits, count what stands in several of them."""
+"""From raw pairs to the three files of a corpus: clean, hold out splits."""
 
 import json
 import re
+import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
-from pipeline.corpus.held_out import choose_sources, hash_pair, source_of
+import numpy as np
+
+from pipeline.corpus.cleaning.chunks import Asked, line_of
+from pipeline.corpus.cleaning.cleaning import Cleaned, clean_pairs, cleaning_figures
+from pipeline.corpus.cleaning.report import write_report
+from pipeline.corpus.cleaning.rules import DESCRIPTIONS
+from pipeline.corpus.cleaning.whole_corpus import blocks
+from pipeline.corpus.held_out import choose_of_many, hash_pair, source_number, sources_of
 from pipeline.corpus.pairs import Pair
 from pipeline.errors import InputError
 from pipeline.store.artifact_folder import file_hash
@@ -18,6 +27,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SCORED: tuple[Split, ...] = ("test", "validation")
 """In the order in which they are held out."""
 BREAKS = re.compile(r"\r\n|[\r\n\t]")
+DROPPED = "dropped.jsonl"
 
 
 def find_split(name: str) -> Split:
@@ -29,60 +39,62 @@ def find_split(name: str) -> Split:
 
 
 def write_splits(
-    folder: Path, raw: Mapping[Split, Iterable[Pair]], sizes: Mapping[Split, int], seed: int, name: str
+    folder: Path,
+    raw: Mapping[Split, Iterable[Pair]],
+    sizes: Mapping[Split, int],
+    seed: int,
+    name: str,
+    asked: Asked = Asked(),  # noqa: B008 (frozen)
+    max_dropped: float = 1.0,
 ) -> dict[str, Any]:
     """Write train.jsonl, validation.jsonl and test.jsonl into `folder` and return the figures.
 
-    `raw` holds the splits of the source, train among them; each is iterated up to twice. The others are held out from
-    train, about `sizes[split]` pairs each; see `choose_sources`. `name` stands for the source in messages.
+    `raw` holds the splits of the source, train among them; each is read once, test first and train last. The others are
+    held out from train, about `sizes[split]` pairs each; see `choose_sources`. `name` stands for the source in messages.
+
+    The rules of `asked` hold for train alone, and so for what is held out from it: a test set stays what it is. What
+    they drop is in dropped.jsonl; cleaning.md and lengths.png report it. If anything is held out, duplicates are
+    dropped whatever the rules are.
 
     Figures: `pairs`, `blank` (dropped because a side was empty) and `sha256` by split; `held_out`, the splits cut from
-    train; `duplicates`, dropped from train if anything was held out; and those of `count_leaks`. Raises InputError for
-    a split without pairs.
+    train; `duplicates`, dropped from train; and `cleaning`, see `cleaning_figures`. Raises InputError for a split
+    without pairs, and for a rule that drops more than `max_dropped` of the pairs.
     """
-    blank: Counter[str] = Counter()
+    blank: Counter[Split] = Counter()
+    counts: Counter[Split] = Counter()
     held_out: dict[Split, int] = {split: sizes[split] for split in SPLITS if split not in raw}
-    counts: Counter[str] = Counter()
+    rules = (*asked.rules, *(["duplicate"] if held_out and "duplicate" not in asked.rules else []))
+    asked = Asked(rules, asked.source_language, asked.target_language, seed if held_out else None)
     with ExitStack() as stack:
-        files = {
-            split: stack.enter_context(split_path(folder, split).open("w", encoding="utf-8", newline="\n"))
-            for split in SPLITS
-        }
-        for split, pair in _assign_splits(raw, held_out, seed, blank, counts, name):
-            files[split].write(json.dumps({"source": pair[0], "target": pair[1]}, ensure_ascii=False) + "\n")
-            counts[split] += 1
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+        files = {split: stack.enter_context(split_path(folder, split).open("wb")) for split in SPLITS}
+
+        def writer(split: Split) -> Callable[[bytes], Any]:
+            def write(line: bytes) -> None:
+                files[split].write(line)
+                counts[split] += 1
+
+            return write
+
+        for split in SCORED:
+            for pair in cleaned(raw.get(split, ()), split, blank):
+                writer(split)(line_of(pair))
+        train = clean_pairs(_tidy(raw["train"]), asked, hash_pair, scratch, folder / DROPPED)
+        blank["train"] = train.tally.blank
+        _refuse_drops(train, rules, max_dropped, name)
+        writers = {split: writer(split) for split in SPLITS}
+        chosen = _choose_held_out(train, held_out, name)
+        train.write(lambda row: writers[chosen(row)], folder / DROPPED)
+        write_report(folder, name, train.tally, rules)
     figures = {
         "pairs": {split: counts[split] for split in SPLITS},
         "blank": {split: blank[split] for split in SPLITS},
-        "duplicates": counts["duplicates"],
+        "duplicates": train.tally.counts["duplicate"],
         "held_out": list(held_out),
+        "cleaning": cleaning_figures(train, rules),
     }
     _refuse_empty_splits(figures, name)
-    hashes = {split: file_hash(split_path(folder, split)) for split in SPLITS}
-    return figures | count_leaks(folder) | {"sha256": hashes}
-
-
-def count_leaks(folder: Path) -> dict[str, Any]:
-    """Return how many pairs of validation and test a model has seen in training, whole or in part.
-
-    By split: `leaked_sources`, the pairs whose source is in train; `leaked_targets`, those whose target is; `leaked`,
-    those of either kind. And `repeated`, the pairs of test whose source is in validation.
-    """
-    pairs = {split: list(read_pairs(split_path(folder, split))) for split in SCORED}
-    sources = {split: {source for source, _ in found} for split, found in pairs.items()}
-    targets = {target for found in pairs.values() for _, target in found}
-    seen_sources, seen_targets = set[str](), set[str]()
-    for source, target in read_pairs(split_path(folder, "train")):
-        if any(source in of_split for of_split in sources.values()):
-            seen_sources.add(source)
-        if target in targets:
-            seen_targets.add(target)
-    return {
-        "leaked": {split: sum(s in seen_sources or t in seen_targets for s, t in pairs[split]) for split in SCORED},
-        "leaked_sources": {split: sum(s in seen_sources for s, _ in pairs[split]) for split in SCORED},
-        "leaked_targets": {split: sum(t in seen_targets for _, t in pairs[split]) for split in SCORED},
-        "repeated": sum(s in sources["validation"] for s, _ in pairs["test"]),
-    }
+    return figures | {"sha256": {split: file_hash(split_path(folder, split)) for split in SPLITS}}
 
 
 def read_pairs(file: Path) -> Iterator[Pair]:
@@ -117,45 +129,45 @@ def cleaned(pairs: Iterable[Pair], split: Split, blank: MutableMapping[str, int]
             blank[split] += 1
 
 
-def _assign_splits(
-    raw: Mapping[Split, Iterable[Pair]],
-    held_out: Mapping[Split, int],
-    seed: int,
-    blank: Counter[str],
-    counts: Counter[str],
-    name: str,
-) -> Iterator[tuple[Split, Pair]]:
-    """Yield every pair with its split."""
-    for split in SCORED:
-        for pair in cleaned(raw.get(split, ()), split, blank):
-            yield split, pair
+def _tidy(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """Yield the pairs with each sentence on one line; a side may be empty."""
+    return ((clean_sentence(source), clean_sentence(target)) for source, target in pairs)
+
+
+def _choose_held_out(train: Cleaned, held_out: Mapping[Split, int], name: str) -> Callable[[int], Split]:
+    """Return what gives the split of a row. Test is chosen first, so that it depends on no other size."""
     if not held_out:
-        for pair in cleaned(raw["train"], "train", blank):
-            yield "train", pair
-        return
-    unseen = {hash_pair(pair, seed) for pair in cleaned(raw["train"], "train", Counter())}
-    chosen = _choose_held_out(unseen, held_out, name)
-    for pair in cleaned(raw["train"], "train", blank):
-        hashed = hash_pair(pair, seed)
-        if hashed in unseen:
-            unseen.remove(hashed)
-            yield chosen.get(source_of(hashed), "train"), pair
-        else:
-            counts["duplicates"] += 1
-
-
-def _choose_held_out(hashes: Collection[bytes], held_out: Mapping[Split, int], name: str) -> dict[bytes, Split]:
-    """Return the split of every source held out. Test is chosen first, so that it depends on no other size."""
+        return lambda row: "train"
+    records, stays = train.columns["rank"], train.stays
     splits = [split for split in SCORED if split in held_out]
-    chosen = choose_sources(hashes, [held_out[split] for split in splits])
+    chosen = choose_of_many(records, stays, [held_out[split] for split in splits])
     if chosen is None:
         sizes = " and ".join(f"corpus.{split}_size={size}" for split, size in held_out.items())
+        sources = np.unique(sources_of(records[stays])).size
         raise InputError(
-            f"{sizes}: {name} has only {len(hashes)} distinct pairs "
-            f"({len({source_of(hashed) for hashed in hashes})} distinct sources, each held out whole), too few to hold "
+            f"{sizes}: {name} has only {np.count_nonzero(stays)} distinct pairs "
+            f"({sources} distinct sources, each held out whole), too few to hold "
             f"out {sum(held_out.values())} and train on the rest; lower the sizes, or supply these splits"
         )
-    return {source: split for split, sources in zip(splits, chosen, strict=True) for source in sources}
+    numbers = np.concatenate([sources_of(records[block]) for block in blocks(records.size)])
+    places = np.full(records.size, SPLITS.index("train"), dtype=np.uint8)
+    for split, of_split in zip(splits, chosen, strict=True):
+        wanted = np.array([source_number(source) for source in of_split], dtype=np.uint64)
+        places[np.isin(numbers, wanted)] = SPLITS.index(split)
+    return lambda row: SPLITS[places[row]]
+
+
+def _refuse_drops(train: Cleaned, rules: Sequence[str], most: float, name: str) -> None:
+    """Raise InputError for a rule that drops more than it may."""
+    for rule in rules:
+        if (dropped := train.dropped_by(rule)) > most * train.tally.read:
+            example = train.example(rule)
+            source, target = (shorten(side, 60, placeholder="...") for side in example.pair)
+            raise InputError(
+                f"corpus.max_dropped={most}: the rule {rule} drops {dropped:,} of {train.tally.read:,} pairs of {name} "
+                f"({DESCRIPTIONS[rule]}), such as pair {example.number}: {source} → {target}; mend the corpus, raise "
+                "max_dropped, or leave the rule out of corpus.clean"
+            )
 
 
 def _refuse_empty_splits(figures: Mapping[str, Any], name: str) -> None:

@@ -1,0 +1,84 @@
+"""Chunks of pairs worked on in their order, on all cores if there are many."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from typing import Any, TypeVar
+
+Pair = tuple[str, str]
+Result = TypeVar("Result")
+Work = Callable[[int, Sequence[Pair]], Result]
+"""What is done with a chunk, of which the number of the first pair is given, too."""
+PAIRS = 4_000
+"""Pairs of a chunk."""
+ALONE = 8
+"""So many chunks are done before it is worth it to start processes."""
+
+_work: Work[Any] | None = None
+"""That of a process of the pool."""
+
+
+def cores() -> int:
+    """Return on how many cores this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_chunks(
+    pairs: Iterable[Pair],
+    prepare: Callable[..., Work[Result]],
+    arguments: tuple[Any, ...] = (),
+    processes: int | None = None,
+) -> Iterator[Result]:
+    """Yield what becomes of each chunk of the pairs, in order; no more than a few are read ahead.
+
+    `prepare(*arguments)` makes the work, once in every process.
+    """
+    numbered, processes = _numbered(iter(pairs)), cores() if processes is None else processes
+    work = prepare(*arguments)
+    yield from (work(*chunk) for chunk in islice(numbered, None if processes == 1 else ALONE))
+    if (following := next(numbered, None)) is None:
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start, (prepare, arguments)) as pool:
+        waiting: deque[Future[Result]] = deque([pool.submit(_do, *following)])
+        try:
+            for chunk in numbered:
+                waiting.append(pool.submit(_do, *chunk))
+                if len(waiting) > 2 * processes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _numbered(pairs: Iterator[Pair]) -> Iterator[tuple[int, list[Pair]]]:
+    """Yield chunks of pairs with the number of the first, from 1."""
+    number = 1
+    while chunk := list(islice(pairs, PAIRS)):
+        yield number, chunk
+        number += len(chunk)
+
+
+def _start(prepare: Callable[..., Work[Any]], arguments: tuple[Any, ...]) -> None:
+    global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The process that reads decides what Ctrl-C means.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _work = prepare(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # The pool itself does not notice.
+
+
+def _do(first: int, pairs: list[Pair]) -> Any:
+    assert _work is not None
+    return _work(first, pairs)
