@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from model.config import ModelConfig
 from pipeline.amounts import Amount, Every, Until
-from pipeline.data_config import BatchingConfig, CorpusConfig, Section, TokenizerConfig
+from pipeline.data_config import BatchingConfig, CorpusConfig, TokenizerConfig
+from pipeline.source_config import Section
 
 Precision = Literal["fp32", "bf16"]
 BleuTokenizer = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]

@@ -16,6 +16,7 @@ ORDER = (
     "pipeline.stopping",
     "pipeline.gc_tuning",
     "pipeline.language_tags",
+    "pipeline.source_config",
     "pipeline.data_config",
     "pipeline.config",
     "pipeline.overrides",

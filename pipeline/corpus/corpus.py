@@ -1,5 +1,6 @@
 """Stage `prepare_corpus`: sentence pairs from the Hub, from local files or the embedded captions, pinned and split."""
 
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,13 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.corpus import hub
+from pipeline.corpus.joined import agreed_languages, in_source, join_parts, joined_figures
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Parts, find_parts
 from pipeline.corpus.pairs import Pair, PairColumns
 from pipeline.corpus.splits import SPLITS, Split, read_pairs, split_path, write_splits
-from pipeline.data_config import CorpusConfig
+from pipeline.data_config import OF_ALL_SOURCES, CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.lines import BadLines
+from pipeline.source_config import NamedSource, SourceConfig
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import Settings, Stage, fingerprint
 from pipeline.store.store import Artifact, Reuse, Store
@@ -23,22 +26,40 @@ CAPTIONS = "captions"
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """A parallel corpus in three splits."""
+class CorpusPart:
+    """The pairs of one source."""
 
+    name: str
     path: Path
     """Its folder in the store: train.jsonl, validation.jsonl, test.jsonl; an object with source and target per line."""
     fingerprint: str
     """SHA-256 of the three files: the same pairs are the same corpus, wherever they came from."""
+    pairs: Mapping[Split, int]
+    """How many there are."""
+    weight: float | None = None
+    """As configured: training has a use for it, the pairs do not depend on it."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A parallel corpus in three splits, from one source or several."""
+
+    path: Path
+    """Its folder in the store. That of several sources has validation.jsonl and test.jsonl alone: those of all in one;
+    their training pairs are in their own folders."""
+    fingerprint: str
+    """That of its only part, or of what `join_parts` has made: from the names and the fingerprints of the parts."""
     figures: Mapping[str, Any]
-    """See `write_splits`; `origin`, which says where to get the same pairs again; `skipped`, the bad lines."""
+    """See `write_splits`; `origin`, which says where to get the same pairs again; `skipped`, the bad lines. Of several
+    sources their sums, and `parts` with the figures of each by its name."""
     reused: Reuse
     """Whether it was in the store already."""
+    parts: tuple[CorpusPart, ...]
     languages: Languages = UNKNOWN
 
     def pairs(self, split: Split) -> Iterator[Pair]:
-        """Return the split's (source, target) pairs in order, read one at a time."""
-        return read_pairs(split_path(self.path, split))
+        """Return the split's (source, target) pairs, source by source, each in order; read one at a time."""
+        return itertools.chain.from_iterable(read_pairs(split_path(part.path, split)) for part in self.parts)
 
     @property
     def skipped(self) -> int:
@@ -46,7 +67,7 @@ class Corpus:
         return skipped_lines(self.figures)
 
     def split_fingerprint(self, split: Split) -> str:
-        """Return the SHA-256 of one split's file; scores are comparable only where it is the same."""
+        """Return the SHA-256 of one split's pairs; scores are comparable only where it is the same."""
         return str(self.figures["sha256"][split])
 
 
@@ -57,7 +78,7 @@ def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
     Hub data set at the commit that `config.revision` means now. Writes train.jsonl, validation.jsonl and test.jsonl.
     Splits that the source lacks are held out from train after removing duplicates, all pairs of a source together.
     Pairs with an empty side are dropped and counted; line breaks and tabs inside a sentence become spaces; everything
-    else stays as it is.
+    else stays as it is. Each of `config.sources` is loaded so, into an artifact of its own.
 
     The fingerprint covers the source's identity (the commit, the files' SHA-256, or the captions' seed and sizes) and
     the fields that matter to this kind of source. A commit that is in the store needs no network.
@@ -71,17 +92,48 @@ def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
     ...     len(list(corpus.pairs("train"))), corpus.figures["pairs"]
     (2, {'train': 2, 'validation': 1, 'test': 1})
     """
+    if not config.sources:
+        return prepare_source(config, store)
+    found = {source.name: _prepare_named(source, config, store) for source in config.sources}
+    parts = tuple(
+        replace(part, name=source.name, weight=source.weight)
+        for source in config.sources
+        for part in found[source.name].parts
+    )
+    figures = {name: corpus.figures for name, corpus in found.items()}
+    joined = join_parts(figures, {part.name: part.path for part in parts}, store)
+    return Corpus(
+        joined.path,
+        joined.fingerprint,
+        joined_figures(figures, joined.figures["sha256"]) | {"fingerprint": joined.fingerprint},
+        min(corpus.reused for corpus in found.values()),
+        parts,
+        agreed_languages({name: corpus.languages for name, corpus in found.items()}),
+    )
+
+
+def _prepare_named(source: NamedSource, config: CorpusConfig, store: Store) -> Corpus:
+    """Load one of several sources."""
+    common = {name: value for name in OF_ALL_SOURCES if (value := getattr(config, name)) is not None}
+    with in_source(source.name):
+        return prepare_source(source.model_copy(update=common), store)
+
+
+def prepare_source(config: SourceConfig, store: Store) -> Corpus:
+    """Load the corpus of a single source, as `prepare_corpus` does."""
     if config.path is not None:
         artifact = _from_files(config, store)
     elif config.dataset == CAPTIONS:
         artifact = _from_captions(config, store)
     else:
         artifact = _from_hub(config, store)
-    corpus = Corpus(artifact.path, artifact.figures["fingerprint"], artifact.figures, artifact.reused)
+    figures = artifact.figures
+    part = CorpusPart("", artifact.path, figures["fingerprint"], figures["pairs"])
+    corpus = Corpus(artifact.path, part.fingerprint, figures, artifact.reused, (part,))
     return replace(corpus, languages=find_languages(config, corpus.pairs("train")))
 
 
-def _from_captions(config: CorpusConfig, store: Store) -> Artifact:
+def _from_captions(config: SourceConfig, store: Store) -> Artifact:
     stage = _stage(config, ["dataset", "captions_pairs", "validation_size", "test_size", "seed"], {})
 
     def build(folder: Path) -> dict[str, Any]:
@@ -93,7 +145,7 @@ def _from_captions(config: CorpusConfig, store: Store) -> Artifact:
     return store.produce(stage, build)
 
 
-def _from_files(config: CorpusConfig, store: Store) -> Artifact:
+def _from_files(config: SourceConfig, store: Store) -> Artifact:
     parts = find_parts(config)
     hashes = hash_parts(parts)
     missing = [split for split in SPLITS if split not in parts]
@@ -127,7 +179,7 @@ def hash_parts(parts: Parts) -> dict[str, str]:
     }
 
 
-def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
+def _from_hub(config: SourceConfig, store: Store) -> Artifact:
     columns = ["source_column", "target_column", "skip_bad_lines"]
     fields = ["dataset", "subset", *columns, "validation_size", "test_size", "seed"]
 
@@ -162,14 +214,14 @@ def _stored_commit(wanted: Stage, store: Store) -> str | None:
     return commits[-1] if commits else None
 
 
-def _stage(config: CorpusConfig, fields: Iterable[str], inputs: Mapping[str, str]) -> Stage:
+def _stage(config: SourceConfig, fields: Iterable[str], inputs: Mapping[str, str]) -> Stage:
     return Stage(STAGE, Settings.of(config, include=set(fields)), inputs)
 
 
 def _write(
     folder: Path,
     splits: Mapping[Split, Iterable[Pair]],
-    config: CorpusConfig,
+    config: SourceConfig,
     origin: Mapping[str, Any],
     bad: BadLines | None = None,
 ) -> dict[str, Any]:
@@ -186,6 +238,6 @@ def skipped_lines(figures: Mapping[str, Any]) -> int:
     return int(figures.get("skipped", {}).get("lines", 0))
 
 
-def bad_lines(config: CorpusConfig) -> BadLines:
+def bad_lines(config: SourceConfig) -> BadLines:
     """Return what to do with bad lines."""
     return BadLines(config.skip_bad_lines, "corpus.skip_bad_lines")

@@ -24,12 +24,12 @@ from pipeline.corpus.hub_internals import UNLOADABLE, address_of, commit_of, dat
 from pipeline.corpus.local_files import Part, Parts
 from pipeline.corpus.pairs import Pair, PairColumns, pairs_of, read_aligned, read_table
 from pipeline.corpus.splits import SPLITS, Split
-from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.rows.columns import Column, Location, roots
 from pipeline.rows.files import RowFile
 from pipeline.rows.lines import BadLines
 from pipeline.rows.readers import refuse_growing
+from pipeline.source_config import SourceConfig
 
 BATCH_ROWS = 1000
 CHUNK_ROWS = 10_000
@@ -97,7 +97,7 @@ def _refuse_media(feature: Any, column: str, where: str) -> None:
         _refuse_media(part, column, where)
 
 
-def caption_splits(config: CorpusConfig) -> dict[Split, Rows]:
+def caption_splits(config: SourceConfig) -> dict[Split, Rows]:
     """Return the embedded corpus: test, validation and training pairs, cut from one stream in this order.
 
     So the number of training pairs does not change the other two splits.
@@ -122,7 +122,7 @@ def local_splits(parts: Parts, columns: PairColumns, bad: BadLines | None = None
         }
 
 
-def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) -> dict[Split, Rows]:
+def hub_splits(config: SourceConfig, commit: str, scratch: Path, bad: BadLines) -> dict[Split, Rows]:
     """Return the splits that a Hub data set has at a commit, train among them.
 
     Downloads into `$HF_HOME`, checks every file against the commit, and builds the data set in the folder `scratch`,
@@ -156,7 +156,7 @@ def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) 
     }
 
 
-def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
+def _builder(config: SourceConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
     address = address_of(config.dataset)
     try:
         return datasets.load_dataset_builder(address, config.subset, revision=commit, cache_dir=str(scratch))
@@ -182,7 +182,7 @@ def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.Datas
         raise _unusable(config, error) from None
 
 
-def _unusable(config: CorpusConfig, error: Exception) -> InputError:
+def _unusable(config: SourceConfig, error: Exception) -> InputError:
     return InputError(
         f"corpus.dataset={config.dataset}: no files that can be loaded ({hub.reason(error)}); "
         "choose a data set of JSON lines, CSV, Parquet or text files"

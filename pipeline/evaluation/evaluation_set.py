@@ -15,6 +15,7 @@ from pipeline.corpus.splits import Split, clean_sentence, cleaned, read_pairs, s
 from pipeline.data_config import CorpusConfig, corpus_name
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column
+from pipeline.source_config import SourceConfig
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Reuse, Store
@@ -93,7 +94,7 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
     )
 
 
-def prepare_files(config: CorpusConfig, split: Split, store: Store, references: Sequence[str] = ()) -> EvaluationSet:
+def prepare_files(config: SourceConfig, split: Split, store: Store, references: Sequence[str] = ()) -> EvaluationSet:
     """Load the pairs of `config.path`: of a single file (or two aligned ones) all, of a folder the split's files.
 
     `references` name further ones, as `config.target_path` or `config.target_column` names the first: files of lines,
@@ -168,7 +169,7 @@ class _Side:
     columns: PairColumns
 
 
-def _side_by_side(readings: Sequence[Iterable[Pair]], config: CorpusConfig) -> Iterator[tuple[Pair, list[str]]]:
+def _side_by_side(readings: Sequence[Iterable[Pair]], config: SourceConfig) -> Iterator[tuple[Pair, list[str]]]:
     """Yield each pair with its further references. Raises InputError where the readings are not of the same source."""
     for number, (first, *others) in enumerate(zip_longest(*readings), start=1):
         if any(other is None or first is None or other[0] != first[0] for other in others):
@@ -179,7 +180,7 @@ def _side_by_side(readings: Sequence[Iterable[Pair]], config: CorpusConfig) -> I
         yield first, [clean_sentence(text) for _, text in others]
 
 
-def _distinct(config: CorpusConfig, references: Sequence[str]) -> Sequence[str]:
+def _distinct(config: SourceConfig, references: Sequence[str]) -> Sequence[str]:
     """Return the names of further references; raise InputError for one that is named twice."""
     named = [config.target_column if config.target_path is None else config.target_path]
     for name in references:
@@ -189,7 +190,7 @@ def _distinct(config: CorpusConfig, references: Sequence[str]) -> Sequence[str]:
     return references
 
 
-def _further(config: CorpusConfig, split: Split, name: str) -> _Side:
+def _further(config: SourceConfig, split: Split, name: str) -> _Side:
     """Return the sources with a further reference, which is named as the first one is."""
     source = PairColumns.of(config).source
     if config.target_path is not None:

@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 
 StageName = Literal[
     "corpus",
+    "corpora",
     "tokenizer",
     "encoded",
     "training",
@@ -29,6 +30,7 @@ StageName = Literal[
 ]
 VERSIONS: Mapping[StageName, int] = {
     "corpus": 2,
+    "corpora": 1,
     "tokenizer": 2,
     "encoded": 1,
     "training": 3,
