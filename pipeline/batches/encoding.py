@@ -1,5 +1,6 @@
 """Stage `encode_corpus`: turns sentences into token rows, in Arrow files that workers map into memory."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,8 @@ from pipeline.batches.collate import Ragged
 from pipeline.batches.plan import Lengths, padding_share, plan_epoch
 from pipeline.batches.tokenizer import Tokenizer
 from pipeline.corpus.corpus import Corpus
+from pipeline.corpus.pairs import Pair
+from pipeline.corpus.splits import read_pairs, split_path
 from pipeline.data_config import BatchingConfig
 from pipeline.errors import InputError
 from pipeline.inference.subwords import Subwords
@@ -45,9 +48,10 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     Writes train.arrow and validation.arrow, one record batch each with the list columns `source` and `target` of int32
     tokens, `end` last. Training pairs with a side of more than `config.max_length` tokens are left out and counted;
     all validation pairs are kept. The figures have the numbers of pairs, tokens and unknown tokens, and the steps and
-    the padding of the first epoch's plan, for one worker.
+    the padding of the first epoch's plan, for one worker and every pair once; of several sources `train_parts`, the
+    training pairs of each by its name, as they follow each other in train.arrow.
 
-    Raises InputError if no training pair is short enough.
+    Raises InputError if no training pair, or none of a source, is short enough.
     """
     stage = Stage(
         "encoded",
@@ -57,18 +61,25 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
 
     def build(folder: Path) -> Figures:
         subwords = tokenizer.load()
-        train, left_out = _encode(corpus, "train", subwords, config.max_length)
-        validation, _ = _encode(corpus, "validation", subwords, None)
+        train, parts, left_out = _encode(corpus, "train", subwords, config.max_length)
+        validation, _, _ = _encode(corpus, "validation", subwords, None)
         if not len(train[0].lengths):
             raise InputError(
                 f"batching.max_length={config.max_length}: all {left_out} training pairs are longer; raise it"
             )
+        for name, pairs in parts.items():
+            if not pairs:
+                raise InputError(
+                    f"batching.max_length={config.max_length}: all training pairs of the source {name} are longer; "
+                    "raise it, or leave out the source"
+                )
         _write(folder / "train.arrow", *train)
         _write(folder / "validation.arrow", *validation)
         lengths = Lengths(train[0].lengths, train[1].lengths)
         plan = plan_epoch(lengths, config.step_tokens(workers=1), config.max_padding, seed=0, epoch=0)
         return {
             "train_pairs": int(lengths.source.size),
+            **({"train_parts": parts} if len(parts) > 1 or "" not in parts else {}),
             "train_source_tokens": int(lengths.source.sum()),
             "train_target_tokens": int(lengths.target.sum()),
             "train_unknown_tokens": int(sum((side.values == SPECIAL_TOKENS.unknown).sum() for side in train)),
@@ -84,12 +95,11 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
 
 def _encode(
     corpus: Corpus, split: EncodedSplit, subwords: Subwords, limit: int | None
-) -> tuple[tuple[Ragged, Ragged], int]:
-    """Return the rows of both sides, and the number of pairs over the limit."""
+) -> tuple[tuple[Ragged, Ragged], dict[str, int], int]:
+    """Return the rows of both sides, how many of them are of each source, and the number of pairs over the limit."""
     chunks: list[tuple[Ragged, Ragged]] = []
-    left_out = 0
-    remaining = corpus.pairs(split)
-    while pairs := list(islice(remaining, PAIRS_AT_ONCE)):
+    parts, left_out = dict.fromkeys((part.name for part in corpus.parts), 0), 0
+    for name, pairs in _chunks(corpus, split):
         encoded = zip(
             subwords.encode_source([source for source, _ in pairs]),
             subwords.encode_target([target for _, target in pairs]),
@@ -97,8 +107,18 @@ def _encode(
         )
         kept = [rows for rows in encoded if limit is None or max(map(len, rows)) <= limit]
         left_out += len(pairs) - len(kept)
+        parts[name] += len(kept)
         chunks.append((Ragged.of_rows([source for source, _ in kept]), Ragged.of_rows([target for _, target in kept])))
-    return (Ragged.joined([chunk[0] for chunk in chunks]), Ragged.joined([chunk[1] for chunk in chunks])), left_out
+    sides = (Ragged.joined([chunk[0] for chunk in chunks]), Ragged.joined([chunk[1] for chunk in chunks]))
+    return sides, parts, left_out
+
+
+def _chunks(corpus: Corpus, split: EncodedSplit) -> Iterator[tuple[str, list[Pair]]]:
+    """Yield a split's pairs, so many at once, each time of one source, with its name."""
+    for part in corpus.parts:
+        remaining = read_pairs(split_path(part.path, split))
+        while pairs := list(islice(remaining, PAIRS_AT_ONCE)):
+            yield part.name, pairs
 
 
 def _write(path: Path, source: Ragged, target: Ragged) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from pipeline.batches.mixture import MIXING_DEFAULTS
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import SPLITS, split_path
 from pipeline.errors import ExternalError
@@ -157,6 +158,7 @@ def defaults_of(stage: StageName) -> Mapping[str, Any]:
             model=Settings.of(config.model),
             training=Settings.of(config.training),
             validation=Settings({}, VALIDATION_DEFAULTS),
+            mixing=Settings({}, MIXING_DEFAULTS),
         ).defaults
     section = {"encoded": "batching"}.get(stage, stage)
     return Settings.of(getattr(config, section)).defaults if section in RunConfig.model_fields else {}
