@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_file
+from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_files
 from flows.permitted import check_read
 from flows.presets import check_evaluation
 from flows.publishing import hide_secrets_in_logs, publish
@@ -78,7 +78,7 @@ def scores_task(
 
 def _seen(model: PulledVersion, pairs: EvaluationSet) -> Seen | None:
     """Return how much of the pairs a model was trained on; None if its training data are not here."""
-    train = training_file(model, Store())
+    train = training_files(model, Store())
     return None if train is None else count_seen(pairs, train)
 
 

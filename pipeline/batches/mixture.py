@@ -229,12 +229,13 @@ def _times(count: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """
     bits = max(0, count - 1).bit_length()
     places = np.arange(count)
-    times = generator.random(count)
+    times: NDArray[np.float64] = generator.random(count)
     for bit in reversed(range(bits)):
         parents = places >> (bit + 1)
         flips = generator.integers(0, 2, size=2 ** (bits - bit - 1))
-        times = times + (((places >> bit) & 1) ^ flips[parents]) * 2 ** (bits - 1 - bit)
-    return times / 2**bits
+        times += (((places >> bit) & 1) ^ flips[parents]) * 2 ** (bits - 1 - bit)
+    times /= 2**bits
+    return times
 
 
 def join_plans(plans: list[Plan]) -> Plan:

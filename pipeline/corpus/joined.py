@@ -32,7 +32,7 @@ def join_parts(figures: Mapping[str, Mapping[str, Any]], folders: Mapping[str, P
                 for part in folders.values():
                     with split_path(part, split).open("rb") as file:
                         shutil.copyfileobj(file, whole)
-        scored = {split: file_hash(split_path(folder, split)) for split in SCORED}
+        scored: dict[str, str] = {split: file_hash(split_path(folder, split)) for split in SCORED}
         return joined_figures(figures, scored) | {"fingerprint": stage.fingerprint}
 
     return store.produce(stage, build)

@@ -1,13 +1,14 @@
 """The pairs that a registered model is scored on: a split of a corpus, or files of their own."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from pipeline.corpus.corpus import bad_lines, hash_parts, prepare_corpus, skipped_lines
+from pipeline.corpus.corpus import Corpus, bad_lines, hash_parts, prepare_corpus, skipped_lines
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Part, find_evaluation_parts
 from pipeline.corpus.pairs import Pair, PairColumns
@@ -61,13 +62,13 @@ class Seen:
     """Pairs whose source is there, with this target or another."""
 
 
-def count_seen(pairs: EvaluationSet, train: Path) -> Seen:
-    """Count the pairs that are in a file of training pairs, which `write_splits` has written."""
+def count_seen(pairs: EvaluationSet, train: Sequence[Path]) -> Seen:
+    """Count the pairs that are in files of training pairs, which `write_splits` has written."""
     wanted: dict[str, set[str]] = {}
     for source, target in pairs.read():
         wanted.setdefault(source, set()).add(target)
     seen: dict[str, set[str]] = {}
-    for source, target in read_pairs(train):
+    for source, target in chain.from_iterable(map(read_pairs, train)):
         if source in wanted:
             seen.setdefault(source, set()).update(wanted[source] & {target})
     return Seen(
@@ -83,7 +84,7 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
     """
     corpus = prepare_corpus(config, store)
     return EvaluationSet(
-        split_path(corpus.path, split),
+        split_path(corpus.path, split) if len(corpus.parts) == 1 or split != "train" else _whole_train(corpus, store),
         corpus.split_fingerprint(split),
         f"{corpus_name(config)} {split}",
         corpus.figures["pairs"][split],
@@ -92,6 +93,20 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
         corpus.skipped,
         corpus.languages,
     )
+
+
+def _whole_train(corpus: Corpus, store: Store) -> Path:
+    """Return a file with the training pairs of all sources: of what is scored otherwise, the corpus has one."""
+
+    def build(folder: Path) -> dict[str, Any]:
+        with (folder / FILE).open("wb") as whole:
+            for part in corpus.parts:
+                with split_path(part.path, "train").open("rb") as file:
+                    shutil.copyfileobj(file, whole)
+        return {"pairs": corpus.figures["pairs"]["train"], "sha256": file_hash(folder / FILE)}
+
+    inputs = {"train": corpus.split_fingerprint("train")}
+    return store.produce(Stage("evaluation-set", Settings({}), inputs), build).path / FILE
 
 
 def prepare_files(config: SourceConfig, split: Split, store: Store, references: Sequence[str] = ()) -> EvaluationSet:

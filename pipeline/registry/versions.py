@@ -26,6 +26,7 @@ from pipeline.registry.bundle import PYFUNC, write_bundle, write_record
 from pipeline.registry.champion import BLEU_TAG, DATA_TAG, DECISION_TAG, TOKENIZER_TAG, decide_champion
 from pipeline.registry.mlflow_internals import data_set
 from pipeline.registry.runs import FINGERPRINT_TAG, TrainingRun, fingerprints_in, reachable_server
+from pipeline.source_config import SourceConfig
 from pipeline.store.artifact_folder import MANIFEST, file_hash, read_manifest
 from pipeline.store.stages import fingerprint
 from pipeline.store.storage import home
@@ -232,16 +233,19 @@ def hidden(value: Any) -> Any:
 
 def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
     """Return the fields that prepare the same corpus again, from any folder and after the Hub's branch has moved on."""
-    exact: dict[str, Any] = {
-        "source_language": corpus.languages.source,
-        "target_language": corpus.languages.target,
-    }
-    for name in ("path", "target_path"):
-        if (path := getattr(config, name)) is not None:
-            exact[name] = str(Path(path).expanduser().absolute())
-    if "commit" in corpus.figures["origin"]:
-        exact["revision"] = corpus.figures["origin"]["commit"]
-    return config.model_dump() | exact
+    languages = {"source_language": corpus.languages.source, "target_language": corpus.languages.target}
+    origin = corpus.figures["origin"]
+    if not config.sources:
+        return config.model_dump() | languages | _exact(config, origin)
+    sources = [source.model_dump() | _exact(source, origin["sources"][source.name]) for source in config.sources]
+    return config.model_dump(mode="json") | languages | {"sources": sources}
+
+
+def _exact(source: SourceConfig, origin: Mapping[str, Any]) -> dict[str, str]:
+    """Return where a source is, from any folder, and the commit that it was read at."""
+    paths = {name: path for name in ("path", "target_path") if (path := getattr(source, name)) is not None}
+    exact = {name: str(Path(path).expanduser().absolute()) for name, path in paths.items()}
+    return exact | ({"revision": str(origin["commit"])} if "commit" in origin else {})
 
 
 def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:

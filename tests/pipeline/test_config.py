@@ -5,7 +5,15 @@ from pipeline.config import EvaluationConfig, RunConfig
 from pipeline.data_config import TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.predictions import LARGEST, MOST
-from pipeline.overrides import assignments, build_config, dump_fields, field_help, field_names, parse_overrides
+from pipeline.overrides import (
+    assignments,
+    build_config,
+    dump_fields,
+    field_help,
+    field_names,
+    parse_overrides,
+    read_yaml,
+)
 
 NO_ATTENTION = {"model.attention": "none", "model.input_feeding": False}
 
@@ -43,6 +51,30 @@ def test_a_text_stays_the_text_that_it_is() -> None:
     texts = ["corpus.source_column=no", "corpus.path=2024", "corpus.revision=1234567", "corpus.subset=null"]
     corpus = build_config({}, parse_overrides(texts)).corpus
     assert (corpus.source_column, corpus.path, corpus.revision, corpus.subset) == ("no", "2024", "1234567", None)
+
+
+def test_a_text_in_a_list_is_one_too() -> None:
+    text = "corpus.sources=[{name: 1, path: 007, source_column: no, subset: null, weight: 2}]"
+    written = {
+        "corpus": {"sources": [{"name": "1", "path": "007", "source_column": "no", "subset": None, "weight": 2}]}
+    }
+    assert parse_overrides([text]) == {"corpus.sources": written["corpus"]["sources"]}
+    assert (
+        read_yaml("corpus:\n  sources:\n  - {name: 1, path: 007, source_column: no, subset: null, weight: 2}")
+        == written
+    )
+    config = build_config(written, {})
+    again = parse_overrides(assignments({"corpus.sources": dump_fields(config)["corpus.sources"]}))
+    assert build_config({}, again) == config
+
+
+def test_a_source_of_the_command_line_takes_the_place_of_a_presets_several() -> None:
+    sources = [{"name": "a", "seed": 1}, {"name": "b", "seed": 2}]
+    preset = {"corpus": {"sources": sources, "temperature": 3.0, "source_language": "de"}}
+    corpus = build_config(preset, {"corpus.path": "x.tsv"}).corpus
+    assert (corpus.path, corpus.sources, corpus.temperature, corpus.source_language) == ("x.tsv", (), None, "de")
+    with pytest.raises(InputError, match=r"path=x.tsv and sources=a, b"):
+        build_config({}, {"corpus.path": "x.tsv", "corpus.sources": sources})
 
 
 @pytest.mark.parametrize("value", [False, 1, 750, 2024.5])
