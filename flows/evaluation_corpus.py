@@ -62,7 +62,8 @@ def _config_without_preset(version: PulledVersion, overrides: Mapping[str, Any])
                     f"{version.uri} was trained with preset {name} on {path}, which is not there; {REMEDY}"
                 )
     scored_by = {"bleu_tokenizer": version.metadata.get("bleu_tokenizer")}
-    return build_config({"name": name, "corpus": corpus, "evaluation": scored_by}, overrides)
+    sets = version.metadata.get("test_sets", [])
+    return build_config({"name": name, "corpus": corpus, "evaluation": scored_by | {"test_sets": sets}}, overrides)
 
 
 def _config_of_older(version: PulledVersion, preset: str | None, overrides: Mapping[str, Any]) -> RunConfig:
@@ -82,8 +83,11 @@ def describe(
     config: RunConfig,
     split: Split,
     pairs: EvaluationSet,
+    test_set: str | None = None,
 ) -> str:
     """Return a sentence on what a version was scored on."""
+    if test_set is not None:
+        return f"On test set {test_set} of preset {config.name}."
     if names_source(overrides):
         return f"On {pairs.name}."
     changes = [f"{name}={value}" for name, value in overrides.items() if name.startswith("corpus.")]

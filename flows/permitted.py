@@ -21,7 +21,7 @@ READ_ROOTS, WRITE_ROOTS = "NMT_READ_ROOTS", "NMT_WRITE_ROOTS"
 INBOX = "files"
 """The folder in `$NMT_STORAGE`, or in `$NMT_HOME`, that deployments may use if no roots are named."""
 PATH_FIELDS = ("corpus.path", "corpus.target_path", "tokenizer.model", "tokenizer.target_model")
-SOURCE_LISTS, SOURCE_FIELDS = ("corpus.sources",), ("path", "target_path")
+SOURCE_LISTS, SOURCE_FIELDS = ("corpus.sources", "evaluation.test_sets"), ("path", "target_path")
 """Lists of sources, and the fields of each that name files."""
 
 Place = tuple[str, ...]

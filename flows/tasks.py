@@ -18,7 +18,8 @@ from pipeline.config import RunConfig, SelectBy
 from pipeline.corpus.corpus import Corpus, prepare_corpus
 from pipeline.data_config import corpus_name
 from pipeline.errors import ExternalError, without_secrets
-from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_model
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.scored_sets import SCORED_SPLITS
 from pipeline.metrics.metrics import BLEU, metric_titled
 from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
 from pipeline.registry.pull import PulledVersion, pull_model
@@ -27,7 +28,6 @@ from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.stopping import ON_REQUEST
 from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.machine.speed_limit import step_by_step_because
-from pipeline.training.progress import NEAR_ZERO
 from pipeline.training.runs.asked import Asked, Untracked
 from pipeline.training.trained import TrainedModel
 
@@ -141,7 +141,9 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store:
     return encoded
 
 
-def _name_of_system(stage: str) -> Callable[[], str]:
+def name_of_system(stage: str) -> Callable[[], str]:
+    """Return what names a task of a stage by its system."""
+
     def name() -> str:
         parameters = runtime.task_run.parameters
         return f"{stage} {parameters['system'] or parameters['config'].name}"
@@ -149,7 +151,7 @@ def _name_of_system(stage: str) -> Callable[[], str]:
     return name
 
 
-@task(task_run_name=_name_of_system("training"), cache_policy=NO_CACHE)
+@task(task_run_name=name_of_system("training"), cache_policy=NO_CACHE)
 def training_task(
     config: RunConfig,
     encoded: EncodedCorpus,
@@ -219,33 +221,6 @@ def _best(figures: Figures, select_by: SelectBy) -> str:
     metric = metric_titled(select_by)
     best = figures["checkpoints"][0][metric.key]
     return f"best {metric.title} {best:.2f} ({'' if metric is BLEU else f'{bleu}, '}greedy)"
-
-
-@task(task_run_name=_name_of_system("evaluation"), cache_policy=NO_CACHE)
-def evaluation_task(
-    config: RunConfig, trained: TrainedModel, corpus: Corpus, store: Store, system: str = ""
-) -> Evaluation:
-    """Score the best checkpoint."""
-    view = current_view()
-    view.began("evaluation", sum(corpus.figures["pairs"][split] for split in SCORED_SPLITS), system=system)
-    evaluation = evaluate_model(trained, corpus, config.evaluation, store, view.advanced)
-    figures = evaluation.figures["test"]
-    symbols = (
-        f", {figures['user_symbols_lost']:,} of {figures['user_symbols']:,} user symbols of the test set lost"
-        if "user_symbols" in figures
-        else ""
-    )
-    view.ended(
-        ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SCORED_SPLITS) + symbols,
-        evaluation.reused,
-    )
-    bleu = figures["bleu"]
-    if bleu < NEAR_ZERO and not system:  # In an ablation it is a finding.
-        view.warned(
-            f"test BLEU {bleu:.2f} is near 0: this model translates next to nothing; train it longer "
-            "(training.epochs, training.patience) or on more pairs"
-        )
-    return evaluation
 
 
 @task(

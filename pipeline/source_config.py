@@ -1,4 +1,4 @@
-"""Where sentence pairs come from: a data set or local files, one source of several, and a stage of a curriculum."""
+"""Where sentence pairs come from: a data set or files, one source of several, a test set; stages of a curriculum."""
 
 import re
 from typing import Annotated, Self
@@ -86,6 +86,37 @@ class NamedSource(SourceConfig):
     weight: float | None = Field(
         None, gt=0.0, allow_inf_nan=False, description="the source's share of training, relative to the others' weights"
     )
+
+
+def _check_set_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,50}", name):
+        raise ValueError("a test set's name has at most 50 letters of a to z, digits, - and _; choose such a one")
+    if name.lower() in RESERVED:
+        raise ValueError(f"the corpus's own are {', '.join(RESERVED[:-1])}; choose another name")
+    return name
+
+
+RESERVED = ("train", "validation", "test", "signatures")
+"""Beside the splits, what is in the figures of an evaluation."""
+
+
+class NamedTestSet(SourceConfig):
+    """Pairs that are scored by themselves, beside those of the corpus."""
+
+    name: Annotated[str, AfterValidator(_check_set_name)] = Field(
+        description="what the set is called in figures and reports"
+    )
+    split: str = Field(
+        "test", min_length=1, description="which split of a data set or a folder; a single file is taken whole"
+    )
+
+    @model_validator(mode="after")
+    def _says_where_it_is(self) -> Self:
+        if self.model_fields_set.isdisjoint({"path", "dataset"}):
+            raise ValueError(
+                f"{self.name} has neither path nor dataset; name the file, folder or data set of its pairs"
+            )
+        return self
 
 
 class CurriculumStage(Section):

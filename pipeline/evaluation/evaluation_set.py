@@ -132,31 +132,14 @@ def prepare_files(config: SourceConfig, split: Split, store: Store, references: 
     def build(folder: Path) -> dict[str, Any]:
         from pipeline.corpus.sources import local_splits
 
-        blank: dict[str, int] = {split: 0}
-        pairs, bad = 0, bad_lines(config)
+        bad = bad_lines(config)
         readings = [local_splits({split: side.parts}, side.columns, bad)[split] for side in sides]
-        with (folder / FILE).open("w", encoding="utf8", newline="\n") as file:
-            for pair, others in _side_by_side(readings, config):
-                for source, target in cleaned([pair], split, blank):
-                    row = {"source": source, "target": target} | ({"references": others} if others else {})
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    pairs += 1
-        if not pairs:
-            raise InputError(
-                f"corpus.path={config.path}: no sentence pair ({blank[split]} dropped because a side is empty); "
-                "look at the columns"
-            )
+        figures = write_set(folder, _side_by_side(readings, config), f"corpus.path={config.path}")
         if hashes() != inputs:
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; start again")
         files = {str(file) for side in sides for part in side.parts for file in part.files}
         origin = {"path": str(config.path), "files": sorted(files)}
-        return {
-            "pairs": pairs,
-            "blank": blank[split],
-            "skipped": bad.figures(),
-            "sha256": file_hash(folder / FILE),
-            "origin": origin,
-        }
+        return figures | {"skipped": bad.figures(), "origin": origin}
 
     settings = Settings.of(config, include={"source_column", "target_column", "skip_bad_lines"})
     further = {"references": [side.columns.target.name for side in sides[1:]]}
@@ -174,6 +157,26 @@ def prepare_files(config: SourceConfig, split: Split, store: Store, references: 
         skipped_lines(artifact.figures),
     )
     return replace(found, languages=find_languages(config, found.read()))
+
+
+def write_set(folder: Path, pairs: Iterable[tuple[Pair, list[str]]], name: str) -> dict[str, Any]:
+    """Write pairs with their further references, and return the figures: `pairs`, `blank`, `sha256`.
+
+    Those with an empty side are left out and counted. `name` stands for where they come from in messages. Raises
+    InputError if none is left.
+    """
+    written, blank = 0, {"test": 0}
+    with (folder / FILE).open("w", encoding="utf8", newline="\n") as file:
+        for pair, others in pairs:
+            for source, target in cleaned([pair], "test", blank):
+                row = {"source": source, "target": target} | ({"references": others} if others else {})
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                written += 1
+    if not written:
+        raise InputError(
+            f"{name}: no sentence pair ({blank['test']} dropped because a side is empty); look at the columns"
+        )
+    return {"pairs": written, "blank": blank["test"], "sha256": file_hash(folder / FILE)}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "tokenizer": ("corpus",),
     "encoded": ("tokenizer", "corpus"),
     "training": ("encoded", "tokenizer", "corpus"),
-    "evaluation": ("training", "encoded", "tokenizer", "corpus"),
+    "evaluation": ("training", "encoded", "tokenizer", "corpus", "evaluation-set"),
     "model": (),
     "evaluation-set": (),
     "set-translations": ("model", "evaluation-set", "corpus"),
@@ -246,6 +246,8 @@ def _needs_of_runs(found: Iterable[Stored]) -> dict[str, list[str]]:
         needs.setdefault(f"{stage}/{name}", []).append(BEING_MADE)
         known = fingerprints_of(name[:16]) if stage == "training" else None
         keep(READS.get(stage, tuple(VERSIONS)), known, f"{stage} {name[:8]}, {BEING_MADE}")
+        if stage == "training":  # Its test sets are loaded before it, and read after it.
+            keep(("evaluation-set",), None, f"{stage} {name[:8]}, {BEING_MADE}")
     for beginning in unfinished_trainings():
         keep(READS["training"], fingerprints_of(beginning), f"{OPEN} {beginning[:8]}")
     if _is_held(home() / "registry.lock"):
