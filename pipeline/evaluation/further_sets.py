@@ -26,7 +26,7 @@ from pipeline.store.stages import Settings, Stage, StageName
 from pipeline.store.store import Artifact, Store
 
 STAGE: StageName = "evaluation-set"
-FIELD = re.compile(rf"(?<![\w./-])corpus\.(?=({'|'.join(SourceConfig.model_fields)})=)")
+FIELD = re.compile(rf"(?<![\w./-])corpus\.(?=({'|'.join(SourceConfig.model_fields)})\b)")
 """Where a message names a field of the corpus: here it is one of the set's own."""
 
 

@@ -25,8 +25,9 @@ FILES_TO_READ = ("corpus.path", "corpus.target_path", "tokenizer.model", "tokeni
 TEXTS_THAT_ARE_NO_FILES = {
     *("name", "description", "corpus.dataset", "corpus.subset", "corpus.revision", "corpus.source_column"),
     *("corpus.target_column", "registry.experiment", "training.validate_every", "corpus.curriculum.until"),
-    *(f"corpus.sources.{field}" for field in ("name", "dataset", "subset", "revision", "source_column")),
-    "corpus.sources.target_column",
+    *(f"{name}.{field}" for name in SOURCE_LISTS for field in ("name", "dataset", "subset", "revision")),
+    *(f"{name}.{side}_column" for name in SOURCE_LISTS for side in ("source", "target")),
+    "evaluation.test_sets.split",
 }
 
 
@@ -156,11 +157,12 @@ def test_every_text_of_a_configuration_is_known_to_be_a_file_or_none() -> None:
 
 
 @pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize("field", ["path", "target_path"])
-def test_no_source_of_several_reads_another_file(field: str, secret: Path, nmt_home: Path) -> None:
+@pytest.mark.parametrize("field", SOURCE_FIELDS)
+@pytest.mark.parametrize("name", SOURCE_LISTS)
+def test_no_source_of_several_reads_another_file(name: str, field: str, secret: Path, nmt_home: Path) -> None:
     own = {"name": "own", "path": f"{nmt_home}/files/x.de", field: str(secret)}
-    with pytest.raises(InputError, match=rf"^corpus.sources.1.{field}=.*: this run may read only in "):
-        load_config("captions", {"corpus.sources": [{"name": "captions"}, own]})
+    with pytest.raises(InputError, match=rf"^{name}.1.{field}=.*: this run may read only in "):
+        load_config("captions", {name: [{"name": "captions", "dataset": "captions"}, own]})
 
 
 @pytest.mark.parametrize(

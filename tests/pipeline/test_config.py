@@ -131,6 +131,32 @@ def test_a_model_of_ones_own_replaces_what_the_preset_says_of_training_one() -> 
             {**NO_ATTENTION, "evaluation.replace_unknown": True},
             "set evaluation.replace_unknown=false, or another model",
         ),
+        *(
+            ({"evaluation.test_sets": [{"path": "x", "name": "news"} | each for each in sets]}, message)
+            for sets, message in (
+                ([{"name": "news/2"}], "evaluation.test_sets.0.name=news/2: a test set's name has at most 50 letters"),
+                ([{"name": "Test"}], "evaluation.test_sets.0.name=Test: the corpus's own are train, validation, test;"),
+                ([{}, {"name": "News"}], "test_sets: two are called News, in capitals or not; give each a name"),
+                ([{"colour": 1}], "evaluation.test_sets.0.colour=1: Extra inputs are not permitted"),
+            )
+        ),
+        (
+            {"evaluation.test_sets": [{"name": "news"}]},
+            "evaluation.test_sets.0: news has neither path nor dataset; name the file, folder or data set of its pairs",
+        ),
+        (
+            {
+                "evaluation.test_sets": [{"name": "test_emoji", "path": "x"}],
+                "evaluation.perturbations": ["typos", "emoji"],
+            },
+            "test_sets: MLflow calls test+emoji test_emoji; choose another name",
+        ),
+        (
+            {"evaluation.perturbations": ["lower_case"]},
+            "evaluation.perturbations.0=lower_case: Input should be 'upper_case', 'typos', 'no_final_punctuation' or",
+        ),
+        ({"evaluation.perturbations": ["typos", "typos"]}, "perturbations: typos is there twice; leave one out"),
+        ({"evaluation.typo_share": 0}, "evaluation.typo_share=0: Input should be greater than 0"),
         ({"corpus.target_path": "x"}, "target_path=x needs the source side; set corpus.path"),
         ({"corpus.source_column": "en"}, "both 'en'; name two columns"),
         (
