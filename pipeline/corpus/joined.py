@@ -46,12 +46,17 @@ def joined_figures(figures: Mapping[str, Mapping[str, Any]], scored: Mapping[str
     sums: dict[str, Any] = {}
     for each in figures.values():
         sums = _added(sums, each)
-    train = fingerprint({"train": [[name, each["sha256"]["train"]] for name, each in figures.items()]})
+    train = hash_train({name: each["sha256"]["train"] for name, each in figures.items()})
     return sums | {
         "origin": {"sources": {name: each["origin"] for name, each in figures.items()}},
         "sha256": {split: {"train": train, **scored}[split] for split in SPLITS},
         "parts": {name: dict(each) for name, each in figures.items()},
     }
+
+
+def hash_train(hashes: Mapping[str, str]) -> str:
+    """Return the fingerprint of the training pairs of several sources, from the hash of each by its name, in order."""
+    return fingerprint({"train": [[name, digest] for name, digest in hashes.items()]})
 
 
 def _added(sums: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:

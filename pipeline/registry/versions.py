@@ -208,7 +208,9 @@ def _stages(trained: TrainedModel, evaluation: Evaluation, corpus: Corpus) -> It
     inputs = (read_manifest(trained.path) or {}).get("inputs", {})
     encoded = trained.path.parents[1] / "encoded" / str(inputs.get("encoded"))
     paths = {"evaluation": evaluation.path, "training": trained.path, "encoded": encoded}
-    for stage, folder in {**paths, "tokenizer": trained.tokenizer.path, "corpus": corpus.path}.items():
+    paths |= {"tokenizer": trained.tokenizer.path, "corpus": corpus.path}
+    paths |= {f"corpus {part.name}": part.path for part in corpus.parts if part.name}
+    for stage, folder in paths.items():
         if manifest := read_manifest(folder):
             digest = file_hash(folder / MANIFEST)
             yield stage, {"fingerprint": folder.name, "manifest": digest, "figures": manifest["figures"]}
@@ -244,7 +246,7 @@ def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
     languages = {"source_language": corpus.languages.source, "target_language": corpus.languages.target}
     origin = corpus.figures["origin"]
     if not config.sources:
-        return config.model_dump() | languages | _exact(config, origin)
+        return config.model_dump(mode="json") | languages | _exact(config, origin)
     sources = [source.model_dump() | _exact(source, origin["sources"][source.name]) for source in config.sources]
     return config.model_dump(mode="json") | languages | {"sources": sources}
 

@@ -81,14 +81,15 @@ class Checked:
             self.problems.append(Problem(f"{self.name}: {(self.path or Path()) / file}", what, remedy))
 
 
-def check_artifact(store: Store, address: str) -> Checked:
+def check_artifact(store: Store, address: str, name: str | None = None) -> Checked:
     """Check an artifact by its address, after copying it here if it is in `$NMT_STORAGE` alone.
 
+    Messages call it by `name`, else by its stage.
     Every file is compared with its hash in the manifest, and the fingerprint is computed again from what the manifest
     says it was made from. Raises ExternalError if `$NMT_STORAGE` fails.
     """
     stage, _, wanted = address.partition("/")
-    checked = Checked(stage, wanted)
+    checked = Checked(name or stage, wanted)
     folder = store.root / address
     if not folder.is_dir() and not _copy_here(store, address, checked):
         return checked
@@ -113,16 +114,17 @@ def check_artifact(store: Store, address: str) -> Checked:
 
 def _copy_here(store: Store, address: str, checked: Checked) -> bool:
     """Copy an artifact from `$NMT_STORAGE`; return whether it was there, whole."""
-    stage = address.partition("/")[0]
     if store.shared is None or not (store.shared / address).has(MANIFEST):
         places = f"{store.root}{'' if store.shared is None else f' or {store.shared.uri}'}"
-        checked.problems.append(Problem(stage, f"there is no {address[:20]} in {places}", AGAIN))
+        checked.problems.append(Problem(checked.name, f"there is no {address[:20]} in {places}", AGAIN))
         return False
     try:
         store.fetch(address)
     except ExternalError:
         (store.shared / address).has(MANIFEST)  # Raises if the storage itself has failed meanwhile.
-        checked.problems.append(Problem(stage, f"{(store.shared / address).uri} is damaged, and not here", AGAIN))
+        checked.problems.append(
+            Problem(checked.name, f"{(store.shared / address).uri} is damaged, and not here", AGAIN)
+        )
         return False
     return True
 

@@ -2,8 +2,10 @@
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -39,26 +41,30 @@ def test_one_version_on_its_own_test_set(in_its_home: FinishedRun) -> None:
     assert "|bs:100|" in found["signatures"]["BLEU"]
 
 
-def test_further_sets_of_a_training_and_of_its_version(in_its_home: FinishedRun, tmp_path: Path) -> None:
+def test_further_sets_of_a_training_and_of_its_version(
+    in_its_home: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All is reused up to the training; its model is then scored on more, and registered under another name."""
     write_pairs(tmp_path / "news.tsv")
     own = [{"name": "news", "path": str(tmp_path / "news.tsv")}]
     fields = TINY | {"training.epochs": 6, "evaluation.perturbations": ["typos"], "evaluation.test_sets": own}
-    fields |= {"registry.model_name": "further", "registry.experiment": "further"}
-    options = [word for name, value in fields.items() for word in ("--set", f"{name}={json.dumps(value)}")]
-    shown = CliRunner().invoke(app, ["train", *options])
-    assert shown.exit_code == 0, shown.output
-    assert re.search(r"│ news +│ +8 │", shown.stdout)
-    assert re.search(r"│ typos +│ +[\d.]+ \([+-][\d.]+\) │ +[\d.]+ \([+-][\d.]+\) │", shown.stdout)
-    again = train(overrides=fields)
-    assert all(stage["reused"] for stage in again["stages"].values())
-    scores = again["scores"]
+    result = train(overrides=fields | {"registry.model_name": "further", "registry.experiment": "further"})
+    assert [name for name, stage in result["stages"].items() if not stage["reused"]] == ["evaluation", "registration"]
+    scores = result["scores"]
     assert scores["test"] == in_its_home.result["scores"]["test"]
     assert list(scores) == ["validation", "test", "test+typos", "news", "news+typos", "signatures"]
-    assert list(again["all_translations"]) == ["validation", "test", "test+typos", "news", "news+typos"]
-    rows = [json.loads(line) for line in Path(again["all_translations"]["news"]).read_text().splitlines()]
+    assert list(result["all_translations"]) == ["validation", "test", "test+typos", "news", "news+typos"]
+    rows = [json.loads(line) for line in Path(result["all_translations"]["news"]).read_text().splitlines()]
     assert [(row["source"], row["reference"]) for row in rows] == PAIRS
-    found = evaluate("further", test_set="news")
+
+    monkeypatch.setattr(
+        "flows.commands.app.running_flow", lambda _: nullcontext(SimpleNamespace(train=lambda **_: result))
+    )
+    shown = CliRunner().invoke(app, ["train"]).stdout
+    assert re.search(r"│ news +│ +8 │", shown)
+    assert re.search(r"│ typos +│ +[\d.]+ \([+-][\d.]+\) │ +[\d.]+ \([+-][\d.]+\) │", shown)
+
+    found = evaluate("further", test_set="news", overrides={"evaluation.bootstrap_samples": 100})
     assert found["scored_on"] == "On test set news of preset captions."
     assert found["systems"][0]["scores"]["BLEU"]["score"] == scores["news"]["bleu"], "as its training was scored"
     with pytest.raises(InputError, match=r"^--test-set talks: captions has no test set of that name .*: news\)$"):
