@@ -9,7 +9,7 @@ PRESET ?= captions
 MODEL ?= captions
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-slow check bench bench-plan bench-gpu bench-serving bench-bulk chaos lock hashes audit digests clean
+.PHONY: help run test test-slow check bench bench-plan bench-ranks bench-gpu bench-serving bench-bulk chaos lock hashes audit digests clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: $(VENV)/installed  ## measure training and search; of a registered MODEL,
 
 bench-plan: $(VENV)/installed  ## measure the plan of an epoch of 50 million pairs
 	$(BIN)/python -m tests.benchmarks.plan
+
+bench-ranks: $(VENV)/installed  ## simulate how long 8 to 1,024 workers wait for the slowest of them
+	$(BIN)/python -m tests.benchmarks.ranks
 
 bench-gpu: $(VENV)/installed  ## check and measure training on this machine's GPU
 	$(BIN)/python -m tests.benchmarks.gpu

@@ -9,13 +9,13 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.presets import command_of, load_config
 from flows.publishing import hide_secrets_in_logs, publish
+from flows.scoring_tasks import evaluation_task, load_test_sets
 from flows.tasks import (
     RETRY_DELAYS,
     batches_task,
     corpus_task,
     current_view,
     data_fingerprints,
-    evaluation_task,
     failed_externally,
     flow_run_name,
     stage_fingerprints,
@@ -33,6 +33,8 @@ from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import evaluation_stage
+from pipeline.evaluation.evaluation_set import EvaluationSet
+from pipeline.evaluation.further_sets import check_languages
 from pipeline.registry.ablation_runs import AblationRun, complete_child
 from pipeline.registry.runs import ChildRun, tracking_uri
 from pipeline.stopping import current_stop, seconds_of, stopping
@@ -85,12 +87,14 @@ def ablation(
 
 
 def _compare(config: RunConfig, plan: AblationPlan, store: Store, command: Sequence[str]) -> dict[str, Any]:
-    corpus = corpus_task(config, store)
+    test_sets = load_test_sets(config, store)
+    corpus = corpus_task(config, store, test_sets)
+    check_languages(test_sets, corpus.languages)
     tokenizer = tokenizer_task(config, corpus, store)
     encoded = batches_task(config, corpus, tokenizer, store)
-    run = AblationRun(config, _fingerprint(plan, corpus, encoded), data_fingerprints(encoded))
+    run = AblationRun(config, _fingerprint(plan, corpus, encoded, test_sets), data_fingerprints(encoded))
     with run.running(), _cluster(plan, encoded, store):
-        outcomes = _train_systems(plan, corpus, encoded, run, store, command)
+        outcomes = _train_systems(plan, corpus, test_sets, encoded, run, store, command)
         report = report_task(plan, outcomes, corpus, run, store)
     return {
         "preset": config.name,
@@ -105,10 +109,10 @@ def _compare(config: RunConfig, plan: AblationPlan, store: Store, command: Seque
     }
 
 
-def _fingerprint(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus) -> str:
+def _fingerprint(plan: AblationPlan, corpus: Corpus, encoded: EncodedCorpus, test_sets: Sequence[EvaluationSet]) -> str:
     """Return what identifies an ablation: all of its evaluations."""
     stages = (
-        evaluation_stage(train_stage(encoded, system.config).fingerprint, corpus, system.config.evaluation)
+        evaluation_stage(train_stage(encoded, system.config).fingerprint, corpus, system.config.evaluation, test_sets)
         for system in plan.trainings()
     )
     return fingerprint({"evaluations": [stage.fingerprint for stage in stages]})
@@ -123,6 +127,7 @@ def _cluster(plan: AblationPlan, encoded: EncodedCorpus, store: Store) -> Abstra
 def _train_systems(
     plan: AblationPlan,
     corpus: Corpus,
+    test_sets: Sequence[EvaluationSet],
     encoded: EncodedCorpus,
     run: AblationRun,
     store: Store,
@@ -136,7 +141,7 @@ def _train_systems(
         shown, child = f"{number}/{len(trainings)} {name}", ChildRun(run.id, name)
         fingerprints = stage_fingerprints(system.config, encoded)
         trained = training_task(system.config, encoded, fingerprints, store, command, shown, child)
-        evaluation = evaluation_task(system.config, trained, corpus, store, shown)
+        evaluation = evaluation_task(system.config, trained, corpus, store, test_sets, shown)
         outcome = Outcome(system.name, seed, trained, evaluation)
         complete_child(system.config, fingerprints, child, outcome)
         outcomes.append(outcome)

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_file
+from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_files
 from flows.permitted import check_read
 from flows.presets import check_evaluation
 from flows.publishing import hide_secrets_in_logs, publish
@@ -16,6 +16,7 @@ from pipeline.config import RunConfig
 from pipeline.corpus.splits import Split, find_split
 from pipeline.errors import InputError, without_secrets
 from pipeline.evaluation.evaluation_set import EvaluationSet, Seen, count_seen, prepare_files, prepare_split
+from pipeline.evaluation.further_sets import named_set
 from pipeline.evaluation.score_report import summary
 from pipeline.evaluation.scoring import Scores, Translated, score_translations, translate_set
 from pipeline.inference.devices import open_device
@@ -33,11 +34,15 @@ from pipeline.store.store import Store
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def pairs_task(config: RunConfig, split: Split, files: bool, references: list[str]) -> EvaluationSet:
-    """Download or read the pairs to score on: those of the files in `corpus.path`, or a split as a training has it."""
+def pairs_task(
+    config: RunConfig, split: Split, files: bool, references: list[str], test_set: str | None
+) -> EvaluationSet:
+    """Download or read the pairs to score on: of the files in `corpus.path`, a split as a training has it, or a set."""
     view = current_view()
     view.began("pairs")
-    if files:
+    if test_set is not None:
+        pairs = named_set(config, test_set, Store())
+    elif files:
         pairs = prepare_files(config.corpus, split, Store(), references)
     else:
         pairs = prepare_split(config.corpus, split, Store())
@@ -78,7 +83,7 @@ def scores_task(
 
 def _seen(model: PulledVersion, pairs: EvaluationSet) -> Seen | None:
     """Return how much of the pairs a model was trained on; None if its training data are not here."""
-    train = training_file(model, Store())
+    train = training_files(model, Store())
     return None if train is None else count_seen(pairs, train)
 
 
@@ -98,6 +103,7 @@ def evaluate(
     split: str = "test",
     references: list[str] | None = None,
     device: str = "auto",
+    test_set: str | None = None,
 ) -> dict[str, Any]:
     """Score a registered model on its own test set or another corpus, or compare it with another on the same sentences.
 
@@ -105,12 +111,13 @@ def evaluate(
     to score on; without one, the corpus that `model` was trained on. overrides: as of a training, such as
     {"corpus.path": "news.tsv"} for pairs of your own: of a single file all, else the `split`.
     `evaluation.bootstrap_samples` is the number of resampled sets. references: further columns of such a file, or
-    further text files if `corpus.target_path` is one. device: auto, cpu or gpu, of this process. The result says in
-    `scored_on` and `trained_on` how many of the pairs the models were trained on.
+    further text files if `corpus.target_path` is one. device: auto, cpu or gpu, of this process. test_set: the name of
+    one of the preset's `evaluation.test_sets`, or of those that `model` was scored on. The result says in `scored_on`
+    and `trained_on` how many of the pairs the models were trained on.
     """
     hide_secrets_in_logs()
     wanted, values = find_split(split), overrides or {}
-    check_evaluation(preset, values, references or [])
+    check_evaluation(preset, values, references or [], test_set, wanted)
     open_device(device, f"--device {device}")  # Before a download.
     models = [*([] if against is None else [model_task(against, "--against")]), model_task(model, "MODEL")]
     if len({found.uri for found in models}) < len(models):
@@ -119,11 +126,11 @@ def evaluate(
     if config.corpus.target_path is not None:
         for name in references or []:
             check_read(name, f"--reference {name}")
-    pairs = pairs_task(config, wanted, "corpus.path" in values, references or [])
+    pairs = pairs_task(config, wanted, "corpus.path" in values, references or [], test_set)
     systems = [translation_task(found, pairs, device) for found in models]
     scores, run = scores_task(systems, models, pairs, config)
     seen = {found.uri: _seen(found, pairs) for found in models}
-    sentences = [describe(models[-1], preset, values, config, wanted, pairs)]
+    sentences = [describe(models[-1], preset, values, config, wanted, pairs, test_set)]
     sentences += [describe_seen(uri, pairs, counts) for uri, counts in seen.items()]
     scored_on = " ".join(filter(None, sentences))
     report = f"{scored_on}\n\n{scores.report}"

@@ -9,15 +9,24 @@ from flows.permitted import check_config, check_read
 from flows.presets import load_config, preset_names
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
+from pipeline.corpus.scored import SCORED_INPUT
 from pipeline.corpus.splits import Split, split_path
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, Seen
-from pipeline.overrides import build_config
+from pipeline.overrides import OF_SEVERAL, build_config
 from pipeline.registry.pull import PulledVersion
 from pipeline.store.store import Store
 
-SOURCES = {"corpus.path", "corpus.dataset"}
-OF_A_SOURCE = {"path", "target_path", "dataset", "subset", "revision", "skip_bad_lines"}
+SOURCES = {"corpus.path", "corpus.dataset", "corpus.sources"}
+OF_A_SOURCE = {
+    "path",
+    "target_path",
+    "dataset",
+    "subset",
+    "revision",
+    "skip_bad_lines",
+    *(name.removeprefix("corpus.") for name in OF_SEVERAL),
+}
 """Fields of a corpus that mean nothing for another source."""
 REMEDY = "name what to score on with --preset or --set corpus.path=FILE"
 
@@ -44,16 +53,24 @@ def _config_without_preset(version: PulledVersion, overrides: Mapping[str, Any])
     name, corpus = version.metadata.get("preset"), version.metadata.get("corpus")
     if corpus is None:
         return _config_of_older(version, name, overrides)
+    corpus = _as_it_was(corpus)
     if names_source(overrides):
         corpus = {field: value for field, value in corpus.items() if field not in OF_A_SOURCE}
-    elif corpus["path"] is not None:
-        check_read(corpus["path"], f"{version.uri} was trained on {corpus['path']}")
-        if not Path(corpus["path"]).exists():
-            raise InputError(
-                f"{version.uri} was trained with preset {name} on {corpus['path']}, which is not there; {REMEDY}"
-            )
+    else:
+        for path in filter(None, (source["path"] for source in [corpus, *corpus.get("sources", ())])):
+            check_read(path, f"{version.uri} was trained on {path}")
+            if not Path(path).exists():
+                raise InputError(
+                    f"{version.uri} was trained with preset {name} on {path}, which is not there; {REMEDY}"
+                )
     scored_by = {"bleu_tokenizer": version.metadata.get("bleu_tokenizer")}
-    return build_config({"name": name, "corpus": corpus, "evaluation": scored_by}, overrides)
+    sets = version.metadata.get("test_sets", [])
+    return build_config({"name": name, "corpus": corpus, "evaluation": scored_by | {"test_sets": sets}}, overrides)
+
+
+def _as_it_was(corpus: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded corpus with what held before there were rules for it, if it is so old."""
+    return {"clean": "off", "leaks": "keep", **corpus}
 
 
 def _config_of_older(version: PulledVersion, preset: str | None, overrides: Mapping[str, Any]) -> RunConfig:
@@ -73,8 +90,11 @@ def describe(
     config: RunConfig,
     split: Split,
     pairs: EvaluationSet,
+    test_set: str | None = None,
 ) -> str:
     """Return a sentence on what a version was scored on."""
+    if test_set is not None:
+        return f"On test set {test_set} of preset {config.name}."
     if names_source(overrides):
         return f"On {pairs.name}."
     changes = [f"{name}={value}" for name, value in overrides.items() if name.startswith("corpus.")]
@@ -85,25 +105,37 @@ def describe(
     return f"{test_set}."
 
 
-def training_file(version: PulledVersion, store: Store) -> Path | None:
-    """Return the file with the pairs that a version was trained on; None if it is neither here nor can be made again.
+def training_files(version: PulledVersion, store: Store) -> list[Path] | None:
+    """Return the files with the pairs that a version was trained on; None if they are neither here nor can be made.
 
-    It is found by what it holds, so that a corpus that was moved or renamed is known. Nothing is downloaded.
+    They are found by what they hold, so that a corpus that was moved or renamed is known. Nothing is downloaded.
     """
     metadata = version.metadata
     recorded, corpus = metadata.get("sha256", {}).get("train"), metadata.get("corpus")
     if recorded is None:
         return None
-    for manifest in store.manifests("corpus"):
+    found = {manifest["figures"]["fingerprint"]: manifest for manifest in store.manifests("corpus")}
+    for manifest in [*found.values(), *store.manifests("corpora")]:
         if manifest["figures"]["sha256"]["train"] == recorded:
-            return split_path(store.fetch(f"corpus/{manifest['fingerprint']}"), "train")
-    if corpus and corpus["path"] is not None:
+            several = manifest["stage"] == "corpora"
+            sources = [each for name, each in manifest["inputs"].items() if not name.startswith(SCORED_INPUT)]
+            parts = sources if several else [manifest["figures"]["fingerprint"]]
+            if all(part in found for part in parts):
+                addresses = [f"corpus/{found[part]['fingerprint']}" for part in parts]
+                return [split_path(store.fetch(address), "train") for address in addresses]
+    if corpus and _needs_no_network(corpus):
         with suppress(InputError, OSError):  # Its files have changed, are not there any more, or are none of ours.
-            config = build_config({"corpus": corpus}, {})
+            config = build_config({"corpus": _as_it_was(corpus)}, {})
             check_config(config)
             made = prepare_corpus(config.corpus, store)
-            return split_path(made.path, "train") if made.split_fingerprint("train") == recorded else None
+            if made.split_fingerprint("train") == recorded:
+                return [split_path(part.path, "train") for part in made.parts]
     return None
+
+
+def _needs_no_network(corpus: Mapping[str, Any]) -> bool:
+    sources = corpus.get("sources") or [corpus]
+    return all(source["path"] is not None for source in sources)
 
 
 def describe_seen(uri: str, pairs: EvaluationSet, seen: Seen | None) -> str:

@@ -21,6 +21,8 @@ READ_ROOTS, WRITE_ROOTS = "NMT_READ_ROOTS", "NMT_WRITE_ROOTS"
 INBOX = "files"
 """The folder in `$NMT_STORAGE`, or in `$NMT_HOME`, that deployments may use if no roots are named."""
 PATH_FIELDS = ("corpus.path", "corpus.target_path", "tokenizer.model", "tokenizer.target_model")
+SOURCE_LISTS, SOURCE_FIELDS = ("corpus.sources", "evaluation.test_sets"), ("path", "target_path")
+"""Lists of sources, and the fields of each that name files."""
 
 Place = tuple[str, ...]
 """The parts of a path with its links resolved, or a bucket and the parts of a name in it."""
@@ -32,6 +34,11 @@ def check_config(config: RunConfig) -> None:
     for name in PATH_FIELDS:
         if values[name] is not None:
             check_read(values[name], f"{name}={values[name]}")
+    for name in SOURCE_LISTS:
+        for number, source in enumerate(values[name]):
+            for field in SOURCE_FIELDS:
+                if source[field] is not None:
+                    check_read(source[field], f"{name}.{number}.{field}={source[field]}")
 
 
 def check_read(given: str, named: str) -> None:

@@ -61,7 +61,13 @@ def command_of(flow: str, preset: str, overrides: Mapping[str, Any]) -> list[str
     return [without_secrets(word) for word in ("nmt", flow, "--preset", preset, *changes)]
 
 
-def check_evaluation(preset: str | None, overrides: Mapping[str, Any], references: Sequence[str] = ()) -> None:
+def check_evaluation(
+    preset: str | None,
+    overrides: Mapping[str, Any],
+    references: Sequence[str] = (),
+    test_set: str | None = None,
+    split: str = "test",
+) -> None:
     """Raise InputError for what is wrong with an evaluation's preset and overrides, whichever model it is of."""
     if preset is not None:
         load_config(preset, overrides)
@@ -72,6 +78,11 @@ def check_evaluation(preset: str | None, overrides: Mapping[str, Any], reference
                 f"{name}={value}: an evaluation does not use this field, and a model searches as it was registered; "
                 f"set one of {', '.join(EVALUATION_FIELDS)}"
             )
+    if test_set is not None:
+        others = [f"{name}={value}" for name, value in overrides.items() if name.startswith("corpus.")]
+        others += [f"--reference {name}" for name in references] + [f"--split {split}"] * (split != "test")
+        if others:
+            raise InputError(f"--test-set {test_set}: the set says itself what it is; leave out {others[0]}")
     if references and "corpus.path" not in overrides:
         raise InputError(
             f"--reference {references[0]}: a test set as a training has it has one reference; name pairs with several "

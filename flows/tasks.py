@@ -15,10 +15,16 @@ from pipeline.batches.survival import survival_warnings
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
 from pipeline.cluster.training import train_model, train_stage
 from pipeline.config import RunConfig, SelectBy
+from pipeline.corpus.cleaning.characters import REPAIRS
+from pipeline.corpus.cleaning.rules import LEAK
 from pipeline.corpus.corpus import Corpus, prepare_corpus
+from pipeline.corpus.scored import ScoredSet
+from pipeline.corpus.splits import LeakMode
 from pipeline.data_config import corpus_name
 from pipeline.errors import ExternalError, without_secrets
-from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation, evaluate_model
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.evaluation_set import EvaluationSet
+from pipeline.evaluation.scored_sets import SCORED_SPLITS
 from pipeline.metrics.metrics import BLEU, metric_titled
 from pipeline.metrics.tokenizers import bleu_tokenizer, check_words
 from pipeline.registry.pull import PulledVersion, pull_model
@@ -27,7 +33,6 @@ from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.stopping import ON_REQUEST
 from pipeline.store.store import Figures, Reuse, Store
 from pipeline.training.machine.speed_limit import step_by_step_because
-from pipeline.training.progress import NEAR_ZERO
 from pipeline.training.runs.asked import Asked, Untracked
 from pipeline.training.trained import TrainedModel
 
@@ -68,18 +73,20 @@ def current_view() -> View:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=failed_externally,
 )
-def corpus_task(config: RunConfig, store: Store) -> Corpus:
+def corpus_task(config: RunConfig, store: Store, test_sets: Sequence[EvaluationSet] = ()) -> Corpus:
     """Download or read the corpus."""
     view = current_view()
     view.began("corpus")
-    corpus = prepare_corpus(config.corpus, store)
+    scored = [ScoredSet(each.name, each.fingerprint, each.read) for each in test_sets]
+    corpus = prepare_corpus(config.corpus, store, scored)
     tokenizer = bleu_tokenizer(config.evaluation, corpus.languages.target)
     references = (reference for _, reference in corpus.pairs("validation"))
     check_words(references, tokenizer, f"{corpus_name(config.corpus)} validation")
     pairs, languages = corpus.figures["pairs"], str(corpus.languages)
     counts = " + ".join(f"{pairs[split]:,} {split}" for split in ("train", *SCORED_SPLITS))
     view.ended(
-        f"{counts} pairs{languages and ', '}{languages}{skipped_text(corpus.skipped)}{_leaks(corpus.figures)}",
+        f"{counts} pairs{languages and ', '}{languages}{skipped_text(corpus.skipped)}"
+        f"{_cleaned(corpus.figures, config.corpus.leaks)}",
         corpus.reused,
     )
     return corpus
@@ -90,15 +97,17 @@ def skipped_text(lines: int) -> str:
     return f", {lines:,} bad line{'s' * (lines > 1)} skipped" if lines else ""
 
 
-def _leaks(figures: Mapping[str, Any]) -> str:
-    """Say how much of validation and test is in train as well."""
-    counts = {
-        f"{side} of {split}": figures[f"leaked_{side}"][split]
-        for split in SCORED_SPLITS
-        for side in ("sources", "targets")
-    }
-    found = [f"{count:,} {what}" for what, count in counts.items() if count]
-    return f"; in train as well: {', '.join(found)}" if found else ""
+def _cleaned(figures: Mapping[str, Any], mode: LeakMode) -> str:
+    """Say what the rules have dropped, and how many training pairs are in validation or test as well."""
+    rules = {rule: count for rule, count in figures["cleaning"]["rules"].items() if count and rule != LEAK[0]}
+    leaks = sum(sum(kinds.values()) for kinds in figures["leaks"].values())
+    told = ""
+    for what, of_these in (("mended", rules.keys() & REPAIRS), ("dropped", rules.keys() - REPAIRS)):
+        found = [f"{count:,} {rule.replace('_', ' ')}" for rule, count in rules.items() if rule in of_these]
+        told += f"; {what}: {', '.join(found)}" if found else ""
+    if leaks:
+        told += f"; {'in train as well' if mode == 'keep' else 'left out of train'}: {leaks:,} that are scored"
+    return told
 
 
 def _name_of_tokenizer() -> str:
@@ -141,7 +150,9 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store:
     return encoded
 
 
-def _name_of_system(stage: str) -> Callable[[], str]:
+def name_of_system(stage: str) -> Callable[[], str]:
+    """Return what names a task of a stage by its system."""
+
     def name() -> str:
         parameters = runtime.task_run.parameters
         return f"{stage} {parameters['system'] or parameters['config'].name}"
@@ -149,7 +160,7 @@ def _name_of_system(stage: str) -> Callable[[], str]:
     return name
 
 
-@task(task_run_name=_name_of_system("training"), cache_policy=NO_CACHE)
+@task(task_run_name=name_of_system("training"), cache_policy=NO_CACHE)
 def training_task(
     config: RunConfig,
     encoded: EncodedCorpus,
@@ -219,33 +230,6 @@ def _best(figures: Figures, select_by: SelectBy) -> str:
     metric = metric_titled(select_by)
     best = figures["checkpoints"][0][metric.key]
     return f"best {metric.title} {best:.2f} ({'' if metric is BLEU else f'{bleu}, '}greedy)"
-
-
-@task(task_run_name=_name_of_system("evaluation"), cache_policy=NO_CACHE)
-def evaluation_task(
-    config: RunConfig, trained: TrainedModel, corpus: Corpus, store: Store, system: str = ""
-) -> Evaluation:
-    """Score the best checkpoint."""
-    view = current_view()
-    view.began("evaluation", sum(corpus.figures["pairs"][split] for split in SCORED_SPLITS), system=system)
-    evaluation = evaluate_model(trained, corpus, config.evaluation, store, view.advanced)
-    figures = evaluation.figures["test"]
-    symbols = (
-        f", {figures['user_symbols_lost']:,} of {figures['user_symbols']:,} user symbols of the test set lost"
-        if "user_symbols" in figures
-        else ""
-    )
-    view.ended(
-        ", ".join(f"{split} BLEU {evaluation.figures[split]['bleu']:.2f}" for split in SCORED_SPLITS) + symbols,
-        evaluation.reused,
-    )
-    bleu = figures["bleu"]
-    if bleu < NEAR_ZERO and not system:  # In an ablation it is a finding.
-        view.warned(
-            f"test BLEU {bleu:.2f} is near 0: this model translates next to nothing; train it longer "
-            "(training.epochs, training.patience) or on more pairs"
-        )
-    return evaluation
 
 
 @task(

@@ -2,17 +2,16 @@
 
 import re
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from flows.presets import command_of, load_config
 from flows.publishing import hide_secrets_in_logs, publish
+from flows.scoring_tasks import evaluation_task, load_test_sets
 from flows.tasks import (
     batches_task,
     corpus_task,
-    evaluation_task,
     flow_run_name,
     registration_task,
     stage_fingerprints,
@@ -25,6 +24,8 @@ from pipeline.cluster.connection import EarlyStart
 from pipeline.corpus.corpus import Corpus
 from pipeline.errors import without_secrets
 from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.further_sets import check_languages
+from pipeline.evaluation.scored_sets import SCORED_SPLITS, further_names
 from pipeline.evaluation.tables import run_report
 from pipeline.registry.runs import tracking_uri
 from pipeline.stopping import seconds_of, stopping
@@ -52,7 +53,9 @@ def train(
     check_own_models(config.tokenizer)
     with stopping(seconds_of(time_limit)) as stop, EarlyStart() as cluster:
         store = Store(building=cluster.begin, fresh=again)  # A stage that is built needs a training.
-        corpus = corpus_task(config, store)
+        test_sets = load_test_sets(config, store)
+        corpus = corpus_task(config, store, test_sets)
+        check_languages(test_sets, corpus.languages)
         stop.check()
         tokenizer = tokenizer_task(config, corpus, store)
         stop.check()
@@ -63,7 +66,7 @@ def train(
         trained = training_task(config, encoded, fingerprints, store, command)
         cluster.end()
         stop.check()
-        evaluation = evaluation_task(config, trained, corpus, store)
+        evaluation = evaluation_task(config, trained, corpus, store, test_sets)
         stop.check()
         version = registration_task(config, trained, evaluation, corpus, fingerprints)
         publish(
@@ -91,5 +94,9 @@ def train(
             name: {"fingerprint": stage.fingerprint, "reused": bool(stage.reused)} for name, stage in stages.items()
         }
         | {"registration": {"fingerprint": evaluation.fingerprint, "reused": bool(version.reused)}},
-        "translations": str(Path(evaluation.path) / "test.jsonl"),
+        "translations": str(evaluation.translations_file("test")),
+        "all_translations": {
+            name: str(evaluation.translations_file(name))
+            for name in (*SCORED_SPLITS, *further_names(evaluation.figures))
+        },
     }

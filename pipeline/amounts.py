@@ -108,5 +108,7 @@ def _several(value: object) -> Any:
 
 Every = Annotated[str, BeforeValidator(lambda value: _checked(value, ("epochs", "updates", "tokens", "minutes")))]
 """The text of an amount after which something is done again and again."""
+UntilData = Annotated[str, BeforeValidator(lambda value: _checked(value, ("epochs", "updates", "tokens")))]
+"""The text of an amount of which the data alone says when it has passed."""
 Until = Annotated[tuple[str, ...], BeforeValidator(_several)]
 """The texts of amounts, the first of which ends a training; also as one text, with commas between them."""

@@ -10,10 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from model.config import ModelConfig
 from pipeline.amounts import Amount, Every, Until
-from pipeline.data_config import BatchingConfig, CorpusConfig, Section, TokenizerConfig
+from pipeline.data_config import BatchingConfig, CorpusConfig, TokenizerConfig
+from pipeline.source_config import NamedTestSet, Section
 
 Precision = Literal["fp32", "bf16"]
 BleuTokenizer = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
+Perturbation = Literal["upper_case", "typos", "no_final_punctuation", "emoji"]
 SelectBy = Literal["bleu", "chrf", "chrf++", "loss"]
 
 
@@ -175,6 +177,29 @@ class EvaluationConfig(Section):
     bleu_tokenizer: BleuTokenizer | None = Field(
         None, description="how sacreBLEU finds words, also in validation; null: by the target's language"
     )
+
+    test_sets: tuple[NamedTestSet, ...] = Field(
+        (), description="further sets, each with a name and the fields of a corpus of its own; scored by themselves"
+    )
+    perturbations: tuple[Perturbation, ...] = Field(
+        (), description="copies of every test set that are scored too, with sources that are so changed"
+    )
+    typo_share: float = Field(0.1, gt=0.0, le=1.0, description="share of the words that typos are in")
+    perturbation_seed: int = Field(1, ge=0, description="seed of the typos and the emoji")
+
+    @model_validator(mode="after")
+    def _sets_have_names_of_their_own(self) -> Self:
+        kinds = self.perturbations
+        if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
+            raise ValueError(f"perturbations: {twice[0]} is there twice; leave one out")
+        given = [test_set.name for test_set in self.test_sets]
+        taken = {f"{name}_{kind}".lower(): f"{name}+{kind}" for name in ("test", *given) for kind in kinds}
+        for number, name in enumerate(given):
+            if name.lower() in [other.lower() for other in given[:number]]:
+                raise ValueError(f"test_sets: two are called {name}, in capitals or not; give each a name of its own")
+            if name.lower() in taken:
+                raise ValueError(f"test_sets: MLflow calls {taken[name.lower()]} {name}; choose another name")
+        return self
 
     @model_validator(mode="after")
     def _options_go_together(self) -> Self:

@@ -1,103 +1,110 @@
-"""The sections of the data: corpus, tokenizer and batches."""
+"""The sections of the data: corpus, tokenizer and batches.
+
+What says where sentence pairs come from is in source_config.py.
+"""
 
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from pipeline.language_tags import checked_tag
-
-RuleName = Literal[
-    "mojibake",
-    "controls",
-    "nfc",
-    "nfkc",
-    "long",
-    "copy",
-    "letters",
-    "addresses",
-    "numbers",
-    "language",
-    "ratio",
-    "duplicate",
-    "similar",
-    "near_duplicate",
-    "many_targets",
-]
-Clean = Literal["off", "mild", "strict"] | tuple[RuleName, ...]
-LanguageTag = Annotated[str, AfterValidator(checked_tag)]
+from pipeline.amounts import Amount
+from pipeline.source_config import CurriculumStage, NamedSource, Section, SourceConfig
 
 
-class Section(BaseModel):
-    """Base of all sections: frozen, refuses unknown names."""
+class CorpusConfig(SourceConfig):
+    """Where the sentence pairs come from, and in which shares if from several sources."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CorpusConfig(Section):
-    """Where the sentence pairs come from."""
-
-    dataset: str = Field(
-        "captions", min_length=1, description="data set on the Hugging Face Hub, or captions for the embedded corpus"
+    sources: tuple[NamedSource, ...] = Field(
+        (), description="several sources, each with a name, a weight if wanted, and the fields above of its own"
     )
-    subset: str | None = Field(None, description="configuration of the Hub data set, if it has several")
-    revision: str = Field("main", min_length=1, description="branch, tag or 40-digit commit of the Hub data set")
-    path: str | None = Field(
-        None, description="local file or folder to use instead: JSON lines, CSV, TSV, TMX, Parquet or line-aligned text"
+    temperature: float | None = Field(
+        None,
+        ge=1.0,
+        allow_inf_nan=False,
+        description="share of a source: its pairs to the power of 1 / temperature; 1: by size; null: by weight if the "
+        "sources have weights, else every pair once an epoch",
     )
-    target_path: str | None = Field(
-        None, description="text file of the target side, if path is that of the source side"
+    curriculum: tuple[CurriculumStage, ...] = Field(
+        (), description="stages with weights of their own, each until an amount of training; then the sources' own"
     )
-    source_column: str = Field(
-        "de",
-        min_length=1,
-        description="column of the source sentences: its name, or its number if the file has no names; "
-        "or the language of TMX, or the suffix of the text file",
-    )
-    target_column: str = Field(
-        "en",
-        min_length=1,
-        description="column of the target sentences: its name, or its number if the file has no names; "
-        "or the language of TMX, or the suffix of the text file",
-    )
-    skip_bad_lines: int = Field(
-        0, ge=0, description="bad lines or rows, such as broken JSON, that may be skipped; more are an error"
-    )
-    clean: Clean = Field(
-        "mild",
-        description="rules that repair or drop training pairs: off, mild, strict, or a list of rules' names",
-    )
-    max_dropped: float = Field(
-        0.5, ge=0.0, le=1.0, description="share of the pairs that one rule may drop; more is an error"
-    )
-    source_language: LanguageTag | None = Field(
-        None, description="BCP 47 tag, such as de or pt-BR; null: by text, column or data set"
-    )
-    target_language: LanguageTag | None = Field(
-        None, description="likewise, of the target; it chooses BLEU's tokenizer"
-    )
-    validation_size: int = Field(
-        1000, ge=1, description="pairs held out for validation if the corpus has no validation split"
-    )
-    test_size: int = Field(1000, ge=1, description="pairs held out for testing if the corpus has no test split")
-    captions_pairs: int = Field(
-        20_000, ge=1, le=1_000_000, description="training pairs to generate for the embedded corpus"
-    )
-    seed: int = Field(1, ge=0, description="seed of the embedded corpus and of the choice of held-out pairs")
     leaks: Literal["remove", "refuse", "keep"] = Field(
         "remove",
-        description="training pairs that are in validation or test too, or nearly so: take them out, stop, or keep them",
+        description="training pairs that are scored, too, or nearly so: take them out, stop, or keep them",
     )
 
     @model_validator(mode="after")
-    def _pair_is_whole(self) -> Self:
-        if self.target_path is not None and self.path is None:
-            raise ValueError(f"target_path={self.target_path} needs the source side; set corpus.path as well")
-        if self.source_column == self.target_column:
-            raise ValueError(f"source_column and target_column are both {self.source_column!r}; name two columns")
+    def _sources_stand_alone(self) -> Self:
+        names = [source.name for source in self.sources]
+        if not names:
+            if self.temperature is not None or self.curriculum:
+                given = f"temperature={self.temperature}" if self.temperature is not None else "curriculum"
+                raise ValueError(f"{given} mixes several sources; list them in corpus.sources")
+            return self
+        for name, field in SourceConfig.model_fields.items():
+            if name not in OF_ALL_SOURCES and (value := getattr(self, name)) != field.default:
+                raise ValueError(
+                    f"{name}={value} and sources={', '.join(names)}: every source has its own {name}; "
+                    f"set it in corpus.sources, and leave out corpus.{name}"
+                )
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"sources: two are called {name}; give each a name of its own")
         return self
+
+    @model_validator(mode="after")
+    def _languages_agree(self) -> Self:
+        for field in OF_ALL_SOURCES:
+            tags = {name: tag for name, tag in [("", getattr(self, field)), *_tags(self.sources, field)] if tag}
+            if len({*tags.values()}) > 1:
+                told = ", ".join(f"{tag} {name and f'in source {name}'}".strip() for name, tag in tags.items())
+                raise ValueError(f"{field}: {told}; a model has one pair of languages: name the same, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_clear(self) -> Self:
+        weights = {source.name: source.weight for source in self.sources if source.weight is not None}
+        lacking = [source.name for source in self.sources if source.weight is None]
+        if weights and lacking:
+            raise ValueError(
+                f"sources: {', '.join(weights)} {'have' if len(weights) > 1 else 'has'} a weight, "
+                f"{', '.join(lacking)} none; give all a weight, or none"
+            )
+        if weights and self.temperature is not None:
+            raise ValueError(
+                f"temperature={self.temperature} and the weight of {next(iter(weights))}: both say what the sources' "
+                "shares are; leave one out"
+            )
+        self._check_curriculum()
+        return self
+
+    def _check_curriculum(self) -> None:
+        known = [source.name for source in self.sources]
+        last: dict[str, Amount] = {}
+        for stage in self.curriculum:
+            for name in stage.weights:
+                if name not in known:
+                    raise ValueError(
+                        f"curriculum: until {stage.until}, {name} has a weight, but there is no such source; "
+                        f"choose from {', '.join(known)}"
+                    )
+            amount = Amount.parse(stage.until)
+            if (before := last.get(amount.unit)) is not None and amount.number <= before.number:
+                raise ValueError(
+                    f"curriculum: a stage until {stage.until} after one until {before} never comes; amounts count from "
+                    "the training's start: put the stages in order"
+                )
+            last[amount.unit] = amount
+
+
+OF_ALL_SOURCES = ("source_language", "target_language")
+"""Fields of a corpus that hold for all of its sources."""
+
+
+def _tags(sources: tuple[NamedSource, ...], field: str) -> list[tuple[str, str | None]]:
+    return [(source.name, getattr(source, field)) for source in sources]
 
 
 class TokenizerConfig(Section):
@@ -113,7 +120,7 @@ class TokenizerConfig(Section):
     sample_sentences: int = Field(
         2_000_000,
         ge=1_000,
-        description="sentences that the model learns from, drawn from those of a larger corpus; about 3 GB each million",
+        description="sentences that the model learns from, drawn from those of a larger corpus; at most 64 MB",
     )
     normalization: Literal["faithful", "identity", "nfc", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"] = Field(
         "faithful",
@@ -204,6 +211,8 @@ class BatchingConfig(Section):
         return math.sqrt(self.step_tokens(workers) / self.tokens)
 
 
-def corpus_name(config: CorpusConfig) -> str:
-    """Return the name of the corpus in messages: that of the file or folder, or of the data set."""
+def corpus_name(config: SourceConfig) -> str:
+    """Return the name of the corpus in messages: that of the file or folder, of the data set, or of all sources."""
+    if isinstance(config, CorpusConfig) and config.sources:
+        return " + ".join(source.name for source in config.sources)
     return Path(config.path).resolve().name if config.path else config.dataset

@@ -22,6 +22,11 @@ UNQUOTED = "..."
 TEXT, NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
 
+OF_A_SOURCE = ("corpus.path", "corpus.dataset")
+"""Fields that say where all pairs come from: given, they take the place of a preset's several sources."""
+OF_SEVERAL = ("corpus.sources", "corpus.temperature", "corpus.curriculum")
+
+
 def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
     """Yield the dotted names of all fields, such as training.epochs."""
     for name, info in model.model_fields.items():
@@ -65,8 +70,7 @@ def _unparsed(name: str, value: Any) -> str:
 def _parse(name: str, text: str) -> Any:
     """Parse a value as YAML, except for text fields: `no` is a language, 2024 may be a folder."""
     try:
-        check_yaml(text)
-        value = yaml.safe_load(text)
+        value = _load(text, f"{name}.")
     except (yaml.YAMLError, ValueError):  # ValueError: a date or number that there is none, such as 2024-13-01 and 0x.
         return text
     return text if value is not None and name in text_fields() else value
@@ -80,16 +84,22 @@ def read_yaml(text: str) -> Any:
     >>> read_yaml("corpus: {target_column: no, path: 007, subset: null, seed: 2}")
     {'corpus': {'target_column': 'no', 'path': '007', 'subset': None, 'seed': 2}}
     """
+    try:
+        return _load(text, "")
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from None
+
+
+def _load(text: str, prefix: str) -> Any:
+    """Return a YAML value; the names in its mappings are those of fields after `prefix`."""
     check_yaml(text)
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
         if root is None:
             return None
-        _mark_texts(root, text_fields() | {EXTENDS}, "")
+        _mark_texts(root, text_fields() | {EXTENDS}, prefix)
         return loader.construct_document(root)
-    except ValueError as error:
-        raise yaml.YAMLError(str(error)) from None
     finally:
         loader.dispose()
 
@@ -112,19 +122,30 @@ def check_yaml(text: str) -> None:
 
 
 def _mark_texts(node: yaml.Node, texts: set[str], prefix: str) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _mark_texts(item, texts, prefix)
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        if isinstance(value, yaml.MappingNode):
+        if isinstance(value, yaml.MappingNode | yaml.SequenceNode):
             _mark_texts(value, texts, f"{name}.")
         elif isinstance(value, yaml.ScalarNode) and name in texts and value.tag != NULL:
             value.tag = TEXT
 
 
 def text_fields() -> set[str]:
-    """Return the dotted names of the fields whose value is what is written, whatever YAML would make of it."""
-    return {name for name in field_names() if _field(name).annotation in (str, str | None)}
+    """Return the dotted names of the fields whose value is what is written, whatever YAML would make of it.
+
+    Those of the items of a list bear the list's name: corpus.sources.path.
+    """
+    found = {name: _field(name) for name in field_names()}
+    for name, field in list(found.items()):
+        for item in get_args(field.annotation):
+            if isinstance(item, type) and issubclass(item, BaseModel):
+                found |= {f"{name}.{inner}": info for inner, info in item.model_fields.items()}
+    return {name for name, field in found.items() if field.annotation in (str, str | None)}
 
 
 def _field(name: str) -> FieldInfo:
@@ -145,6 +166,8 @@ def build_config(preset: Mapping[str, Any], overrides: Mapping[str, Any], unquot
     flat = dict(flatten(preset))
     if overrides.get("tokenizer.model") is not None:  # Takes the place of all that a preset says of training one.
         flat = {name: value for name, value in flat.items() if not name.startswith("tokenizer.")}
+    if any(overrides.get(name) is not None for name in OF_A_SOURCE):
+        flat = {name: value for name, value in flat.items() if name not in OF_SEVERAL}
     flat |= overrides
     nested: dict[str, Any] = {}
     for name, value in flat.items():

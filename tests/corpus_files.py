@@ -87,5 +87,5 @@ def write_folder(folder: Path, layout: str, splits: dict[str, list[Pair]]) -> Pa
 
 
 def prepare(store: Store, path: Path | None = None, **fields: Any) -> Corpus:
-    sizes = {"validation_size": 3, "test_size": 4}
-    return prepare_corpus(CorpusConfig(path=None if path is None else str(path), **(sizes | fields)), store)
+    plain = {"validation_size": 3, "test_size": 4, "clean": "off", "leaks": "keep"}
+    return prepare_corpus(CorpusConfig(path=None if path is None else str(path), **(plain | fields)), store)

@@ -1,15 +1,19 @@
-"""Runs `prepare_corpus` for requests on stdin, an object a line, and answers on stdout.
+"""Runs `prepare_corpus`, or `prepare_test_sets`, for requests on stdin, an object a line, and answers on stdout.
 
 A process of its own, because the Hub's libraries read HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE when they are imported.
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.corpus.corpus import prepare_corpus
 from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
+from pipeline.evaluation.further_sets import prepare_test_sets
+from pipeline.overrides import build_config
 from pipeline.store.store import Store
 
 
@@ -17,6 +21,8 @@ def answer(line: str) -> dict[str, object]:
     """Prepare the corpus that a line asks for; return what came of it."""
     request = json.loads(line)
     try:
+        if "name" in request["config"]:
+            return answer_set(request)
         corpus = prepare_corpus(CorpusConfig(**request["config"]), Store(Path(request["store"])))
     except (InputError, ExternalError) as error:
         return {"error": type(error).__name__, "message": str(error)}
@@ -26,6 +32,13 @@ def answer(line: str) -> dict[str, object]:
         "reused": corpus.reused,
         "path": str(corpus.path),
     }
+
+
+def answer_set(request: Mapping[str, Any]) -> dict[str, object]:
+    """Prepare a test set of one's own, which has a name."""
+    config = build_config({"evaluation": {"test_sets": [request["config"]]}}, {})
+    (found,) = prepare_test_sets(config, Store(Path(request["store"])))
+    return {"pairs": list(found.read()), "origin": found.origin, "reused": found.reused, "path": str(found.file)}
 
 
 if __name__ == "__main__":

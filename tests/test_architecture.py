@@ -17,6 +17,7 @@ ORDER = (
     "pipeline.processes",
     "pipeline.gc_tuning",
     "pipeline.language_tags",
+    "pipeline.source_config",
     "pipeline.data_config",
     "pipeline.config",
     "pipeline.overrides",

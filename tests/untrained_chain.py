@@ -45,7 +45,8 @@ class Made:
 
 def make_version(name: str = "captions", **fields: Any) -> Made:
     """Make and register a version; `fields` are overrides with two underscores for the dot."""
-    overrides = SMALL | {field.replace("__", "."): value for field, value in fields.items()}
+    small = {name: value for name, value in SMALL.items() if "corpus__sources" not in fields or "corpus." not in name}
+    overrides = small | {field.replace("__", "."): value for field, value in fields.items()}
     config, store = build_config({"name": name}, overrides), Store()
     corpus = prepare_corpus(config.corpus, store)
     tokenizer = train_tokenizer(corpus, config.tokenizer, store)

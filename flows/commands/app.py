@@ -90,17 +90,19 @@ def _first_fresh(everything: bool, first: str | None, stages: Mapping[str, Stage
 
 def _print_result(result: dict[str, Any], preset: str, overrides: Sequence[str]) -> None:
     # Imported where they are needed: both take seconds, and a mistake on the command line is reported at once.
-    from pipeline.evaluation.tables import score_table
+    from pipeline.evaluation.tables import robustness_table, score_table
     from pipeline.metrics.metrics import headline_metrics
 
     console = Console(highlight=False)
-    headings, rows = score_table(result["scores"])
-    scores = Table()
-    for heading in headings:
-        scores.add_column(heading, justify="left" if heading == "split" else "right")
-    for row in rows:
-        scores.add_row(*row)
-    console.print(scores)
+    for found in (score_table(result["scores"]), robustness_table(result["scores"])):
+        if found is not None:
+            headings, rows = found
+            scores = Table()
+            for number, heading in enumerate(headings):
+                scores.add_column(heading, justify="right" if number else "left")
+            for row in rows:
+                scores.add_row(*row)
+            console.print(scores)
     for metric in headline_metrics():
         console.print(f"{metric.title}: {result['scores']['signatures'][metric.key]}", markup=False, soft_wrap=True)
     console.print()

@@ -55,6 +55,10 @@ def evaluate(
             metavar="SPLIT", help="Score on train, validation or test. A file of corpus.path is scored whole."
         ),
     ] = "test",
+    test_set: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Score on this one of the preset's, or the model's, evaluation.test_sets."),
+    ] = None,
     device: opt.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
@@ -65,9 +69,9 @@ def evaluate(
     """
     values, wanted = parse_overrides(overrides or []), find_split(split)
     opt.check_device(device)
-    check_evaluation(preset, values, references or [])
+    check_evaluation(preset, values, references or [], test_set, wanted)
     with running_flow("flows.evaluate") as flow:
-        result = flow.evaluate(model, against, preset, values, wanted, references, device)
+        result = flow.evaluate(model, against, preset, values, wanted, references, device, test_set)
     if as_json:
         print_json(result)
         return

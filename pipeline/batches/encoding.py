@@ -1,11 +1,11 @@
 """Stage `encode_corpus`: turns sentences into token rows, in Arrow files that workers map into memory."""
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from pyarrow import ipc
 
 from model.seq2seq import SPECIAL_TOKENS
 from pipeline.batches.collate import Ragged
-from pipeline.batches.plan import Lengths, padding_share, plan_epoch
+from pipeline.batches.plan import Indices, Lengths, padding_share, plan_epoch
 from pipeline.batches.tokenizer import Tokenizer
 from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.pairs import Pair
@@ -49,9 +49,10 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     Writes train.arrow and validation.arrow, one record batch each with the list columns `source` and `target` of int32
     tokens, `end` last. Training pairs with a side of more than `config.max_length` tokens are left out and counted;
     all validation pairs are kept. The figures have the numbers of pairs, tokens and unknown tokens, and the steps and
-    the padding of the first epoch's plan, for one worker.
+    the padding of the first epoch's plan, for one worker and every pair once; of several sources `train_parts`, the
+    training pairs of each by its name, as they follow each other in train.arrow.
 
-    Raises InputError if no training pair is short enough.
+    Raises InputError if no training pair, or none of a source, is short enough.
     """
     stage = Stage(
         "encoded",
@@ -60,17 +61,24 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     )
 
     def build(folder: Path) -> Figures:
-        left_out = _encode(corpus.pairs("train"), tokenizer.path, config.max_length, folder / "train.arrow")
-        _encode(corpus.pairs("validation"), tokenizer.path, None, folder / "validation.arrow")
+        parts, left_out = _encode(corpus, "train", tokenizer, config.max_length, folder)
+        _encode(corpus, "validation", tokenizer, None, folder)
         train, validation = open_rows(folder / "train.arrow"), open_rows(folder / "validation.arrow")
         if not train[0].lengths.size:
             raise InputError(
                 f"batching.max_length={config.max_length}: all {left_out} training pairs are longer; raise it"
             )
+        for name, pairs in parts.items():
+            if not pairs:
+                raise InputError(
+                    f"batching.max_length={config.max_length}: all training pairs of the source {name} are longer; "
+                    "raise it, or leave out the source"
+                )
         lengths = Lengths(train[0].lengths, train[1].lengths)
         plan = plan_epoch(lengths, config.step_tokens(workers=1), config.max_padding, seed=0, epoch=0)
         return {
             "train_pairs": int(lengths.source.size),
+            **({"train_parts": parts} if len(parts) > 1 or "" not in parts else {}),
             "train_source_tokens": int(lengths.source.sum()),
             "train_target_tokens": int(lengths.target.sum()),
             "train_unknown_tokens": int(sum((side.values == SPECIAL_TOKENS.unknown).sum() for side in train)),
@@ -111,31 +119,40 @@ class _Encoder:
         return _Encoded(source, target, len(pairs) - len(kept))
 
 
-def _encode(pairs: Iterable[Pair], tokenizer: Path, limit: int | None, path: Path) -> int:
-    """Write the rows of both sides, on all cores; return the number of pairs over the limit.
+def _encode(
+    corpus: Corpus, split: EncodedSplit, tokenizer: Tokenizer, limit: int | None, folder: Path
+) -> tuple[dict[str, int], int]:
+    """Write the rows of both sides; return how many are of each source, and the number of pairs over the limit.
 
-    The tokens go to the disk as they come, so that memory holds no more of a corpus than its lengths.
+    All cores encode. The tokens go to the disk as they come: memory holds no more of a corpus than its lengths.
     """
-    left_out, lengths = 0, ([np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)])
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, ExitStack() as stack:
+    parts, left_out = dict.fromkeys((part.name for part in corpus.parts), 0), 0
+    lengths = [np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, ExitStack() as stack:
         files = [stack.enter_context((Path(scratch) / side).open("w+b")) for side in ("source", "target")]
-        for chunk in in_chunks(pairs, _Encoder, (tokenizer, limit)):
-            left_out += chunk.left_out
-            for file, known, rows in zip(files, lengths, (chunk.source, chunk.target), strict=True):
-                file.write(rows.values.tobytes())
-                known.append(rows.lengths)
-        columns = []
-        for file, known in zip(files, lengths, strict=True):
-            file.flush()
-            offsets = np.cumsum(np.concatenate(known))
-            values = pa.py_buffer(b"" if offsets[-1] == 0 else np.memmap(file, dtype=np.int32, mode="r"))
-            tokens = pa.Array.from_buffers(pa.int32(), int(offsets[-1]), [None, values])
-            columns.append(pa.LargeListArray.from_arrays(pa.array(offsets), tokens))
-        # One record batch, so that each column is contiguous in mapped memory.
-        batch = pa.record_batch(columns, names=["source", "target"])
-        with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-    return left_out
+        for part in corpus.parts:
+            for chunk in in_chunks(part.read(split), _Encoder, (tokenizer.path, limit)):
+                left_out += chunk.left_out
+                parts[part.name] += chunk.source.lengths.size
+                for file, known, rows in zip(files, lengths, (chunk.source, chunk.target), strict=True):
+                    file.write(rows.values.tobytes())
+                    known.append(rows.lengths)
+        _write(folder / f"{split}.arrow", files, [np.cumsum(np.concatenate(known)) for known in lengths])
+    return parts, left_out
+
+
+def _write(path: Path, files: Sequence[IO[bytes]], offsets: Sequence[Indices]) -> None:
+    """Write an Arrow file from the tokens of each side in a file, and where its rows begin and end."""
+    columns = []
+    for file, of_side in zip(files, offsets, strict=True):
+        file.flush()
+        values = pa.py_buffer(np.memmap(file, dtype=np.int32, mode="r") if of_side[-1] else b"")
+        tokens = pa.Array.from_buffers(pa.int32(), int(of_side[-1]), [None, values])
+        columns.append(pa.LargeListArray.from_arrays(pa.array(of_side), tokens))
+    # One record batch, so that each column is contiguous in mapped memory.
+    batch = pa.record_batch(columns, names=["source", "target"])
+    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
 
 
 def open_rows(path: Path) -> tuple[Ragged, Ragged]:

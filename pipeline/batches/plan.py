@@ -64,6 +64,11 @@ class Plan(Sequence[Indices]):
         batch = self.turns[place]
         return self.order[self.bounds[batch] : self.bounds[batch + 1]]
 
+    @property
+    def sizes(self) -> Indices:
+        """The pairs of each step, in training order."""
+        return np.diff(self.bounds)[self.turns]
+
     def sums(self, values: Indices) -> Indices:
         """Return what the pairs of each step have of something, such as target tokens, in training order."""
         return np.add.reduceat(values[self.order], self.bounds[:-1])[self.turns] if len(self) else self.turns
@@ -78,13 +83,17 @@ def order_by_length(lengths: Lengths, noise: NDArray[np.float64]) -> Indices:
     >>> order_by_length(lengths, np.zeros(4)).tolist()
     [3, 0, 1, 2]
     """
-    up_and_down = np.where(lengths.source % 2 == 0, lengths.target, -lengths.target)
-    order = _stable_order(lengths.source, up_and_down)
+    order = sort_by_length(lengths)
     ends = _ends_of_runs(lengths.source[order], lengths.target[order])
     # Run by run: that is faster than to sort by noise first, since the runs are short.
     for run in map(slice, np.append(0, ends[:-1]), ends):
         order[run] = order[run][_argsort(noise[order[run]])]
     return order
+
+
+def sort_by_length(lengths: Lengths) -> Indices:
+    """Sort pairs as `order_by_length` does; those of equal lengths keep their order."""
+    return _stable_order(lengths.source, np.where(lengths.source % 2 == 0, lengths.target, -lengths.target))
 
 
 def _stable_order(first: Indices, second: Indices) -> Indices:

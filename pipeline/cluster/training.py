@@ -16,6 +16,7 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.batches.encoding import EncodedCorpus
+from pipeline.batches.mixture import mixing_settings
 from pipeline.cluster.connection import DriverStore, ray_cluster
 from pipeline.cluster.process_group import GroupConfig
 from pipeline.cluster.ray_train_internals import Announcer, RayTrainer
@@ -71,6 +72,7 @@ def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
         model=Settings.of(run.model),
         training=Settings.of(run.training, exclude=runtime | ({"epochs"} if run.training.until else set())),
         validation=Settings(validation, {"bleu_tokenizer": "13a", "pairs": None}),
+        mixing=mixing_settings(run.corpus),
     )
     return Stage("training", settings, {"encoded": encoded.fingerprint})
 
@@ -178,6 +180,7 @@ def _job(
         Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
         Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
         ray.train.Checkpoint(resume_from.path, resume_from.filesystem) if resume_from else None,
+        encoded.figures.get("train_parts", {}),
     )
 
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ray.util.queue import Queue
 
 from model.kernels import load as kernels
 from pipeline.batches.encoding import open_rows
+from pipeline.batches.mixture import Mixture
 from pipeline.cluster.connection import DriverStore
 from pipeline.cluster.ray_internals import node_addresses, put_without_waiting, request_item
 from pipeline.cluster.run_folder import FIGURES, RECORDS
@@ -64,6 +65,8 @@ class TrainingJob:
     records: Queue
     orders: Queue
     resume_from: ray.train.Checkpoint | None
+    train_parts: Mapping[str, int] = field(default_factory=dict)
+    """Training pairs of each source, in order; of a single source nothing."""
 
 
 class Records:
@@ -263,6 +266,7 @@ def _open_data(job: TrainingJob, run: RunConfig) -> TrainingData:
         job.validation_pairs,
         Subwords(store.fetch(job.tokenizer)),
         run.evaluation.during_training,
+        Mixture.of(run.corpus, job.train_parts),
     )
 
 

@@ -2,22 +2,24 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.corpus import hub
-from pipeline.corpus.cleaning.chunks import Asked
 from pipeline.corpus.cleaning.pair_rules import LANGUAGE
 from pipeline.corpus.cleaning.rules import rules_of
+from pipeline.corpus.joined import agreed_languages, in_source, join_parts, joined_figures, without_rows
 from pipeline.corpus.languages import SAMPLED_PAIRS, UNKNOWN, Languages, find_languages, named_languages
 from pipeline.corpus.local_files import Parts, find_parts
 from pipeline.corpus.pairs import Pair, PairColumns
-from pipeline.corpus.splits import SPLITS, Split, read_pairs, split_path, write_splits
-from pipeline.data_config import CorpusConfig
+from pipeline.corpus.scored import LeakGate, ScoredSet
+from pipeline.corpus.splits import SPLITS, Cleaning, Split, read_pairs, split_path, write_splits
+from pipeline.data_config import OF_ALL_SOURCES, CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.lines import BadLines
+from pipeline.source_config import NamedSource, SourceConfig
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import Settings, Stage, fingerprint
 from pipeline.store.store import Artifact, Reuse, Store
@@ -28,22 +30,47 @@ CLEANING = ("clean", "max_dropped")
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """A parallel corpus in three splits."""
+class CorpusPart:
+    """The pairs of one source."""
 
+    name: str
     path: Path
     """Its folder in the store: train.jsonl, validation.jsonl, test.jsonl; an object with source and target per line."""
     fingerprint: str
     """SHA-256 of the three files: the same pairs are the same corpus, wherever they came from."""
+    pairs: Mapping[Split, int]
+    """How many there are."""
+    weight: float | None = None
+    """As configured: training has a use for it, the pairs do not depend on it."""
+    left_out: Path | None = None
+    """File with the rows of its training pairs that are scored, too, and left out; None: there are none."""
+
+    def read(self, split: Split) -> Iterator[Pair]:
+        """Return a split's pairs in order, read one at a time."""
+        pairs = read_pairs(split_path(self.path, split))
+        return pairs if split != "train" or self.left_out is None else without_rows(pairs, self.left_out)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A parallel corpus in three splits, from one source or several."""
+
+    path: Path
+    """Its folder in the store. That of several sources has validation.jsonl and test.jsonl alone: those of all in one;
+    their training pairs are in their own folders."""
+    fingerprint: str
+    """That of its only part, or of what `join_parts` has made: from the names and the fingerprints of the parts."""
     figures: Mapping[str, Any]
-    """See `write_splits`; `origin`, which says where to get the same pairs again; `skipped`, the bad lines."""
+    """See `write_splits`; `origin`, which says where to get the same pairs again; `skipped`, the bad lines. Of several
+    sources their sums, and `parts` with the figures of each by its name."""
     reused: Reuse
     """Whether it was in the store already."""
+    parts: tuple[CorpusPart, ...]
     languages: Languages = UNKNOWN
 
     def pairs(self, split: Split) -> Iterator[Pair]:
-        """Return the split's (source, target) pairs in order, read one at a time."""
-        return read_pairs(split_path(self.path, split))
+        """Return the split's (source, target) pairs, source by source, each in order; read one at a time."""
+        return itertools.chain.from_iterable(part.read(split) for part in self.parts)
 
     @property
     def skipped(self) -> int:
@@ -53,21 +80,23 @@ class Corpus:
     @property
     def train_bytes(self) -> int:
         """How large the training pairs are: text and a few bytes more for each."""
-        return split_path(self.path, "train").stat().st_size
+        return sum(split_path(part.path, "train").stat().st_size for part in self.parts)
 
     def split_fingerprint(self, split: Split) -> str:
-        """Return the SHA-256 of one split's file; scores are comparable only where it is the same."""
+        """Return the SHA-256 of one split's pairs; scores are comparable only where it is the same."""
         return str(self.figures["sha256"][split])
 
 
-def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
+def prepare_corpus(config: CorpusConfig, store: Store, scored: Sequence[ScoredSet] = ()) -> Corpus:
     """Load a parallel corpus, pin what it came from, and write it in three splits.
 
     Reads `config.path` (and `target_path`) if set, else the embedded corpus if `config.dataset` is captions, else the
     Hub data set at the commit that `config.revision` means now. Writes train.jsonl, validation.jsonl and test.jsonl.
     Splits that the source lacks are held out from train after removing duplicates, all pairs of a source together.
-    Pairs with an empty side are dropped and counted; line breaks and tabs inside a sentence become spaces; everything
-    else stays as it is.
+    Pairs with an empty side are dropped and counted; line breaks and tabs inside a sentence become spaces. The rules of
+    `config.clean` repair or drop training pairs; validation and test stay as they are. Training pairs that are in
+    validation, in test or in one of the `scored` sets, or nearly so, are taken out, as `config.leaks` says. Each of
+    `config.sources` is loaded so, into an artifact of its own.
 
     The fingerprint covers the source's identity (the commit, the files' SHA-256, or the captions' seed and sizes) and
     the fields that matter to this kind of source. A commit that is in the store needs no network.
@@ -81,34 +110,74 @@ def prepare_corpus(config: CorpusConfig, store: Store) -> Corpus:
     ...     len(list(corpus.pairs("train"))), corpus.figures["pairs"]
     (2, {'train': 2, 'validation': 1, 'test': 1})
     """
+    gate = LeakGate(config.leaks, tuple(scored))
+    if not config.sources:
+        return prepare_source(config, store, gate)
+    found = {source.name: _prepare_named(source, config, store) for source in config.sources}
+    figures = {name: corpus.figures for name, corpus in found.items()}
+    joined = join_parts(figures, {name: corpus.path for name, corpus in found.items()}, gate, store)
+    across = {name: joined.path / file for name, file in joined.figures["left_out_rows"].items()}
+    parts = tuple(
+        replace(
+            part,
+            name=source.name,
+            weight=source.weight,
+            left_out=across.get(source.name),
+            pairs={**part.pairs, "train": part.pairs["train"] - joined.figures["left_out"].get(source.name, 0)},
+        )
+        for source in config.sources
+        for part in found[source.name].parts
+    )
+    return Corpus(
+        joined.path,
+        joined.fingerprint,
+        joined_figures(figures, joined.figures) | {"fingerprint": joined.fingerprint},
+        min(corpus.reused for corpus in found.values()),
+        parts,
+        agreed_languages({name: corpus.languages for name, corpus in found.items()}),
+    )
+
+
+def _prepare_named(source: NamedSource, config: CorpusConfig, store: Store) -> Corpus:
+    """Load one of several sources."""
+    common = {name: value for name in OF_ALL_SOURCES if (value := getattr(config, name)) is not None}
+    with in_source(source.name):
+        return prepare_source(source.model_copy(update=common), store, LeakGate(config.leaks))
+
+
+def prepare_source(config: SourceConfig, store: Store, gate: LeakGate) -> Corpus:
+    """Load the corpus of a single source, as `prepare_corpus` does."""
     if config.path is not None:
-        artifact = _from_files(config, store)
+        artifact = _from_files(config, store, gate)
     elif config.dataset == CAPTIONS:
-        artifact = _from_captions(config, store)
+        artifact = _from_captions(config, store, gate)
     else:
-        artifact = _from_hub(config, store)
-    corpus = Corpus(artifact.path, artifact.figures["fingerprint"], artifact.figures, artifact.reused)
+        artifact = _from_hub(config, store, gate)
+    figures = artifact.figures
+    part = CorpusPart("", artifact.path, figures["fingerprint"], figures["pairs"])
+    corpus = Corpus(artifact.path, part.fingerprint, figures, artifact.reused, (part,))
     return replace(corpus, languages=find_languages(config, corpus.pairs("train")))
 
 
-def _from_captions(config: CorpusConfig, store: Store) -> Artifact:
-    stage = _stage(config, ["dataset", "captions_pairs", "validation_size", "test_size", "seed", *CLEANING], {})
+def _from_captions(config: SourceConfig, store: Store, gate: LeakGate) -> Artifact:
+    stage = _stage(config, ["dataset", "captions_pairs", "validation_size", "test_size", "seed", *CLEANING], {}, gate)
 
     def build(folder: Path) -> dict[str, Any]:
         # Imported here because `datasets` takes seconds to import, and a reused corpus does not need it.
         from pipeline.corpus.sources import caption_splits
 
-        return _write(folder, caption_splits(config), config, {"dataset": CAPTIONS, "seed": config.seed})
+        origin = {"dataset": CAPTIONS, "seed": config.seed}
+        return _write(folder, caption_splits(config), config, gate, origin)
 
     return store.produce(stage, build)
 
 
-def _from_files(config: CorpusConfig, store: Store) -> Artifact:
+def _from_files(config: SourceConfig, store: Store, gate: LeakGate) -> Artifact:
     parts = find_parts(config)
     hashes = hash_parts(parts)
     missing = [split for split in SPLITS if split not in parts]
     sizes = [*(f"{split}_size" for split in missing), "seed"] if missing else []
-    stage = _stage(config, ["source_column", "target_column", "skip_bad_lines", *CLEANING, *sizes], hashes)
+    stage = _stage(config, ["source_column", "target_column", "skip_bad_lines", *CLEANING, *sizes], hashes, gate)
 
     def build(folder: Path) -> dict[str, Any]:
         from pipeline.corpus.sources import local_splits
@@ -116,7 +185,7 @@ def _from_files(config: CorpusConfig, store: Store) -> Artifact:
         bad = bad_lines(config)
         files = {str(file): file_hash(file) for file in _files(parts)}
         origin = {"path": str(config.path), "files": files}
-        figures = _write(folder, local_splits(parts, PairColumns.of(config), bad), config, origin, bad)
+        figures = _write(folder, local_splits(parts, PairColumns.of(config), bad), config, gate, origin, bad)
         if hash_parts(parts) != hashes:
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; run it again")
         return figures
@@ -138,12 +207,12 @@ def hash_parts(parts: Parts) -> dict[str, str]:
     }
 
 
-def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
+def _from_hub(config: SourceConfig, store: Store, gate: LeakGate) -> Artifact:
     columns = ["source_column", "target_column", "skip_bad_lines"]
     fields = ["dataset", "subset", *columns, *CLEANING, "validation_size", "test_size", "seed"]
 
     def at(commit: str) -> Stage:
-        return _stage(config, fields, {"commit": commit})
+        return _stage(config, fields, {"commit": commit}, gate)
 
     found = store.find(at(config.revision)) if hub.is_commit(config.revision) else None
     if found is not None:
@@ -158,7 +227,7 @@ def _from_hub(config: CorpusConfig, store: Store) -> Artifact:
             # In the artifact's temporary folder: on the same disk, and deleted with it if anything fails.
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 bad = bad_lines(config)
-                return _write(folder, hub_splits(config, commit, Path(scratch), bad), config, origin, bad)
+                return _write(folder, hub_splits(config, commit, Path(scratch), bad), config, gate, origin, bad)
 
         return store.produce(at(commit), build)
 
@@ -173,19 +242,21 @@ def _stored_commit(wanted: Stage, store: Store) -> str | None:
     return commits[-1] if commits else None
 
 
-def _stage(config: CorpusConfig, fields: Iterable[str], inputs: Mapping[str, str]) -> Stage:
+def _stage(config: SourceConfig, fields: Iterable[str], inputs: Mapping[str, str], gate: LeakGate) -> Stage:
     settings = Settings.of(config, include=set(fields))
+    settings = Settings({**settings.values, "leaks": gate.mode}, {**settings.defaults, "leaks": "remove"})
     if LANGUAGE[0] in rules_of(config.clean):  # Whose decisions depend on names, too.
         named = named_languages(config)
         values = {"source_language": named.source, "target_language": named.target}
         settings = Settings({**settings.values, **values}, {**settings.defaults, **dict.fromkeys(values)})
-    return Stage(STAGE, settings, inputs)
+    return Stage(STAGE, settings, {**inputs, **gate.inputs})
 
 
 def _write(
     folder: Path,
     splits: Mapping[Split, Iterable[Pair]],
-    config: CorpusConfig,
+    config: SourceConfig,
+    gate: LeakGate,
     origin: Mapping[str, Any],
     bad: BadLines | None = None,
 ) -> dict[str, Any]:
@@ -195,9 +266,9 @@ def _write(
     train = iter(splits["train"])
     first = list(itertools.islice(train, SAMPLED_PAIRS))
     languages = find_languages(config, first)
-    asked = Asked(tuple(rules_of(config.clean)), languages.source, languages.target)
+    cleaning = Cleaning(tuple(rules_of(config.clean)), languages, config.max_dropped, gate.mode, gate.read())
     raw = {**splits, "train": itertools.chain(first, train)}
-    figures = write_splits(folder, raw, sizes, config.seed, name, asked, config.max_dropped)
+    figures = write_splits(folder, raw, sizes, config.seed, name, cleaning)
     skipped = {} if bad is None else {"skipped": bad.figures()}
     return {"origin": origin, "fingerprint": fingerprint(figures["sha256"]), **figures, **skipped}
 
@@ -207,6 +278,6 @@ def skipped_lines(figures: Mapping[str, Any]) -> int:
     return int(figures.get("skipped", {}).get("lines", 0))
 
 
-def bad_lines(config: CorpusConfig) -> BadLines:
+def bad_lines(config: SourceConfig) -> BadLines:
     """Return what to do with bad lines."""
     return BadLines(config.skip_bad_lines, "corpus.skip_bad_lines")

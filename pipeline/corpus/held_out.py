@@ -81,7 +81,9 @@ def choose_of_many(records: Records, wanted: NDArray[np.bool_], sizes: Sequence[
         ranked = {group.source for group in _groups(sorted(found)) if int.from_bytes(group.rank[:2], "big") < below}
         found = [record for record in found if source_of(record) in ranked]
         chosen = choose_sources(found, sizes)
-        if chosen is not None and not any(_has_large(found, part, size) for part, size in zip(chosen, sizes, strict=True)):
+        if chosen is not None and not any(
+            _has_large(found, part, size) for part, size in zip(chosen, sizes, strict=True)
+        ):
             return chosen
     return choose_sources([bytes(record) for record in records[wanted]], sizes)
 

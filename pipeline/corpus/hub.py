@@ -21,8 +21,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 
 from pipeline.corpus.hub_internals import REMARKS, HubError, bars_are_decided, disable_progress_bars
-from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
+from pipeline.source_config import SourceConfig
 from pipeline.store.artifact_folder import file_hash
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -100,7 +100,7 @@ def quiet_downloads() -> Iterator[None]:
 
 
 @contextmanager
-def hub_errors(config: CorpusConfig, stored_commit: str | None) -> Iterator[None]:
+def hub_errors(config: SourceConfig, stored_commit: str | None) -> Iterator[None]:
     """Turn what the Hub's libraries raise into InputError or ExternalError; a full disk's OSError passes.
 
     `stored_commit` is a commit of the data set in the store, which the message suggests when the Hub is unreachable.
@@ -128,7 +128,7 @@ def _is_optional_file(error: BaseException) -> bool:
     return isinstance(error, RemoteEntryNotFoundError)
 
 
-def _translated(error: BaseException, config: CorpusConfig, stored_commit: str | None) -> InputError | ExternalError:
+def _translated(error: BaseException, config: SourceConfig, stored_commit: str | None) -> InputError | ExternalError:
     dataset = f"corpus.dataset={config.dataset}"
     if isinstance(error, HFValidationError):
         return InputError(f"{dataset}: not the name of a Hub data set; write owner/name, or captions")

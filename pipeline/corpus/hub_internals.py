@@ -4,7 +4,7 @@ Read in the versions below; a test fails with any other. Then compare each part 
 """
 
 import datasets
-from datasets.data_files import EmptyDatasetError
+from datasets.data_files import DataFilesDict, EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError
 from huggingface_hub import constants
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined] # Loaded lazily, but named in its __all__.
@@ -36,6 +36,17 @@ def commit_of(builder: datasets.DatasetBuilder) -> str | None:
 def files_of(builder: datasets.DatasetBuilder) -> list[str]:
     """Return the addresses of the files that a builder is about to download."""
     return [str(file) for files in (builder.config.data_files or {}).values() for file in files]
+
+
+def splits_of(builder: datasets.DatasetBuilder) -> list[str]:
+    """Return the names of the splits of a data set that is not downloaded yet."""
+    return [str(name) for name in builder.config.data_files or {}]
+
+
+def keep_split(builder: datasets.DatasetBuilder, name: str) -> None:
+    """Have a builder download and build one split alone."""
+    files = builder.config.data_files or {}
+    builder.config.data_files = DataFilesDict({split: each for split, each in files.items() if split == name})
 
 
 def bars_are_decided() -> bool:

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.corpus.pairs import Pair
-from pipeline.data_config import CorpusConfig
 from pipeline.language_tags import is_language_code
+from pipeline.source_config import SourceConfig
 
 SAMPLED_PAIRS = 1000
 LANGUAGES = {
@@ -47,7 +47,7 @@ class Languages:
 UNKNOWN = Languages()
 
 
-def find_languages(config: CorpusConfig, pairs: Iterable[Pair]) -> Languages:
+def find_languages(config: SourceConfig, pairs: Iterable[Pair]) -> Languages:
     """Return the languages of a corpus, of which `pairs` may be any part.
 
     A configured one is taken as it is. Else a script that belongs to one language decides, then the column's name
@@ -65,7 +65,7 @@ def find_languages(config: CorpusConfig, pairs: Iterable[Pair]) -> Languages:
     return Languages(source, target)
 
 
-def named_languages(config: CorpusConfig) -> Languages:
+def named_languages(config: SourceConfig) -> Languages:
     """Return the languages that are configured, or that columns or names say: what is known without the text."""
     named = _named_pair(config)
     return Languages(
@@ -113,7 +113,7 @@ def language_of_column(column: str) -> str | None:
     return last.lower() if is_language_code(last.lower()) else None
 
 
-def _named_pair(config: CorpusConfig) -> tuple[str | None, str | None]:
+def _named_pair(config: SourceConfig) -> tuple[str | None, str | None]:
     names = [Path(config.path).name] if config.path is not None else [config.subset or "", config.dataset]
     for name in names:
         for first, second in re.findall(r"(?=(?<![a-z])([a-z]{2})[-_]([a-z]{2})(?![a-z]))", name):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.corpus.splits import SPLITS, Split
-from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.files import RowFile, checked
 from pipeline.rows.formats import (
@@ -23,6 +22,7 @@ from pipeline.rows.formats import (
 )
 from pipeline.rows.packing import lacking, members_of, side_of, table_of
 from pipeline.rows.structured import refuse_unreadable
+from pipeline.source_config import SourceConfig
 from pipeline.store.storage import local_folder
 
 PREFIXES: Mapping[Split, tuple[str, ...]] = {"train": ("train",), "validation": ("val", "dev"), "test": ("test",)}
@@ -56,7 +56,7 @@ class Part:
 Parts = Mapping[Split, tuple[Part, ...]]
 
 
-def find_parts(config: CorpusConfig) -> Parts:
+def find_parts(config: SourceConfig) -> Parts:
     """Return the files at `config.path` (and `config.target_path`) by split, train always among them.
 
     Reads no more than the names of files in a zip archive. Raises InputError, with what was looked for, if there is
@@ -76,7 +76,7 @@ def find_parts(config: CorpusConfig) -> Parts:
     return parts
 
 
-def find_evaluation_parts(config: CorpusConfig, split: Split) -> tuple[Part, ...]:
+def find_evaluation_parts(config: SourceConfig, split: Split) -> tuple[Part, ...]:
     """Return the files with the pairs to score: all of a single file, or one split of a folder.
 
     Reads no file. Raises InputError, with what was looked for, if there is nothing to use.
@@ -98,7 +98,7 @@ def find_evaluation_parts(config: CorpusConfig, split: Split) -> tuple[Part, ...
     return parts
 
 
-def _single(path: Path, config: CorpusConfig) -> Part:
+def _single(path: Path, config: SourceConfig) -> Part:
     if is_zip(path.name):
         return _zipped(path, config)
     found = TABLES.get(suffix_of(path.name))
@@ -112,7 +112,7 @@ def _single(path: Path, config: CorpusConfig) -> Part:
     return Part(found, path)
 
 
-def _zipped(path: Path, config: CorpusConfig) -> Part:
+def _zipped(path: Path, config: SourceConfig) -> Part:
     """Return what a zip archive holds: two text files, as OPUS packs them, or one file with columns."""
     members = members_of(local_folder(path.parent), path.name, str(path))
     languages = (config.source_column, config.target_column)
@@ -127,7 +127,7 @@ def _zipped(path: Path, config: CorpusConfig) -> Part:
     return Part(format_of(table), path, None, (table, None))
 
 
-def _aligned(source: Path, target: Path, config: CorpusConfig) -> Part:
+def _aligned(source: Path, target: Path, config: SourceConfig) -> Part:
     if source.is_dir():
         raise InputError(
             f"corpus.path={config.path} is a folder and corpus.target_path={config.target_path} is set; "
@@ -157,7 +157,7 @@ def _is_saved(folder: Path) -> bool:
     return (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
 
 
-def _in_folder(folder: Path, config: CorpusConfig) -> Parts:
+def _in_folder(folder: Path, config: SourceConfig) -> Parts:
     if _is_saved(folder):
         return {"train": (Part("saved", folder),)}
     found = {split: tuple(_of_split(folder, split, config)) for split in SPLITS}
@@ -169,7 +169,7 @@ def _in_folder(folder: Path, config: CorpusConfig) -> Parts:
     return {split: parts for split, parts in found.items() if parts}
 
 
-def _of_split(folder: Path, split: Split, config: CorpusConfig) -> Iterator[Part]:
+def _of_split(folder: Path, split: Split, config: SourceConfig) -> Iterator[Part]:
     """Yield the parts of a split sorted by name; several parts are shards of one corpus."""
     paths = [path for path in sorted(folder.iterdir()) if path.name.lower().startswith(PREFIXES[split])]
     yield from (Part("saved", path) for path in paths if _is_saved(path))
@@ -194,7 +194,7 @@ def _of_split(folder: Path, split: Split, config: CorpusConfig) -> Iterator[Part
             _mate(path, config.target_column, config.source_column, config)
 
 
-def _mate(path: Path, own: str, other: str, config: CorpusConfig) -> Path:
+def _mate(path: Path, own: str, other: str, config: SourceConfig) -> Path:
     """Return the file with the other side of an aligned text."""
     stem = without_packing(path.name)[: -len(own)]
     for name in (f"{stem}{other}", *(f"{stem}{other}{packing}" for packing in PACKINGS)):

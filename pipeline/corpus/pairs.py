@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column, Location, Versions
 from pipeline.rows.files import RowFile
 from pipeline.rows.lines import BadLines, byte_lines, decode
 from pipeline.rows.readers import read_rows
+from pipeline.source_config import SourceConfig
 
 Pair = tuple[str, str]
 """A source sentence and its target."""
@@ -24,7 +24,7 @@ class PairColumns:
     target: Column
 
     @classmethod
-    def of(cls, config: CorpusConfig) -> "PairColumns":
+    def of(cls, config: SourceConfig) -> "PairColumns":
         """Return the columns named by a configuration."""
         return cls(
             Column("corpus.source_column", config.source_column), Column("corpus.target_column", config.target_column)

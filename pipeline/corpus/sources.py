@@ -20,16 +20,24 @@ from datasets.utils import logging as datasets_logging
 
 from pipeline.corpus import hub
 from pipeline.corpus.captions import generate_pairs
-from pipeline.corpus.hub_internals import UNLOADABLE, address_of, commit_of, dataset_bars_are_decided, files_of
+from pipeline.corpus.hub_internals import (
+    UNLOADABLE,
+    address_of,
+    commit_of,
+    dataset_bars_are_decided,
+    files_of,
+    keep_split,
+    splits_of,
+)
 from pipeline.corpus.local_files import Part, Parts
 from pipeline.corpus.pairs import Pair, PairColumns, pairs_of, read_aligned, read_table
 from pipeline.corpus.splits import SPLITS, Split
-from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.rows.columns import Location, roots
 from pipeline.rows.files import RowFile
 from pipeline.rows.lines import BadLines
 from pipeline.rows.readers import refuse_growing
+from pipeline.source_config import SourceConfig
 
 BATCH_ROWS = 1000
 NAMES: dict[Split, tuple[str, ...]] = {
@@ -96,7 +104,7 @@ def _refuse_media(feature: Any, column: str, where: str) -> None:
         _refuse_media(part, column, where)
 
 
-def caption_splits(config: CorpusConfig) -> dict[Split, Iterable[Pair]]:
+def caption_splits(config: SourceConfig) -> dict[Split, Iterable[Pair]]:
     """Return the embedded corpus: test, validation and training pairs, cut from one stream in this order.
 
     So the number of training pairs does not change the other two splits.
@@ -115,27 +123,14 @@ def local_splits(parts: Parts, columns: PairColumns, bad: BadLines | None = None
     }
 
 
-def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) -> dict[Split, Rows]:
+def hub_splits(config: SourceConfig, commit: str, scratch: Path, bad: BadLines) -> dict[Split, Rows]:
     """Return the splits that a Hub data set has at a commit, train among them.
 
     Downloads into `$HF_HOME`, checks every file against the commit, and builds the data set in the folder `scratch`,
     which must exist for as long as the rows are read.
     """
     with _quiet():
-        builder = _builder(config, commit, scratch)
-        columns = PairColumns.of(config)
-        for path in hub.fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit)):
-            refuse_growing(RowFile.local(path), [columns.source, columns.target])
-        try:
-            builder.download_and_prepare(verification_mode="no_checks")  # The Hub card's checks; ours are stricter.
-        except DatasetGenerationError as error:
-            if isinstance(error.__cause__, OSError):
-                raise error.__cause__ from None
-            raise InputError(
-                f"corpus.dataset={config.dataset}: its files cannot be read ({hub.reason(error)}); "
-                "choose another revision or data set"
-            ) from error
-        found = builder.as_dataset()
+        found = _load(_builder(config, commit, scratch), config, commit)
     splits = {split: next((name for name in NAMES[split] if name in found), None) for split in SPLITS}
     if splits["train"] is None:
         raise InputError(
@@ -143,13 +138,51 @@ def hub_splits(config: CorpusConfig, commit: str, scratch: Path, bad: BadLines) 
             "or corpus.subset"
         )
     return {
-        split: Rows(found[name], columns, f"{config.dataset} {name}", bad)
+        split: Rows(found[name], PairColumns.of(config), f"{config.dataset} {name}", bad)
         for split, name in splits.items()
         if name is not None
     }
 
 
-def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
+def hub_split(config: SourceConfig, split: str, commit: str, scratch: Path, bad: BadLines) -> Rows:
+    """Return one split of a Hub data set at a commit, as `hub_splits` does; no other's files are downloaded.
+
+    It is one of ours, by any of its names, or one of the data set's own, such as devtest.
+    """
+    names = next((names for known, names in NAMES.items() if known == split), (split,))
+    with _quiet():
+        builder = _builder(config, commit, scratch)
+        _verified_paths(builder, config.dataset, commit)  # First: another commit may have other splits.
+        known = splits_of(builder)
+        name = next((name for name in names if name in known), None)
+        if name is None:
+            raise InputError(
+                f"split={split}: {config.dataset} has no such split; choose one of {', '.join(known)}, or another "
+                "corpus.subset"
+            )
+        keep_split(builder, name)
+        found = _load(builder, config, commit)
+    return Rows(found[name], PairColumns.of(config), f"{config.dataset} {name}", bad)
+
+
+def _load(builder: datasets.DatasetBuilder, config: SourceConfig, commit: str) -> datasets.DatasetDict:
+    """Download the files of a data set, check them, and build it."""
+    columns = PairColumns.of(config)
+    for path in hub.fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit)):
+        refuse_growing(RowFile.local(path), [columns.source, columns.target])
+    try:
+        builder.download_and_prepare(verification_mode="no_checks")  # The Hub card's checks; ours are stricter.
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise InputError(
+            f"corpus.dataset={config.dataset}: its files cannot be read ({hub.reason(error)}); "
+            "choose another revision or data set"
+        ) from error
+    return builder.as_dataset()
+
+
+def _builder(config: SourceConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
     address = address_of(config.dataset)
     try:
         return datasets.load_dataset_builder(address, config.subset, revision=commit, cache_dir=str(scratch))
@@ -175,7 +208,7 @@ def _builder(config: CorpusConfig, commit: str, scratch: Path) -> datasets.Datas
         raise _unusable(config, error) from None
 
 
-def _unusable(config: CorpusConfig, error: Exception) -> InputError:
+def _unusable(config: SourceConfig, error: Exception) -> InputError:
     return InputError(
         f"corpus.dataset={config.dataset}: no files that can be loaded ({hub.reason(error)}); "
         "choose a data set of JSON lines, CSV, Parquet or text files"

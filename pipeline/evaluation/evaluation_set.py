@@ -1,13 +1,14 @@
 """The pairs that a registered model is scored on: a split of a corpus, or files of their own."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from pipeline.corpus.corpus import bad_lines, hash_parts, prepare_corpus, skipped_lines
+from pipeline.corpus.corpus import Corpus, bad_lines, hash_parts, prepare_corpus, skipped_lines
 from pipeline.corpus.languages import UNKNOWN, Languages, find_languages
 from pipeline.corpus.local_files import Part, find_evaluation_parts
 from pipeline.corpus.pairs import Pair, PairColumns
@@ -15,6 +16,7 @@ from pipeline.corpus.splits import Split, clean_sentence, cleaned, read_pairs, s
 from pipeline.data_config import CorpusConfig, corpus_name
 from pipeline.errors import InputError
 from pipeline.rows.columns import Column
+from pipeline.source_config import SourceConfig
 from pipeline.store.artifact_folder import file_hash
 from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Reuse, Store
@@ -60,13 +62,13 @@ class Seen:
     """Pairs whose source is there, with this target or another."""
 
 
-def count_seen(pairs: EvaluationSet, train: Path) -> Seen:
-    """Count the pairs that are in a file of training pairs, which `write_splits` has written."""
+def count_seen(pairs: EvaluationSet, train: Sequence[Path]) -> Seen:
+    """Count the pairs that are in files of training pairs, which `write_splits` has written."""
     wanted: dict[str, set[str]] = {}
     for source, target in pairs.read():
         wanted.setdefault(source, set()).add(target)
     seen: dict[str, set[str]] = {}
-    for source, target in read_pairs(train):
+    for source, target in chain.from_iterable(map(read_pairs, train)):
         if source in wanted:
             seen.setdefault(source, set()).update(wanted[source] & {target})
     return Seen(
@@ -82,7 +84,7 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
     """
     corpus = prepare_corpus(config, store)
     return EvaluationSet(
-        split_path(corpus.path, split),
+        split_path(corpus.path, split) if len(corpus.parts) == 1 or split != "train" else _whole_train(corpus, store),
         corpus.split_fingerprint(split),
         f"{corpus_name(config)} {split}",
         corpus.figures["pairs"][split],
@@ -93,7 +95,21 @@ def prepare_split(config: CorpusConfig, split: Split, store: Store) -> Evaluatio
     )
 
 
-def prepare_files(config: CorpusConfig, split: Split, store: Store, references: Sequence[str] = ()) -> EvaluationSet:
+def _whole_train(corpus: Corpus, store: Store) -> Path:
+    """Return a file with the training pairs of all sources: of what is scored otherwise, the corpus has one."""
+
+    def build(folder: Path) -> dict[str, Any]:
+        with (folder / FILE).open("wb") as whole:
+            for part in corpus.parts:
+                with split_path(part.path, "train").open("rb") as file:
+                    shutil.copyfileobj(file, whole)
+        return {"pairs": corpus.figures["pairs"]["train"], "sha256": file_hash(folder / FILE)}
+
+    inputs = {"train": corpus.split_fingerprint("train")}
+    return store.produce(Stage("evaluation-set", Settings({}), inputs), build).path / FILE
+
+
+def prepare_files(config: SourceConfig, split: Split, store: Store, references: Sequence[str] = ()) -> EvaluationSet:
     """Load the pairs of `config.path`: of a single file (or two aligned ones) all, of a folder the split's files.
 
     `references` name further ones, as `config.target_path` or `config.target_column` names the first: files of lines,
@@ -116,31 +132,14 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store, references: 
     def build(folder: Path) -> dict[str, Any]:
         from pipeline.corpus.sources import local_splits
 
-        blank: dict[str, int] = {split: 0}
-        pairs, bad = 0, bad_lines(config)
+        bad = bad_lines(config)
         readings = [local_splits({split: side.parts}, side.columns, bad)[split] for side in sides]
-        with (folder / FILE).open("w", encoding="utf8", newline="\n") as file:
-            for pair, others in _side_by_side(readings, config):
-                for source, target in cleaned([pair], split, blank):
-                    row = {"source": source, "target": target} | ({"references": others} if others else {})
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    pairs += 1
-        if not pairs:
-            raise InputError(
-                f"corpus.path={config.path}: no sentence pair ({blank[split]} dropped because a side is empty); "
-                "look at the columns"
-            )
+        figures = write_set(folder, _side_by_side(readings, config), f"corpus.path={config.path}")
         if hashes() != inputs:
             raise InputError(f"corpus.path={config.path}: the files changed while they were read; start again")
         files = {str(file) for side in sides for part in side.parts for file in part.files}
         origin = {"path": str(config.path), "files": sorted(files)}
-        return {
-            "pairs": pairs,
-            "blank": blank[split],
-            "skipped": bad.figures(),
-            "sha256": file_hash(folder / FILE),
-            "origin": origin,
-        }
+        return figures | {"skipped": bad.figures(), "origin": origin}
 
     settings = Settings.of(config, include={"source_column", "target_column", "skip_bad_lines"})
     further = {"references": [side.columns.target.name for side in sides[1:]]}
@@ -160,6 +159,26 @@ def prepare_files(config: CorpusConfig, split: Split, store: Store, references: 
     return replace(found, languages=find_languages(config, found.read()))
 
 
+def write_set(folder: Path, pairs: Iterable[tuple[Pair, list[str]]], name: str) -> dict[str, Any]:
+    """Write pairs with their further references, and return the figures: `pairs`, `blank`, `sha256`.
+
+    Those with an empty side are left out and counted. `name` stands for where they come from in messages. Raises
+    InputError if none is left.
+    """
+    written, blank = 0, {"test": 0}
+    with (folder / FILE).open("w", encoding="utf8", newline="\n") as file:
+        for pair, others in pairs:
+            for source, target in cleaned([pair], "test", blank):
+                row = {"source": source, "target": target} | ({"references": others} if others else {})
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                written += 1
+    if not written:
+        raise InputError(
+            f"{name}: no sentence pair ({blank['test']} dropped because a side is empty); look at the columns"
+        )
+    return {"pairs": written, "blank": blank["test"], "sha256": file_hash(folder / FILE)}
+
+
 @dataclass(frozen=True)
 class _Side:
     """The sources with one of their references."""
@@ -168,7 +187,7 @@ class _Side:
     columns: PairColumns
 
 
-def _side_by_side(readings: Sequence[Iterable[Pair]], config: CorpusConfig) -> Iterator[tuple[Pair, list[str]]]:
+def _side_by_side(readings: Sequence[Iterable[Pair]], config: SourceConfig) -> Iterator[tuple[Pair, list[str]]]:
     """Yield each pair with its further references. Raises InputError where the readings are not of the same source."""
     for number, (first, *others) in enumerate(zip_longest(*readings), start=1):
         if any(other is None or first is None or other[0] != first[0] for other in others):
@@ -179,7 +198,7 @@ def _side_by_side(readings: Sequence[Iterable[Pair]], config: CorpusConfig) -> I
         yield first, [clean_sentence(text) for _, text in others]
 
 
-def _distinct(config: CorpusConfig, references: Sequence[str]) -> Sequence[str]:
+def _distinct(config: SourceConfig, references: Sequence[str]) -> Sequence[str]:
     """Return the names of further references; raise InputError for one that is named twice."""
     named = [config.target_column if config.target_path is None else config.target_path]
     for name in references:
@@ -189,7 +208,7 @@ def _distinct(config: CorpusConfig, references: Sequence[str]) -> Sequence[str]:
     return references
 
 
-def _further(config: CorpusConfig, split: Split, name: str) -> _Side:
+def _further(config: SourceConfig, split: Split, name: str) -> _Side:
     """Return the sources with a further reference, which is named as the first one is."""
     source = PairColumns.of(config).source
     if config.target_path is not None:

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.ablation.comparison import Outcome
 from pipeline.ablation.report import AblationReport, slug
 from pipeline.config import RunConfig
-from pipeline.evaluation.evaluation import SCORED_SPLITS
+from pipeline.evaluation.scored_sets import plain_name, set_names
 from pipeline.registry.mlflow_internals import NOTE_TAG
 from pipeline.registry.runs import ChildRun, TrainingRun, finish, make_run, open_experiment, reachable_server
 from pipeline.stopping import ON_REQUEST
@@ -81,9 +81,9 @@ def complete_child(config: RunConfig, fingerprints: Mapping[str, str], child: Ch
     run = TrainingRun(config, fingerprints, child)
     run.complete(outcome.trained.history())
     metrics = {
-        f"final/{split}_{key}": score
-        for split in SCORED_SPLITS
-        for key, score in outcome.evaluation.scores(split).items()
+        f"final/{plain_name(name)}_{key}": score
+        for name in set_names(outcome.evaluation.figures)
+        for key, score in outcome.evaluation.scores(name).items()
     }
     metrics |= {f"final/{key}": outcome.trained.figures[key] for key in COST_METRICS}
     with reachable_server():

@@ -18,7 +18,9 @@ from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
 from pipeline.data_config import CorpusConfig, corpus_name
 from pipeline.errors import without_secrets
-from pipeline.evaluation.evaluation import SCORED_SPLITS, Evaluation
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.evaluation_set import EvaluationSet
+from pipeline.evaluation.scored_sets import SCORED_SPLITS, base_of, further_names, plain_name, set_names
 from pipeline.evaluation.search_settings import line_policy, search_config
 from pipeline.inference import predictions
 from pipeline.metrics.tokenizers import bleu_tokenizer
@@ -26,6 +28,7 @@ from pipeline.registry.bundle import PYFUNC, write_bundle, write_record
 from pipeline.registry.champion import BLEU_TAG, DATA_TAG, DECISION_TAG, TOKENIZER_TAG, decide_champion
 from pipeline.registry.mlflow_internals import data_set
 from pipeline.registry.runs import FINGERPRINT_TAG, TrainingRun, fingerprints_in, reachable_server
+from pipeline.source_config import SourceConfig
 from pipeline.store.artifact_folder import MANIFEST, file_hash, read_manifest
 from pipeline.store.stages import fingerprint
 from pipeline.store.storage import home
@@ -106,7 +109,9 @@ def _create_version(
     with mlflow.start_run(run_id=run.id):
         examples = [row["source"] for row in samples[:2]]
         stages = dict(_stages(trained, evaluation, corpus))
-        logged = _find_logged_model(run, identity) or _log_model(trained, corpus, config, examples, identity, stages)
+        logged = _find_logged_model(run, identity) or _log_model(
+            trained, corpus, config, examples, identity, stages, evaluation.test_sets
+        )
         _log_scores(evaluation, corpus, config, logged.model_id)
         table = f"samples-{identity[:8]}.json"
         # Once: MLflow would append to a table that exists.
@@ -163,10 +168,11 @@ def _log_model(
     examples: Sequence[str],
     identity: str,
     stages: Mapping[str, Any],
+    test_sets: Sequence[EvaluationSet],
 ) -> LoggedModel:
     with TemporaryDirectory(dir=home(), prefix=".bundle-") as temporary:
         write_bundle(trained, config.evaluation, Path(temporary))
-        content = {"config": _recorded(config, corpus), "stages": stages, "versions": versions()}
+        content = {"config": _recorded(config, corpus, test_sets), "stages": stages, "versions": versions()}
         record = write_record(Path(temporary), content)
         info = mlflow.pyfunc.log_model(
             name="model",
@@ -188,6 +194,7 @@ def _log_model(
                 "sha256": dict(corpus.figures["sha256"]),
                 "training": trained.fingerprint,
                 "parameters": dict(predictions.PARAMETERS),
+                **({"test_sets": _pinned_sets(config, test_sets)} if test_sets else {}),
             },
         )
     return MlflowClient().get_logged_model(str(info.model_id))
@@ -201,13 +208,15 @@ def _stages(trained: TrainedModel, evaluation: Evaluation, corpus: Corpus) -> It
     inputs = (read_manifest(trained.path) or {}).get("inputs", {})
     encoded = trained.path.parents[1] / "encoded" / str(inputs.get("encoded"))
     paths = {"evaluation": evaluation.path, "training": trained.path, "encoded": encoded}
-    for stage, folder in {**paths, "tokenizer": trained.tokenizer.path, "corpus": corpus.path}.items():
+    paths |= {"tokenizer": trained.tokenizer.path, "corpus": corpus.path}
+    paths |= {f"corpus {part.name}": part.path for part in corpus.parts if part.name}
+    for stage, folder in paths.items():
         if manifest := read_manifest(folder):
             digest = file_hash(folder / MANIFEST)
             yield stage, {"fingerprint": folder.name, "manifest": digest, "figures": manifest["figures"]}
 
 
-def _recorded(config: RunConfig, corpus: Corpus) -> dict[str, Any]:
+def _recorded(config: RunConfig, corpus: Corpus, test_sets: Sequence[EvaluationSet]) -> dict[str, Any]:
     """Return the configuration that makes the same model again, from any folder; without secrets."""
     values = config.model_dump(mode="json")
     languages = ("source_language", "target_language")  # Guessed again as they were.
@@ -217,7 +226,9 @@ def _recorded(config: RunConfig, corpus: Corpus) -> dict[str, Any]:
         for name in ("model", "target_model")
         if (path := values["tokenizer"][name]) is not None
     }
-    found: dict[str, Any] = hidden(values | {"corpus": pinned, "tokenizer": values["tokenizer"] | models})
+    evaluation = values["evaluation"] | {"test_sets": _pinned_sets(config, test_sets)}
+    exact = {"corpus": pinned, "tokenizer": values["tokenizer"] | models, "evaluation": evaluation}
+    found: dict[str, Any] = hidden(values | exact)
     return found
 
 
@@ -232,23 +243,38 @@ def hidden(value: Any) -> Any:
 
 def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
     """Return the fields that prepare the same corpus again, from any folder and after the Hub's branch has moved on."""
-    exact: dict[str, Any] = {
-        "source_language": corpus.languages.source,
-        "target_language": corpus.languages.target,
-    }
-    for name in ("path", "target_path"):
-        if (path := getattr(config, name)) is not None:
-            exact[name] = str(Path(path).expanduser().absolute())
-    if "commit" in corpus.figures["origin"]:
-        exact["revision"] = corpus.figures["origin"]["commit"]
-    return config.model_dump() | exact
+    languages = {"source_language": corpus.languages.source, "target_language": corpus.languages.target}
+    origin = corpus.figures["origin"]
+    if not config.sources:
+        return config.model_dump(mode="json") | languages | _exact(config, origin)
+    sources = [source.model_dump() | _exact(source, origin["sources"][source.name]) for source in config.sources]
+    return config.model_dump(mode="json") | languages | {"sources": sources}
+
+
+def _pinned_sets(config: RunConfig, test_sets: Sequence[EvaluationSet]) -> list[dict[str, Any]]:
+    """Return the same of the test sets, each with its fields and where it was read from."""
+    given = zip(config.evaluation.test_sets, test_sets, strict=True)
+    return [each.model_dump(mode="json") | _exact(each, read.origin) for each, read in given]
+
+
+def _exact(source: SourceConfig, origin: Mapping[str, Any]) -> dict[str, str]:
+    """Return where a source is, from any folder, and the commit that it was read at."""
+    paths = {name: path for name in ("path", "target_path") if (path := getattr(source, name)) is not None}
+    exact = {name: str(Path(path).expanduser().absolute()) for name, path in paths.items()}
+    return exact | ({"revision": str(origin["commit"])} if "commit" in origin else {})
 
 
 def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:
-    """Log the final scores, tied to the model and the data set."""
-    for split in SCORED_SPLITS:
-        file, name = corpus.path / f"{split}.jsonl", f"{corpus_name(config.corpus)}-{split}"
-        dataset = data_set(file, name, corpus.split_fingerprint(split))
-        mlflow.log_input(dataset, context=split)
-        scores = {f"final/{split}_{key}": value for key, value in evaluation.scores(split).items()}
-        mlflow.log_metrics(scores, model_id=model_id, dataset=dataset)
+    """Log the final scores, tied to the model and the data set; and the translations of further sets and of copies."""
+    name = corpus_name(config.corpus)
+    datasets = {
+        split: data_set(corpus.path / f"{split}.jsonl", f"{name}-{split}", corpus.split_fingerprint(split))
+        for split in SCORED_SPLITS
+    } | {each.name: data_set(each.file, each.name, each.fingerprint) for each in evaluation.test_sets}
+    for context, dataset in datasets.items():
+        mlflow.log_input(dataset, context=context)
+    for scored in set_names(evaluation.figures):
+        scores = {f"final/{plain_name(scored)}_{key}": value for key, value in evaluation.scores(scored).items()}
+        mlflow.log_metrics(scores, model_id=model_id, dataset=datasets[base_of(scored)])
+    for scored in further_names(evaluation.figures):
+        mlflow.log_artifact(str(evaluation.translations_file(scored)), "translations")

@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 
 StageName = Literal[
     "corpus",
+    "corpora",
     "tokenizer",
     "encoded",
     "training",
@@ -28,7 +29,8 @@ StageName = Literal[
     "scores",
 ]
 VERSIONS: Mapping[StageName, int] = {
-    "corpus": 2,
+    "corpus": 3,
+    "corpora": 1,
     "tokenizer": 2,
     "encoded": 1,
     "training": 3,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from model.seq2seq import Batch, Seq2Seq
+from pipeline.training.progress import Progress
 
 if TYPE_CHECKING:  # Each knows the other.
     from pipeline.training.trainer import Trainer
@@ -49,6 +50,8 @@ class Epochs:
     """Returns the target tokens of each step of an epoch, over all workers; the same on every worker."""
     describe: Callable[[int, int], str] = lambda epoch, batch: f"batch {batch} of epoch {epoch}"
     """Says in words what pairs a step has."""
+    resume: Callable[[Progress], None] = lambda _: None
+    """Told how far a run is that goes on: what an epoch has may depend on the steps before it."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ class Progress:
     """Finished optimizer steps."""
     tokens: int = 0
     """Target tokens of these, over all workers."""
+    tokens_before: int = 0
+    """Of these, those before the epoch that has begun: a curriculum says by them how that epoch is planned."""
     seconds: float = 0.0
     """That these took."""
     validation_due: bool = False
@@ -49,14 +51,15 @@ class Progress:
     def after_step(self, batches: int, tokens: int) -> "Progress":
         """Return the progress after a step of so many target tokens, in an epoch of so many steps."""
         batch = self.batch + 1
-        ends = batch == batches
+        ends, tokens = batch == batches, self.tokens + tokens
         return replace(
             self,
             epoch=self.epoch + ends,
             batch=0 if ends else batch,
             batches=batches,
             step=self.step + 1,
-            tokens=self.tokens + tokens,
+            tokens=tokens,
+            tokens_before=tokens if ends else self.tokens_before,
         )
 
     def judge(self, figures: Mapping[str, float], select_by: SelectBy) -> "Progress":

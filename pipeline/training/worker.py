@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
@@ -17,6 +18,7 @@ from model.search.config import SearchConfig
 from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
 from pipeline.batches.ahead import ahead
 from pipeline.batches.collate import Ragged, collate
+from pipeline.batches.mixture import Mixture, Place, plan_mixture
 from pipeline.batches.plan import Indices, Lengths, Plan, plan_epoch, share_rows, split_share
 from pipeline.config import RunConfig
 from pipeline.data_config import BatchingConfig
@@ -27,6 +29,7 @@ from pipeline.training.checkpoint import load_checkpoint
 from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.hooks import Epochs, Hooks, Share
 from pipeline.training.perplexity import perplexity, teacher_forced_nll
+from pipeline.training.progress import Progress
 from pipeline.training.trainer import Trainer
 
 # By default, glibc returns large freed blocks to the system and faults them in again at every step, which takes a third
@@ -61,6 +64,8 @@ class TrainingData:
     subwords: Subwords
     during_training: int | None = None
     """Validation pairs that are used; None: all."""
+    mixture: Mixture | None = None
+    """The sources' shares; None: every pair once an epoch."""
 
     @property
     def validation_rows(self) -> Indices:
@@ -74,10 +79,19 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
     """Return this worker's share of every step of every epoch."""
     source, target = data.train
     lengths = Lengths(source.lengths, target.lengths)
+    starts = {0: Place()}
 
     @lru_cache(maxsize=1)
     def plan(epoch: int) -> Plan:
-        return plan_epoch(lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
+        if data.mixture is None:
+            return plan_epoch(lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
+        made = plan_mixture(lengths, data.mixture, batching, workers.size, seed, starts[epoch])
+        starts[epoch + 1] = starts[epoch].after(Fraction(1), len(made), int(made.sums(lengths.target).sum()))
+        return made
+
+    def resume(progress: Progress) -> None:
+        before = progress.step - progress.batch
+        starts[progress.epoch] = Place(Fraction(progress.epoch), before, progress.tokens_before)
 
     def collated(epoch: int, first: int) -> Iterator[list[Share]]:
         batches = plan(epoch)
@@ -108,7 +122,7 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
     def tokens(epoch: int) -> list[int]:
         return list(map(int, plan(epoch).sums(lengths.target)))
 
-    return Epochs(steps, tokens, describe)
+    return Epochs(steps, tokens, describe, resume)
 
 
 def make_share(sides: tuple[Ragged, Ragged], batch: Indices, rows: Indices) -> Share:
@@ -185,6 +199,7 @@ def make_trainer(
     trainer = Trainer(network, training, run.model.dropout, epochs, hooks, graphs=graphs)
     if checkpoint is not None:
         load_checkpoint(trainer, checkpoint)
+        epochs.resume(trainer.progress)
     return trainer
 
 

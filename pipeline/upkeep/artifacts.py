@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from pipeline.batches.mixture import MIXING_DEFAULTS
 from pipeline.config import RunConfig
 from pipeline.corpus.splits import SPLITS, split_path
 from pipeline.errors import ExternalError
@@ -80,14 +81,15 @@ class Checked:
             self.problems.append(Problem(f"{self.name}: {(self.path or Path()) / file}", what, remedy))
 
 
-def check_artifact(store: Store, address: str) -> Checked:
+def check_artifact(store: Store, address: str, name: str | None = None) -> Checked:
     """Check an artifact by its address, after copying it here if it is in `$NMT_STORAGE` alone.
 
+    Messages call it by `name`, else by its stage.
     Every file is compared with its hash in the manifest, and the fingerprint is computed again from what the manifest
     says it was made from. Raises ExternalError if `$NMT_STORAGE` fails.
     """
     stage, _, wanted = address.partition("/")
-    checked = Checked(stage, wanted)
+    checked = Checked(name or stage, wanted)
     folder = store.root / address
     if not folder.is_dir() and not _copy_here(store, address, checked):
         return checked
@@ -112,16 +114,17 @@ def check_artifact(store: Store, address: str) -> Checked:
 
 def _copy_here(store: Store, address: str, checked: Checked) -> bool:
     """Copy an artifact from `$NMT_STORAGE`; return whether it was there, whole."""
-    stage = address.partition("/")[0]
     if store.shared is None or not (store.shared / address).has(MANIFEST):
         places = f"{store.root}{'' if store.shared is None else f' or {store.shared.uri}'}"
-        checked.problems.append(Problem(stage, f"there is no {address[:20]} in {places}", AGAIN))
+        checked.problems.append(Problem(checked.name, f"there is no {address[:20]} in {places}", AGAIN))
         return False
     try:
         store.fetch(address)
     except ExternalError:
         (store.shared / address).has(MANIFEST)  # Raises if the storage itself has failed meanwhile.
-        checked.problems.append(Problem(stage, f"{(store.shared / address).uri} is damaged, and not here", AGAIN))
+        checked.problems.append(
+            Problem(checked.name, f"{(store.shared / address).uri} is damaged, and not here", AGAIN)
+        )
         return False
     return True
 
@@ -157,6 +160,7 @@ def defaults_of(stage: StageName) -> Mapping[str, Any]:
             model=Settings.of(config.model),
             training=Settings.of(config.training),
             validation=Settings({}, VALIDATION_DEFAULTS),
+            mixing=Settings({}, MIXING_DEFAULTS),
         ).defaults
     section = {"encoded": "batching"}.get(stage, stage)
     return Settings.of(getattr(config, section)).defaults if section in RunConfig.model_fields else {}

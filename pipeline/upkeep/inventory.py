@@ -23,7 +23,7 @@ from pipeline.store.storage import home, shared_folder
 from pipeline.store.store import Store
 from pipeline.training.runs.run_record import RUN_RECORD, read_run_record, run_name
 from pipeline.upkeep.artifacts import content_of, size_of, time_of
-from pipeline.upkeep.lineage import CHAIN, Manifests, trace
+from pipeline.upkeep.lineage import CHAIN, JOINED, Manifests, trace
 
 YOUNG = timedelta(hours=1)
 """What was made so lately may be in use between two stages, when nothing holds it."""
@@ -32,14 +32,15 @@ UNFINISHED = re.compile(r"training-([0-9a-f]{16})(\.jsonl)?")
 BEING_MADE, OPEN, REGISTERING = "being made", "unfinished training", "a registration"
 READS: Mapping[str, tuple[str, ...]] = {
     "corpus": (),
-    "tokenizer": ("corpus",),
-    "encoded": ("tokenizer", "corpus"),
-    "training": ("encoded", "tokenizer", "corpus"),
-    "evaluation": ("training", "encoded", "tokenizer", "corpus"),
+    "corpora": ("corpus",),
+    "tokenizer": ("corpora", "corpus"),
+    "encoded": ("tokenizer", "corpora", "corpus"),
+    "training": ("encoded", "tokenizer", "corpora", "corpus"),
+    "evaluation": ("training", "encoded", "tokenizer", "corpora", "corpus", "evaluation-set"),
     "model": (),
-    "evaluation-set": (),
-    "set-translations": ("model", "evaluation-set", "corpus"),
-    "scores": ("set-translations", "model", "evaluation-set", "corpus"),
+    "evaluation-set": ("corpora", "corpus"),
+    "set-translations": ("model", "evaluation-set", "corpora", "corpus"),
+    "scores": ("set-translations", "model", "evaluation-set", "corpora", "corpus"),
 }
 """The stages whose outputs one reads while it is made; others read all."""
 
@@ -158,7 +159,7 @@ def _made(path: Path | None, manifest: Mapping[str, Any] | None) -> datetime:
 def _origin(stage: str, manifest: Mapping[str, Any], manifests: Manifests) -> str:
     """Return what an artifact was made from: its corpus by name, its inputs, and what tells it from others."""
     figures, config, inputs = manifest["figures"], manifest.get("config") or {}, manifest.get("inputs") or {}
-    if stage == "corpus":
+    if stage in ("corpus", JOINED):
         return _corpus_name(figures)
     if stage == "model":
         return f"models:/{inputs.get('name')}/{inputs.get('version')}"
@@ -174,7 +175,7 @@ def _corpus_of(stage: str, manifest: Mapping[str, Any], manifests: Manifests) ->
     """Return the name of the corpus at the beginning of a chain; nothing if that is gone."""
     inputs = manifest.get("inputs") or {}
     if "corpus" in inputs and stage in CHAIN:
-        known = (each["figures"] for each in manifests.of("corpus").values())
+        known = (each["figures"] for stage in ("corpus", JOINED) for each in manifests.of(stage).values())
         return next((_corpus_name(each) for each in known if each.get("fingerprint") == inputs["corpus"]), "")
     for name in ("encoded", "training"):
         if found := manifests.of(name).get(str(inputs.get(name))):
@@ -185,7 +186,7 @@ def _corpus_of(stage: str, manifest: Mapping[str, Any], manifests: Manifests) ->
 def _corpus_name(figures: Mapping[str, Any]) -> str:
     origin = figures.get("origin") or {}
     pairs = (figures.get("pairs") or {}).get("train")
-    told = f"{origin.get('dataset') or Path(str(origin.get('path'))).name}"
+    told = " + ".join(origin.get("sources", ())) or f"{origin.get('dataset') or Path(str(origin.get('path'))).name}"
     if "commit" in origin:
         told += f"@{str(origin['commit'])[:8]}"
     return f"{told}, {pairs:,} pairs" if isinstance(pairs, int) else told
@@ -209,8 +210,8 @@ def needs_of_versions(manifests: Manifests, versions: Iterable[VersionRecord]) -
     for version in versions:
         lineage = trace(version, manifests)
         addresses = {*lineage.addresses.values(), *_copies(version, manifests)}
-        content = lineage.fingerprints.get("corpus")
-        addresses |= {f"corpus/{name}" for name, known in contents.items() if content in known}
+        wanted = {lineage.fingerprints.get(name) for name in ("corpus", *lineage.parts)}
+        addresses |= {f"corpus/{name}" for name, known in contents.items() if not wanted.isdisjoint(known)}
         for address in addresses:
             needs.setdefault(address, []).append(version.label)
     return needs
@@ -231,25 +232,32 @@ def _copies(version: VersionRecord, manifests: Manifests) -> set[str]:
 def _needs_of_runs(found: Iterable[Stored]) -> dict[str, list[str]]:
     """Return what is being made, or can go on, by the address of each artifact that it uses."""
     artifacts, needs = list(found), dict[str, list[str]]()
+    sources = {artifact.fingerprint: {*artifact.inputs.values()} for artifact in artifacts if artifact.stage == JOINED}
 
     def keep(stages: Iterable[str], fingerprints: Mapping[str, str] | None, user: str) -> None:
         """Note the artifacts of stages: those with a fingerprint, or all if which of them is not known."""
         wanted = {*stages}
         for artifact in artifacts:
-            known = {artifact.fingerprint}
+            known, of_stage = {artifact.fingerprint}, set[str]()
+            if fingerprints is not None:
+                name = "corpus" if artifact.stage == JOINED else artifact.stage
+                of_stage = {fingerprints.get(name, "")}
             if artifact.stage == "corpus" and artifact.path is not None:
                 known |= content_of(artifact.path)
-            if artifact.stage in wanted and (fingerprints is None or fingerprints.get(artifact.stage) in known):
+                of_stage |= {part for content in of_stage for part in sources.get(content, ())}
+            if artifact.stage in wanted and (fingerprints is None or not of_stage.isdisjoint(known)):
                 needs.setdefault(artifact.address, []).append(user)
 
     for stage, name in held_artifacts():
         needs.setdefault(f"{stage}/{name}", []).append(BEING_MADE)
         known = fingerprints_of(name[:16]) if stage == "training" else None
         keep(READS.get(stage, tuple(VERSIONS)), known, f"{stage} {name[:8]}, {BEING_MADE}")
+        if stage == "training":  # Its test sets are loaded before it, and read after it.
+            keep(("evaluation-set",), None, f"{stage} {name[:8]}, {BEING_MADE}")
     for beginning in unfinished_trainings():
         keep(READS["training"], fingerprints_of(beginning), f"{OPEN} {beginning[:8]}")
     if _is_held(home() / "registry.lock"):
-        keep(CHAIN, None, REGISTERING)
+        keep((*CHAIN, JOINED), None, REGISTERING)
     return {address: list(dict.fromkeys(users)) for address, users in needs.items()}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.corpus.scored import SCORED_INPUT
 from pipeline.inference.weights import WEIGHTS
 from pipeline.registry.pull import VersionRecord
 from pipeline.registry.versions import IDENTITY_TAG, identity_of
@@ -23,6 +24,8 @@ LINKS: Mapping[str, tuple[str, ...]] = {
     "corpus": (),
 }
 """What each was made from."""
+JOINED, PART = "corpora", "corpus "
+"""The stage that joins several sources; how the names of their artifacts begin, where others are known by stage."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,14 @@ class Lineage:
     """Where the artifacts of a registered version are stored, as far as that is known."""
 
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """By stage; the corpus's is that of its content."""
+    """By stage; the corpus's is that of its content. The content of each of several sources by `part_of_corpus`."""
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """By stage; a corpus is stored under what it was read from."""
+    """Likewise; a corpus is stored under what it was read from, several sources together under their contents."""
+
+    @property
+    def parts(self) -> list[str]:
+        """By which names those of several sources are known here; none if there is only one."""
+        return [name for name in {**self.fingerprints, **self.addresses} if name.startswith(PART)]
 
 
 class Manifests:
@@ -67,11 +75,12 @@ def is_output(path: Path) -> bool:
     return path.is_dir() and "." not in path.name
 
 
-def trace(version: VersionRecord, manifests: Manifests, corpus: str | None = None) -> Lineage:
+def trace(version: VersionRecord, manifests: Manifests, stored: Mapping[str, str] | None = None) -> Lineage:
     """Return what a version was made from: as it was registered, and for the rest as the manifests say.
 
-    `corpus` is what its own corpus is stored under, if that is known.
+    `stored` is what its own corpus, and the corpus of each of several sources, is stored under, as far as it is known.
     """
+    stored = stored or {}
     known = dict(version.fingerprints)
     if evaluation := _evaluation(version, known, manifests):
         known["evaluation"] = evaluation
@@ -81,9 +90,22 @@ def trace(version: VersionRecord, manifests: Manifests, corpus: str | None = Non
             if isinstance(inputs, dict) and name in inputs:
                 known.setdefault(name, str(inputs[name]))
     addresses = {stage: f"{stage}/{known[stage]}" for stage in CHAIN if stage in known and stage != "corpus"}
-    if stored := corpus or next(iter(stored_corpora(known.get("corpus"), manifests)), None):
-        addresses["corpus"] = f"corpus/{stored}"
-    return Lineage({stage: known[stage] for stage in CHAIN if stage in known}, addresses)
+    contents = {"corpus": known.get("corpus"), **sources_of(known.get("corpus"), manifests)}
+    several = len(contents) > 1 or any(name.startswith(PART) for name in stored)
+    if several and contents["corpus"] is not None:
+        addresses["corpus"] = f"{JOINED}/{contents.pop('corpus')}"
+    for name in {**contents, **{name: None for name in stored if name.startswith(PART)}}:
+        if found := stored.get(name) or next(iter(stored_corpora(contents.get(name), manifests)), None):
+            addresses[name] = f"corpus/{found}"
+    fingerprints = {stage: known[stage] for stage in CHAIN if stage in known}
+    return Lineage(fingerprints | {name: str(each) for name, each in contents.items() if each}, addresses)
+
+
+def sources_of(content: str | None, manifests: Manifests) -> dict[str, str]:
+    """Return the contents of the sources that a corpus was joined from; nothing if it is that of one."""
+    inputs = manifests.of(JOINED).get(content or "", {}).get("inputs")
+    sources = inputs.items() if isinstance(inputs, dict) else ()
+    return {f"{PART}{name}": str(each) for name, each in sources if not name.startswith(SCORED_INPUT)}
 
 
 def _evaluation(version: VersionRecord, known: Mapping[str, str], manifests: Manifests) -> str | None:

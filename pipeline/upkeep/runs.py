@@ -27,7 +27,10 @@ STAGE = "training"
 SHORTEST_ID = 8
 ENTRY = re.compile(r"training-([0-9a-f]{16})(\..*)?")
 """The names of a training's files; `.damaged-...` are folders of checkpoints that were set aside."""
-PATHS = ("corpus.path=", "corpus.target_path=", "tokenizer.model=", "tokenizer.target_model=")
+PATHS = (
+    *("corpus.path=", "corpus.target_path=", "corpus.sources=", "evaluation.test_sets="),
+    *("tokenizer.model=", "tokenizer.target_model="),
+)
 """The beginnings of overrides that may be relative paths."""
 
 

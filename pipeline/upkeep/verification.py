@@ -11,14 +11,15 @@ from pipeline.config import RunConfig
 from pipeline.inference.weights import WEIGHTS
 from pipeline.registry.pull import VersionRecord, version_record
 from pipeline.registry.versions import IDENTITY_TAG, identity_of
+from pipeline.source_config import SourceConfig
 from pipeline.store.artifact_folder import MANIFEST, file_hash
 from pipeline.store.storage import home
 from pipeline.store.store import Store, versions
 from pipeline.store.whole_files import make_private
 from pipeline.upkeep.artifacts import AGAIN, Checked, Problem, check_artifact
 from pipeline.upkeep.bundle_check import BundleCheck
-from pipeline.upkeep.corpus_check import changed_sources, check_pin
-from pipeline.upkeep.lineage import CHAIN, LINKS, Lineage, Manifests, trace
+from pipeline.upkeep.corpus_check import changed_sources, check_joined, check_pin
+from pipeline.upkeep.lineage import CHAIN, LINKS, PART, Lineage, Manifests, trace
 from pipeline.upkeep.recipe import exactly, recorded_config
 
 UNKNOWN = "unknown"
@@ -30,7 +31,7 @@ class Verification:
 
     version: VersionRecord
     rows: Sequence[Checked]
-    """The version's own files, then the artifacts from evaluation to corpus."""
+    """The version's own files, then the artifacts from evaluation to corpus, and the corpora of several sources."""
     notes: Sequence[str]
     """What is no damage, but good to know."""
     config: RunConfig | None
@@ -74,23 +75,24 @@ def verify(model: str) -> Verification:
         bundle = BundleCheck(version, Path(folder))
         recorded = bundle.record or version.training_run()
         stages = bundle.record.get("stages", {})
-        lineage = trace(version, manifests, stages.get("corpus", {}).get("fingerprint"))
-        rows = {stage: _check_stage(stage, lineage, store) for stage in CHAIN}
+        stored = {stage: each.get("fingerprint") for stage, each in stages.items() if stage.startswith("corpus")}
+        lineage = trace(version, manifests, stored)
+        rows = {stage: _check_stage(stage, lineage, store) for stage in (*CHAIN, *lineage.parts)}
         _check_links(rows, lineage)
-        check_pin(rows["corpus"], lineage.fingerprints.get("corpus"), _hash_of_splits(bundle.metadata))
+        _check_corpora(rows, lineage, _hash_of_splits(bundle.metadata))
         notes = list(_check_recorded(rows, version, stages, recorded))
         bundle.compare(rows["training"], rows["tokenizer"])
         _check_identity(rows["evaluation"], version, bundle)
         own_code = bundle.checked.path is None or bundle.own_code
     kept = {stage: each.get("figures", {}) for stage, each in stages.items()} or recorded
-    figures = {stage: rows[stage].figures or kept.get(stage) or {} for stage in CHAIN}
+    figures = {stage: row.figures or kept.get(stage) or {} for stage, row in rows.items()}
     config = _config(recorded, bundle.metadata)
     made_with = (rows["training"].manifest or {}).get("versions") or recorded.get("versions") or {}
-    other_code = [stage for stage in CHAIN if rows[stage].other_code] + ([] if own_code else ["the version's own"])
+    other_code = [stage for stage, row in rows.items() if row.other_code] + ([] if own_code else ["the version's own"])
     return Verification(
         version=version,
         rows=[bundle.checked, *rows.values()],
-        notes=[*notes, *changed_sources(rows["corpus"], rows["tokenizer"], config)],
+        notes=[*notes, *changed_sources(_sources(rows, config), rows["tokenizer"], config)],
         config=config and exactly(config, figures["training"]),
         figures=figures,
         versions={str(name): str(value) for name, value in made_with.items()},
@@ -100,12 +102,33 @@ def verify(model: str) -> Verification:
 
 def _check_stage(stage: str, lineage: Lineage, store: Store) -> Checked:
     if stage in lineage.addresses:
-        return check_artifact(store, lineage.addresses[stage])
+        return check_artifact(store, lineage.addresses[stage], stage if stage.startswith(PART) else None)
     wanted = lineage.fingerprints.get(stage, "")
     what = f"there is no {stage} {wanted[:12]} in {store.root}" if wanted else "which one it was is not recorded"
     if store.shared is not None and wanted:
         what += f" or {store.shared.uri}"
     return Checked(stage, wanted or UNKNOWN, problems=[Problem(stage, what, AGAIN)])
+
+
+def _check_corpora(rows: Mapping[str, Checked], lineage: Lineage, recorded: Mapping[str, str]) -> None:
+    """Report a corpus that is not what it is known by, and of several sources each that is not."""
+    wanted = lineage.fingerprints.get("corpus")
+    if not lineage.parts:
+        check_pin(rows["corpus"], wanted, recorded)
+        return
+    for name in lineage.parts:
+        check_pin(rows[name], lineage.fingerprints.get(name, rows[name].figures.get("fingerprint")), {})
+    check_joined(rows["corpus"], wanted, recorded, {name.removeprefix(PART): rows[name] for name in lineage.parts})
+
+
+def _sources(rows: Mapping[str, Checked], config: RunConfig | None) -> Iterator[tuple[Checked, SourceConfig | None]]:
+    """Yield the corpus of each source with what was configured of it."""
+    sources: dict[str, SourceConfig] = {}
+    if config is not None:
+        sources = {"corpus": config.corpus} | {f"{PART}{source.name}": source for source in config.corpus.sources}
+    for name, row in rows.items():
+        if name == "corpus" or name.startswith(PART):
+            yield row, sources.get(name)
 
 
 def _check_links(rows: Mapping[str, Checked], lineage: Lineage) -> None:

@@ -84,7 +84,11 @@ def _row(put_in: int, found: int, by_rule: int, precision: float) -> dict[str, f
 
 def _cleaned(pairs: list[Pair], folder: Path, source: str, target: str) -> Corpus:
     (folder / "dirty").mkdir()
-    splits: Mapping[str, list[Pair]] = {"train": pairs, "val": [("a b c d", "e f g h")], "test": [("i j k l", "m n o p")]}
+    splits: Mapping[str, list[Pair]] = {
+        "train": pairs,
+        "val": [("a b c d", "e f g h")],
+        "test": [("i j k l", "m n o p")],
+    }
     for split, rows in splits.items():
         lines = (json.dumps({source: first, target: second}, ensure_ascii=False) for first, second in rows)
         (folder / "dirty" / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf8")

@@ -73,7 +73,6 @@ def with_noise(pairs: Sequence[Pair], share: float, seed: int) -> Dirty:
     return Dirty(result, kinds, originals)
 
 
-
 def _mojibake(pair: Pair, _other: Pair, chance: random.Random) -> Pair | None:
     if pair[0].isascii():
         return None
@@ -117,7 +116,12 @@ def _numbers(pair: Pair, _other: Pair, chance: random.Random) -> Pair:
 
 
 def _language(pair: Pair, other: Pair, chance: random.Random) -> Pair:
-    wrong = [(pair[0], other[0]), (other[1], pair[1]), (pair[0], chance.choice(FOREIGN)), (chance.choice(FOREIGN), pair[1])]
+    wrong = [
+        (pair[0], other[0]),
+        (other[1], pair[1]),
+        (pair[0], chance.choice(FOREIGN)),
+        (chance.choice(FOREIGN), pair[1]),
+    ]
     return chance.choice(wrong)
 
 

@@ -13,15 +13,21 @@ UNIT = 2**10 if sys.platform == "linux" else 1
 """Bytes of `ru_maxrss`."""
 
 
+def make_lengths(pairs: int) -> Lengths:
+    """Return so many pairs of lengths, about as those of a large parallel corpus."""
+    generator = np.random.default_rng(1)
+    source = np.clip(generator.gamma(3.0, 11.0, pairs), 2, 100).astype(np.int64)
+    target = np.clip(source + generator.normal(0.0, 4.0, pairs), 2, 100).astype(np.int64)
+    return Lengths(source, target)
+
+
 def main() -> None:
     """Measure, and print a line for each size of batches."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=50_000_000, help="(default: %(default)s)")
     given = parser.parse_args()
-    generator = np.random.default_rng(1)
-    source = np.clip(generator.gamma(3.0, 11.0, given.pairs), 2, 100).astype(np.int64)
-    target = np.clip(source + generator.normal(0.0, 4.0, given.pairs), 2, 100).astype(np.int64)
-    lengths = Lengths(source, target)
+    lengths = make_lengths(given.pairs)
+    target = lengths.target
     for tokens in (16_384, 2_048):
         began = time.perf_counter()
         plan = plan_epoch(lengths, tokens, 0.02, seed=1, epoch=0)

@@ -1,8 +1,11 @@
 """`nmt evaluate`: one version on new data, two on the same sentences, and what MLflow's pages say of them."""
 
 import json
+import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -13,7 +16,9 @@ from typer.testing import CliRunner
 
 from flows.commands.app import app
 from flows.evaluate import evaluate
+from flows.train import train
 from pipeline.errors import InputError
+from tests.conftest import TINY
 from tests.flows.conftest import FinishedRun
 
 SIZES = {"corpus.captions_pairs": 400, "corpus.validation_size": 40, "corpus.test_size": 30}
@@ -34,6 +39,38 @@ def test_one_version_on_its_own_test_set(in_its_home: FinishedRun) -> None:
     assert found["set"]["sha256"] == json.loads(run_json(in_its_home))["corpus"]["sha256"]["test"]
     assert system["scores"]["BLEU"]["score"] == trained["scores"]["test"]["bleu"], "as its training was scored"
     assert "|bs:100|" in found["signatures"]["BLEU"]
+
+
+def test_further_sets_of_a_training_and_of_its_version(
+    in_its_home: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is reused up to the training; its model is then scored on more, and registered under another name."""
+    write_pairs(tmp_path / "news.tsv")
+    own = [{"name": "news", "path": str(tmp_path / "news.tsv")}]
+    fields = TINY | {"training.epochs": 6, "evaluation.perturbations": ["typos"], "evaluation.test_sets": own}
+    result = train(overrides=fields | {"registry.model_name": "further", "registry.experiment": "further"})
+    assert [name for name, stage in result["stages"].items() if not stage["reused"]] == ["evaluation", "registration"]
+    scores = result["scores"]
+    assert scores["test"] == in_its_home.result["scores"]["test"]
+    assert list(scores) == ["validation", "test", "test+typos", "news", "news+typos", "signatures"]
+    assert list(result["all_translations"]) == ["validation", "test", "test+typos", "news", "news+typos"]
+    rows = [json.loads(line) for line in Path(result["all_translations"]["news"]).read_text().splitlines()]
+    assert [(row["source"], row["reference"]) for row in rows] == PAIRS
+
+    monkeypatch.setattr(
+        "flows.commands.app.running_flow", lambda _: nullcontext(SimpleNamespace(train=lambda **_: result))
+    )
+    shown = CliRunner().invoke(app, ["train"]).stdout
+    assert re.search(r"│ news +│ +8 │", shown)
+    assert re.search(r"│ typos +│ +[\d.]+ \([+-][\d.]+\) │ +[\d.]+ \([+-][\d.]+\) │", shown)
+
+    found = evaluate("further", test_set="news", overrides={"evaluation.bootstrap_samples": 100})
+    assert found["scored_on"] == "On test set news of preset captions."
+    assert found["systems"][0]["scores"]["BLEU"]["score"] == scores["news"]["bleu"], "as its training was scored"
+    with pytest.raises(InputError, match=r"^--test-set talks: captions has no test set of that name .*: news\)$"):
+        evaluate("further", test_set="talks")
+    with pytest.raises(InputError, match=r"^--test-set news: the set says itself what it is; leave out --split valid"):
+        evaluate("further", test_set="news", split="validation")
 
 
 def run_json(run: FinishedRun) -> str:

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.ablation import ablation
 from flows.evaluate import evaluate
-from flows.permitted import PATH_FIELDS, check_read, check_write
+from flows.permitted import PATH_FIELDS, SOURCE_FIELDS, SOURCE_LISTS, check_read, check_write
 from flows.presets import load_config
 from flows.train import train
 from flows.translate import translate
@@ -24,7 +24,10 @@ SECRET = "SECRETTOKEN"  # noqa: S105
 FILES_TO_READ = ("corpus.path", "corpus.target_path", "tokenizer.model", "tokenizer.target_model")
 TEXTS_THAT_ARE_NO_FILES = {
     *("name", "description", "corpus.dataset", "corpus.subset", "corpus.revision", "corpus.source_column"),
-    *("corpus.target_column", "registry.experiment", "training.validate_every"),
+    *("corpus.target_column", "registry.experiment", "training.validate_every", "corpus.curriculum.until"),
+    *(f"{name}.{field}" for name in SOURCE_LISTS for field in ("name", "dataset", "subset", "revision")),
+    *(f"{name}.{side}_column" for name in SOURCE_LISTS for side in ("source", "target")),
+    "evaluation.test_sets.split",
 }
 
 
@@ -148,8 +151,18 @@ def test_the_command_line_may_what_its_user_may_unless_roots_are_named(
 
 
 def test_every_text_of_a_configuration_is_known_to_be_a_file_or_none() -> None:
-    assert text_fields() == {*FILES_TO_READ} | TEXTS_THAT_ARE_NO_FILES
+    of_sources = {f"{name}.{field}" for name in SOURCE_LISTS for field in SOURCE_FIELDS}
+    assert text_fields() == {*FILES_TO_READ} | of_sources | TEXTS_THAT_ARE_NO_FILES
     assert PATH_FIELDS == FILES_TO_READ
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("field", SOURCE_FIELDS)
+@pytest.mark.parametrize("name", SOURCE_LISTS)
+def test_no_source_of_several_reads_another_file(name: str, field: str, secret: Path, nmt_home: Path) -> None:
+    own = {"name": "own", "path": f"{nmt_home}/files/x.de", field: str(secret)}
+    with pytest.raises(InputError, match=rf"^{name}.1.{field}=.*: this run may read only in "):
+        load_config("captions", {name: [{"name": "captions", "dataset": "captions"}, own]})
 
 
 @pytest.mark.parametrize(

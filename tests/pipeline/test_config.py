@@ -5,7 +5,15 @@ from pipeline.config import EvaluationConfig, RunConfig
 from pipeline.data_config import TokenizerConfig
 from pipeline.errors import InputError
 from pipeline.inference.predictions import LARGEST, MOST
-from pipeline.overrides import assignments, build_config, dump_fields, field_help, field_names, parse_overrides
+from pipeline.overrides import (
+    assignments,
+    build_config,
+    dump_fields,
+    field_help,
+    field_names,
+    parse_overrides,
+    read_yaml,
+)
 
 NO_ATTENTION = {"model.attention": "none", "model.input_feeding": False}
 
@@ -43,6 +51,30 @@ def test_a_text_stays_the_text_that_it_is() -> None:
     texts = ["corpus.source_column=no", "corpus.path=2024", "corpus.revision=1234567", "corpus.subset=null"]
     corpus = build_config({}, parse_overrides(texts)).corpus
     assert (corpus.source_column, corpus.path, corpus.revision, corpus.subset) == ("no", "2024", "1234567", None)
+
+
+def test_a_text_in_a_list_is_one_too() -> None:
+    text = "corpus.sources=[{name: 1, path: 007, source_column: no, subset: null, weight: 2}]"
+    written = {
+        "corpus": {"sources": [{"name": "1", "path": "007", "source_column": "no", "subset": None, "weight": 2}]}
+    }
+    assert parse_overrides([text]) == {"corpus.sources": written["corpus"]["sources"]}
+    assert (
+        read_yaml("corpus:\n  sources:\n  - {name: 1, path: 007, source_column: no, subset: null, weight: 2}")
+        == written
+    )
+    config = build_config(written, {})
+    again = parse_overrides(assignments({"corpus.sources": dump_fields(config)["corpus.sources"]}))
+    assert build_config({}, again) == config
+
+
+def test_a_source_of_the_command_line_takes_the_place_of_a_presets_several() -> None:
+    sources = [{"name": "a", "seed": 1}, {"name": "b", "seed": 2}]
+    preset = {"corpus": {"sources": sources, "temperature": 3.0, "source_language": "de"}}
+    corpus = build_config(preset, {"corpus.path": "x.tsv"}).corpus
+    assert (corpus.path, corpus.sources, corpus.temperature, corpus.source_language) == ("x.tsv", (), None, "de")
+    with pytest.raises(InputError, match=r"path=x.tsv and sources=a, b"):
+        build_config({}, {"corpus.path": "x.tsv", "corpus.sources": sources})
 
 
 @pytest.mark.parametrize("value", [False, 1, 750, 2024.5])
@@ -99,6 +131,32 @@ def test_a_model_of_ones_own_replaces_what_the_preset_says_of_training_one() -> 
             {**NO_ATTENTION, "evaluation.replace_unknown": True},
             "set evaluation.replace_unknown=false, or another model",
         ),
+        *(
+            ({"evaluation.test_sets": [{"path": "x", "name": "news"} | each for each in sets]}, message)
+            for sets, message in (
+                ([{"name": "news/2"}], "evaluation.test_sets.0.name=news/2: a test set's name has at most 50 letters"),
+                ([{"name": "Test"}], "evaluation.test_sets.0.name=Test: the corpus's own are train, validation, test;"),
+                ([{}, {"name": "News"}], "test_sets: two are called News, in capitals or not; give each a name"),
+                ([{"colour": 1}], "evaluation.test_sets.0.colour=1: Extra inputs are not permitted"),
+            )
+        ),
+        (
+            {"evaluation.test_sets": [{"name": "news"}]},
+            "evaluation.test_sets.0: news has neither path nor dataset; name the file, folder or data set of its pairs",
+        ),
+        (
+            {
+                "evaluation.test_sets": [{"name": "test_emoji", "path": "x"}],
+                "evaluation.perturbations": ["typos", "emoji"],
+            },
+            "test_sets: MLflow calls test+emoji test_emoji; choose another name",
+        ),
+        (
+            {"evaluation.perturbations": ["lower_case"]},
+            "evaluation.perturbations.0=lower_case: Input should be 'upper_case', 'typos', 'no_final_punctuation' or",
+        ),
+        ({"evaluation.perturbations": ["typos", "typos"]}, "perturbations: typos is there twice; leave one out"),
+        ({"evaluation.typo_share": 0}, "evaluation.typo_share=0: Input should be greater than 0"),
         ({"corpus.target_path": "x"}, "target_path=x needs the source side; set corpus.path"),
         ({"corpus.source_column": "en"}, "both 'en'; name two columns"),
         (

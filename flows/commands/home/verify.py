@@ -170,9 +170,9 @@ def _corpus(figures: Mapping[str, Any], config: "RunConfig | None") -> str:
         return "no figures recorded"
     counts = " + ".join(f"{number:,} {split}" for split, number in figures.get("pairs", {}).items())
     origin = figures.get("origin", {})
-    told = [f"{origin.get('path') or origin.get('dataset')}"]
+    told = [" + ".join(origin.get("sources", ())) or f"{origin.get('path') or origin.get('dataset')}"]
     told += [f"{name} {origin[name]}" for name in ("subset", "commit", "license") if origin.get(name)]
-    if config is not None and "commit" not in origin:
+    if config is not None and "commit" not in origin and "sources" not in origin:
         told.append(f"seed {config.corpus.seed}")
     return f"{', '.join(told)}: {counts} pairs"
 

@@ -81,7 +81,7 @@ _UNSEEN = _Unseen()
 def letters(text: str) -> int:
     """Return how many letters a text has, with the marks that belong to them."""
     found = sum(map(str.isalpha, text))
-    if text.isascii():
+    if text.isascii() or found > 0.7 * len(text):  # In scripts with marks they are a third.
         return found
     return found + sum(unicodedata.category(character)[0] == "M" for character in text)
 

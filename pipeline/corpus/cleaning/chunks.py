@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ class Chunk:
     numbers: list[int] = field(default_factory=list)
     """The place of each among the pairs of its split, from 1."""
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """By name, a row for each line: `lengths` uint32 (pairs, 2), characters; `exact`, `similar`, `source` uint64 hashes;
-    `signature` uint32 (pairs, SIGNATURE); `rank`, bytes of `hash_pair`."""
+    """By name, a row for each line: `lengths` uint32 (pairs, 2), characters; `exact`, `similar`, `source` uint64
+    hashes; `signature` uint32 (pairs, SIGNATURE); `rank`, bytes of `hash_pair`."""
     dropped: list[Dropped] = field(default_factory=list)
     repaired: list[Repaired] = field(default_factory=list)
     blank: int = 0
@@ -175,8 +176,7 @@ def signatures(pairs: Sequence[Pair]) -> NDArray[np.uint32]:
 
 def _shingles(text: str, side: str) -> list[str]:
     words = units(text)
-    neighbours = zip(words, words[1:], strict=False)
-    return [side + word for word in words] + [f"{side}{first} {second}" for first, second in neighbours]
+    return [side + word for word in words] + [f"{side}{first} {second}" for first, second in pairwise(words)]
 
 
 def bins_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:

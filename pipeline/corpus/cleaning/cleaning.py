@@ -3,7 +3,7 @@
 import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -72,6 +72,21 @@ class Cleaned:
     fate: NDArray[np.uint8]
     """For each line, the number of the rule that drops it, or STAYS."""
     tally: Tally
+    reasons: dict[int, str] = field(default_factory=dict)
+    """Why a line is dropped, by its row, where there is more to say than the rule's name."""
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield all lines."""
+        with (self.folder / LINES).open("rb") as lines:
+            yield from lines
+
+    def drop(self, rows: Mapping[int, str], rule: str) -> None:
+        """Drop lines by their rows, each for a reason."""
+        self.reasons.update(rows)
+        chosen = np.fromiter(rows, np.int64, len(rows))
+        self.fate[chosen] = self.names.index(rule) + 1
+        for side in (0, 1):
+            self.tally.after[side] -= bins_of(self.columns["lengths"][chosen, side])
 
     @property
     def stays(self) -> Mask:
@@ -90,13 +105,13 @@ class Cleaned:
             if isinstance(sample, Dropped):
                 return sample
         row = int(np.flatnonzero(self.fate == self.names.index(rule) + 1)[0])
-        with (self.folder / LINES).open("rb") as lines:
-            pair = json.loads(next(islice(lines, row, None)))
+        pair = json.loads(next(islice(self.lines(), row, None)))
         return Dropped(rule, int(self.columns["numbers"][row]), (pair["source"], pair["target"]))
 
     def write(self, choose: Callable[[int], Callable[[bytes], Any]], dropped: Path) -> None:
         """Write every line that stays by what `choose` returns for its row, and those that do not into `dropped`."""
-        with (self.folder / LINES).open("rb") as lines, dropped.open("a", encoding="utf8", newline="\n") as away:
+        lines = self.lines()
+        with dropped.open("a", encoding="utf8", newline="\n") as away:
             for block in blocks(self.fate.size):
                 fates, numbers = self.fate[block].tolist(), self.columns["numbers"][block].tolist()
                 for row, (fate, number) in enumerate(zip(fates, numbers, strict=True), start=block.start):
@@ -105,7 +120,8 @@ class Cleaned:
                         choose(row)(line)
                         continue
                     pair = json.loads(line)
-                    gone = Dropped(self.names[fate - 1], number, (pair["source"], pair["target"]))
+                    why = self.reasons.get(row, "")
+                    gone = Dropped(self.names[fate - 1], number, (pair["source"], pair["target"]), why)
                     self.tally.sample(gone)
                     away.write(gone.line())
 

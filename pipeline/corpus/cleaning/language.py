@@ -34,7 +34,7 @@ CONFUSED = (
 )
 """Languages that cannot be told apart by one sentence."""
 ALIASES = {"nb": "no", "iw": "he", "in": "id", "zho": "zh", "cmn": "zh", "deu": "de", "eng": "en", "fra": "fr"}
-CHARACTERS = 200
+CHARACTERS = 100
 """As much of a sentence is looked at."""
 LETTERS = 12
 """Shorter texts, such as names, are of any language."""

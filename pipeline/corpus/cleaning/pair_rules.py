@@ -16,7 +16,7 @@ LONGEST = 3_000
 COPIED_LETTERS = 12
 """Letters from which on a target that equals its source is no name."""
 LEAST_LETTERS, LETTERS_APART, COUNTED = 0.35, 0.45, 6
-"""The least share of letters in a side, and how far the shares of both may lie apart, of at least so many characters."""
+"""The least share of letters in a side, and how far those of both may be apart; of at least so many characters."""
 SPELLED_OUT = 12
 """Numbers up to this one may be digits on one side and words on the other."""
 URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'”»]+|[\w.+-]+@[\w-]+\.[\w.-]+", re.IGNORECASE)
@@ -24,20 +24,20 @@ NUMBER = re.compile(r"\d+(?:[.,:'’\u00a0\u202f ]\d{3}(?!\d)|[.,:]\d+)*")
 
 
 def too_long(pair: Pair) -> str | None:
-    """A side is longer than any sentence."""
+    """Find a side that is longer than any sentence."""
     longest = max(map(len, pair))
     return f"{longest:,} characters" if longest > LONGEST else None
 
 
 def copied(pair: Pair) -> str | None:
-    """The target is the source, but for case, punctuation and spacing."""
+    """Find a target that is its source, but for case, punctuation and spacing."""
     if abs(len(pair[0]) - len(pair[1])) > 10 or letters(pair[0]) < COPIED_LETTERS:
         return None
     return "the target is the source" if comparable(pair[0]) == comparable(pair[1]) else None
 
 
 def few_letters(pair: Pair) -> str | None:
-    """A side is mostly of digits and symbols, or much more so than the other."""
+    """Find a side that is mostly of digits and symbols, or much more so than the other."""
     shares = []
     for text in pair:
         counted = len(text) - text.count(" ")
@@ -50,7 +50,7 @@ def few_letters(pair: Pair) -> str | None:
 
 
 def other_addresses(pair: Pair) -> str | None:
-    """The addresses of web pages and of people differ."""
+    """Find addresses of web pages and of people that are on one side only."""
     if not any("@" in text or "www." in text.lower() or "://" in text for text in pair):
         return None
     first, second = (Counter(found.rstrip(".,;:!?)]").lower() for found in URL.findall(text)) for text in pair)
@@ -59,7 +59,7 @@ def other_addresses(pair: Pair) -> str | None:
 
 
 def other_numbers(pair: Pair) -> str | None:
-    """The numbers differ, but for how they are grouped, and for small ones, which may be words on a side."""
+    """Find numbers on one side only, whatever groups their digits; small ones may be words on the other."""
     found = [[_digits(number) for number in NUMBER.findall(text)] for text in pair]
     if "".join(sorted("".join(found[0]))) == "".join(sorted("".join(found[1]))):
         return None
@@ -88,9 +88,7 @@ LANGUAGE = ("language", "a side is surely in another language")
 def language_rule(source: str | None, target: str | None) -> PairRule | None:
     """Return the rule against other languages than these two; None if neither can be told."""
     names = known_language(source), known_language(target)
-    sides = [
-        (number, WrongLanguage(name, names[1 - number])) for number, name in enumerate(names) if name is not None
-    ]
+    sides = [(number, WrongLanguage(name, names[1 - number])) for number, name in enumerate(names) if name is not None]
 
     def fault(pair: Pair) -> str | None:
         for number, side in sides:

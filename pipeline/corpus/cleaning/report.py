@@ -38,8 +38,8 @@ def report(name: str, tally: Tally, rules: Sequence[str], drawn: bool = False) -
         "| rule | what it does | pairs | share |",
         "|---|---|--:|--:|",
         *(
-            f"| {rule} | {DESCRIPTIONS[rule]} | {tally.counts[rule]:,} | {tally.counts[rule] / max(1, tally.read):.3%} |"
-            for rule in rules
+            f"| {rule} | {DESCRIPTIONS[rule]} | {count:,} | {count / max(1, tally.read):.3%} |"
+            for rule, count in ((rule, tally.counts[rule]) for rule in rules)
         ),
         "",
         "| characters of a sentence | source | target | source, kept | target, kept |",
@@ -68,9 +68,7 @@ def _examples(samples: Sequence[Dropped | Repaired]) -> list[str]:
     lines = ["| pair | source | target | why |", "|--:|---|---|---|"]
     for sample in samples:
         assert isinstance(sample, Dropped)
-        lines.append(
-            f"| {sample.number:,} | {_cell(sample.pair[0])} | {_cell(sample.pair[1])} | {_cell(sample.why)} |"
-        )
+        lines.append(f"| {sample.number:,} | {_cell(sample.pair[0])} | {_cell(sample.pair[1])} | {_cell(sample.why)} |")
     return lines
 
 
@@ -79,7 +77,9 @@ def _cell(text: str) -> str:
     short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
     escaped = re.sub(r"[\\`*_\[\]<>|&]", lambda found: f"&#{ord(found[0])};", short)
     return "".join(
-        character if character.isprintable() or unicodedata.category(character) == "Zs" else f"\\u{{{ord(character):x}}}"
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs"
+        else f"\\u{{{ord(character):x}}}"
         for character in escaped
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.corpus.cleaning.characters import REPAIRS
 from pipeline.corpus.cleaning.pair_rules import LANGUAGE, PAIR_RULES
-from pipeline.data_config import Clean, RuleName
+from pipeline.source_config import Clean, RuleName
 
 CORPUS_RULES = {
     "ratio": "one side is far too short for the other, by what is usual in this corpus",
@@ -14,13 +14,15 @@ CORPUS_RULES = {
     "many_targets": "ten other targets of the same source came before",
 }
 """Rules that need the whole corpus, in the order in which they decide, with what each of them drops."""
+LEAK = ("leak", "it is in validation or test, too, or nearly so")
 DESCRIPTIONS: dict[str, str] = {
     **{name: what for name, (_, what) in REPAIRS.items()},
     **{name: what for name, (_, what) in PAIR_RULES.items()},
     LANGUAGE[0]: LANGUAGE[1],
     **CORPUS_RULES,
+    LEAK[0]: LEAK[1],
 }
-"""All rules in the order in which they come."""
+"""All rules in the order in which they come; the last holds for what is left of train, by corpus.leaks."""
 MILD: tuple[RuleName, ...] = (
     *("mojibake", "controls", "long", "copy", "letters", "addresses", "language", "ratio", "duplicate"),
 )

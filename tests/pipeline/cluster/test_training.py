@@ -42,8 +42,18 @@ def _cluster() -> Iterator[None]:
 
 
 @pytest.fixture
+def tiny(tiny: RunConfig) -> RunConfig:
+    """A run on two sources, in shares that change in the middle of an epoch."""
+    sizes = {"captions_pairs": 75, "validation_size": 20, "test_size": 10}
+    sources = [{"name": name, "seed": seed, "weight": 3 - seed, **sizes} for name, seed in (("a", 1), ("b", 2))]
+    values = {name: value for name, value in dump_fields(tiny).items() if "corpus." not in name}
+    stages = [{"until": "4 updates", "weights": {"b": 1.0}}]
+    return build_config({}, values | {"corpus.sources": sources, "corpus.curriculum": stages})
+
+
+@pytest.fixture
 def encoded(nmt_home: Path, tiny: RunConfig) -> EncodedCorpus:
-    corpus = prepare_corpus(tiny.corpus.model_copy(update={"captions_pairs": 150}), Store())
+    corpus = prepare_corpus(tiny.corpus, Store())
     tokenizer = train_tokenizer(corpus, tiny.tokenizer, Store())
     return encode_corpus(corpus, tokenizer, tiny.batching, Store())
 
@@ -51,7 +61,7 @@ def encoded(nmt_home: Path, tiny: RunConfig) -> EncodedCorpus:
 @pytest.fixture
 def train(encoded: EncodedCorpus, tiny: RunConfig) -> Train:
     def run(observe: Callable[[Record], None] = lambda record: None, **training: object) -> TrainedModel:
-        values = {key: value for key, value in dump_fields(tiny).items() if value is not None}
+        values = dump_fields(tiny)
         config = build_config({}, values | {f"training.{key}": value for key, value in training.items()})
         return train_model(encoded, config, Store(), observe)
 

@@ -279,6 +279,34 @@ def test_subsets(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
     assert made["figures"]["held_out"] == ["test"]
 
 
+def test_a_test_set_is_one_split_and_nothing_else_is_downloaded(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
+    files = {"README.md": SUBSETS, "de/train.jsonl": lines(("zu", "big")), "de/dev.jsonl": lines(("Hund", "dog"))}
+    commit = hub.publish("lab/tests", files | {"fr/train.jsonl": lines(("chien", "dog"))})
+    config = {"name": "news", "dataset": "lab/tests", "subset": "de-en", "split": "validation"}
+    hub.requests.clear()
+    made = prepare(tmp_path, **config)
+    assert made["pairs"] == [["Hund", "dog"]]
+    assert made["origin"] == {"dataset": "lab/tests", "subset": "de-en", "commit": commit, "split": "validation"}
+    fetched = {request.rpartition("/")[2] for request in hub.requests if request.endswith(".jsonl")}
+    assert fetched == {"dev.jsonl"}
+    assert prepare(tmp_path, **config)["reused"]
+    by_its_own_name = prepare(tmp_path, **config | {"split": "dev"})
+    assert by_its_own_name["pairs"] == made["pairs"]
+    assert prepare(tmp_path, **config | {"split": "test"})["message"] == (
+        "evaluation.test_sets, news: split=test: lab/tests has no such split; choose one of train, dev, or another "
+        "subset"
+    )
+    gone = prepare(tmp_path, **config | {"revision": "v9"})["message"]
+    assert gone.startswith("evaluation.test_sets, news: revision=v9: lab/tests has no such branch, tag or commit;")
+    hub.stop()
+    away = prepare(tmp_path, **config)
+    pinned = prepare(tmp_path, **config | {"revision": commit})
+    hub.start()
+    assert away["error"] == "ExternalError"
+    assert f"or set revision={commit}, which is in the store" in away["message"]
+    assert pinned["reused"], "what is pinned needs no network"
+
+
 def test_what_the_user_named_is_not_there(hub: HubServer, prepare: Child, tmp_path: Path) -> None:
     hub.publish("lab/here", three_splits("Hund"))
     hub.publish("lab/gated", three_splits("Hund"))

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
+from pipeline.corpus.splits import find_split
 from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import Seen, count_seen, prepare_files, prepare_split
@@ -83,12 +84,23 @@ def test_how_much_of_it_a_model_was_trained_on(tmp_path: Path, store: Store) -> 
     lines = "".join(f"Satz {n}.\tSentence {n}.\n" for n in range(20))
     (tmp_path / "pairs.tsv").write_text(f"de\ten\n{lines}")
     config = CorpusConfig(path=str(tmp_path / "pairs.tsv"), validation_size=3, test_size=4)
-    train = prepare_split(config, "train", store).file
+    train = [prepare_split(config, "train", store).file]
     assert count_seen(prepare_files(config, "test", store), train) == Seen(pairs=13, sources=13)
     assert count_seen(prepare_split(config, "test", store), train) == Seen(pairs=0, sources=0)
     (tmp_path / "other.tsv").write_text(f"de\ten\n{lines.replace('Sentence', 'Phrase')}{lines}")
     other = CorpusConfig(path=str(tmp_path / "other.tsv"))
     assert count_seen(prepare_files(other, "test", store), train) == Seen(pairs=13, sources=26)
+
+
+def test_of_several_sources_the_pairs_of_all(store: Store) -> None:
+    sizes = {"captions_pairs": 6, "validation_size": 2, "test_size": 3}
+    config = CorpusConfig(sources=[{"name": name, "seed": seed, **sizes} for name, seed in (("a", 1), ("b", 2))])
+    corpus = prepare_corpus(config, store)
+    for split, pairs in (("train", 12), ("validation", 4), ("test", 6)):
+        found = prepare_split(config, find_split(split), store)
+        assert list(found.read()) == list(corpus.pairs(find_split(split)))
+        assert (found.name, found.pairs) == (f"a + b {split}", pairs)
+        assert found.fingerprint == corpus.split_fingerprint(find_split(split))
 
 
 def test_what_cannot_be_scored(tmp_path: Path, store: Store) -> None:

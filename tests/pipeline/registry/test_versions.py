@@ -68,7 +68,7 @@ def test_a_version_records_its_corpus(
     register(1, 30.0)
     own = pull_model("models:/tiny/1", Store()).metadata
     languages = {"source_language": "de", "target_language": "en"}
-    assert (own["corpus"], own["sha256"]) == (tiny.corpus.model_dump() | languages, corpus.figures["sha256"])
+    assert (own["corpus"], own["sha256"]) == (tiny.corpus.model_dump(mode="json") | languages, corpus.figures["sha256"])
     monkeypatch.chdir(tmp_path)
     files = tiny.model_copy(update={"corpus": tiny.corpus.model_copy(update={"path": "pairs.tsv"})})
     register(2, 30.0, config=files)

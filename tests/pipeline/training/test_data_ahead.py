@@ -1,6 +1,7 @@
 """A worker's batches: on a GPU those of a CPU, prepared by a thread that ends with the epoch."""
 
 import threading
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -8,13 +9,17 @@ import pytest
 import torch
 
 from pipeline.batches.collate import Ragged
-from pipeline.data_config import BatchingConfig
+from pipeline.batches.mixture import Mixture
+from pipeline.data_config import BatchingConfig, CorpusConfig
+from pipeline.training.progress import Progress
 from pipeline.training.worker import TrainingData, WorkerInfo, make_epochs
 
 GENERATOR = np.random.default_rng(1)
 SIDES = tuple(Ragged.of_rows([[4] * length for length in GENERATOR.integers(2, 9, 90)]) for _ in range(2))
 DATA = TrainingData((SIDES[0], SIDES[1]), (SIDES[0], SIDES[1]), [], None)  # type: ignore[arg-type]
 BATCHING = BatchingConfig(tokens=200, worker_tokens=60)
+CURRICULUM = [{"until": "900 tokens", "weights": {"b": 1}}, {"until": "1.4 epochs", "weights": {"a": 1, "b": 1}}]
+SOURCES = CorpusConfig(sources=[{"name": "a", "weight": 3}, {"name": "b", "weight": 1}], curriculum=CURRICULUM)
 
 
 def test_a_device_gets_the_batches_that_a_cpu_gets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +42,30 @@ def test_no_thread_is_left_by_a_loop_that_ends_early(monkeypatch: pytest.MonkeyP
     assert "ahead" in {thread.name for thread in threading.enumerate()}
     steps.close()
     assert "ahead" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_curriculum_goes_on_where_it_stopped_after_any_step() -> None:
+    """On one worker and on two: what an epoch has depends on the steps before it, which the progress knows."""
+    mixture = Mixture.of(SOURCES, {"a": 70, "b": 20})
+    data = replace(DATA, mixture=mixture)
+
+    def taken(progress: Progress, epochs: int, workers: int) -> tuple[list[list[list[int]]], list[Progress]]:
+        """Return the rows of both sides of every step from there on, and how far each step was."""
+        ranks = [make_epochs(data, BATCHING, 1, WorkerInfo(rank, workers)) for rank in range(workers)]
+        for each in ranks:
+            each.resume(progress)
+        rows, places = [], []
+        for epoch in range(progress.epoch, epochs):
+            tokens = ranks[0].tokens(epoch)
+            for steps in zip(*(each.steps(epoch, progress.batch) for each in ranks), strict=True):
+                parts = [share.batch.target_BT.shape[1] for shares in steps for share in shares]
+                places.append(progress)
+                rows.append([sorted(int(row) for shares in steps for share in shares for row in share.rows), parts])
+                progress = progress.after_step(len(tokens), tokens[progress.batch])
+        return rows, places
+
+    for workers in (1, 2):
+        whole, places = taken(Progress(), 3, workers)
+        assert len({place.epoch for place in places}) == 3
+        for number, place in enumerate(places):
+            assert taken(place, 3, workers)[0] == whole[number:]

@@ -8,12 +8,15 @@ A leak is a training pair of which, leaving case, punctuation and spacing aside,
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Literal, get_args
 
 from pipeline.corpus.cleaning.characters import comparable, units
 from pipeline.corpus.cleaning.pair_rules import Pair
+from pipeline.errors import InputError
+from pipeline.processes import in_chunks
 
 Kind = Literal["exact", "normalized", "source", "target", "near"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -36,6 +39,20 @@ class Leak:
     scored_number: int
     """Its row there, from 0."""
     scored_pair: Pair
+
+    @property
+    def why(self) -> str:
+        """In words."""
+        return f"{WORDS[self.kind]} {self.scored} {self.scored_number + 1:,}"
+
+
+WORDS: Mapping[Kind, str] = {
+    "exact": "the same as",
+    "normalized": "but for case, punctuation and spacing the same as",
+    "source": "with the source of",
+    "target": "with the target of",
+    "near": "nearly the same as",
+}
 
 
 @dataclass(frozen=True)
@@ -136,12 +153,25 @@ def _alike(first: Counter[str], second: Counter[str]) -> bool:
     return larger - (first & second).total() <= _missing(larger)
 
 
-def prepare_finder(sets: Mapping[str, Sequence[Pair]]) -> Callable[[int, Sequence[Pair]], list[Leak]]:
-    """Return what finds leaks in chunks of pairs."""
-    return LeakFinder(sets)
+def find_leaks(train: Iterable[Pair], scored: Mapping[str, Sequence[Pair]]) -> list[Leak]:
+    """Return the training pairs that are in scored sets, too, in order."""
+    return [leak for found in in_chunks(train, LeakFinder, (scored,)) for leak in found]
 
 
-def count_kinds(leaks: Iterable[Leak]) -> dict[str, int]:
-    """Return how many leaks there are of each kind."""
-    counts = Counter(leak.kind for leak in leaks)
-    return {kind: counts[kind] for kind in KINDS}
+def refuse_leaks(leaks: Sequence[Leak], name: str) -> None:
+    """Raise InputError, with the first of them, if there are any."""
+    if leaks:
+        first = leaks[0]
+        source, target = (shorten(side, 60, placeholder="...") for side in first.pair)
+        raise InputError(
+            f"corpus.leaks=refuse: {len(leaks):,} training pairs of {name} are scored, too, such as pair "
+            f"{first.number + 1:,}: {source} → {target} ({first.why}); take them out, or set corpus.leaks=remove"
+        )
+
+
+def count_leaks(leaks: Iterable[Leak]) -> dict[str, dict[str, int]]:
+    """Return how many leaks there are by the scored set and by kind."""
+    counts: dict[str, Counter[str]] = {}
+    for leak in leaks:
+        counts.setdefault(leak.scored, Counter())[leak.kind] += 1
+    return {name: {kind: found[kind] for kind in KINDS if found[kind]} for name, found in counts.items()}
