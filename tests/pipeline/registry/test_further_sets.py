@@ -63,6 +63,7 @@ def test_sets_and_copies(corpus: Corpus, train: Train, tmp_path: Path) -> None:
         for name in set_names(figures)
         for key, value in evaluation.scores(name).items()
     }
+    assert run.inputs is not None
     assert {tag.value for each in run.inputs.dataset_inputs for tag in each.tags} == {"validation", "test", "news"}
     kept = mlflow.artifacts.load_text(f"runs:/{version.run_id}/translations/news_upper_case.jsonl")
     assert [json.loads(line) for line in kept.splitlines()] == list(evaluation.translations("news+upper_case"))
@@ -72,6 +73,7 @@ def test_sets_and_copies(corpus: Corpus, train: Train, tmp_path: Path) -> None:
     assert "\n| BLEU with sources    |" in report
     assert f" {figures['news+upper_case']['bleu']:.2f} ({change:+.2f}) |" in report
     metadata = mlflow.models.Model.load(version.uri).metadata
+    assert metadata is not None
     assert metadata["test_sets"][0]["path"] == str(tmp_path / "news.tsv")
 
 
