@@ -25,6 +25,7 @@ ORDER = (
     "pipeline.corpus",
     "pipeline.inference",
     "pipeline.batches",
+    "pipeline.noise",
     "pipeline.metrics",
     "pipeline.training",
     "pipeline.evaluation",

@@ -64,6 +64,8 @@ class TrainingJob:
     records: Queue
     orders: Queue
     resume_from: ray.train.Checkpoint | None
+    languages: tuple[str | None, str | None] = (None, None)
+    """Tags of the source and of the target."""
 
 
 class Records:
@@ -263,6 +265,7 @@ def _open_data(job: TrainingJob, run: RunConfig) -> TrainingData:
         job.validation_pairs,
         Subwords(store.fetch(job.tokenizer)),
         run.evaluation.during_training,
+        job.languages,
     )
 
 
