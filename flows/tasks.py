@@ -132,12 +132,10 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store:
     view = current_view()
     view.began("batches")
     encoded = encode_corpus(corpus, tokenizer, config.batching, store)
-    noise = f"; noise in training: {', '.join(config.noise.kinds)}" if config.noise.kinds else ""
     figures, alone = encoded.figures, " of one worker" if config.batching.tokens_per_worker else ""
     view.ended(
         f"{figures['steps_per_epoch']:,} steps per epoch{alone}, {figures['padding_share']:.1%} padding, "
-        f"{figures['train_pairs_over_max_length']:,} pairs over {config.batching.max_length} tokens left out"
-        f"{noise}",
+        f"{figures['train_pairs_over_max_length']:,} pairs over {config.batching.max_length} tokens left out{config.noise.clause}",
         encoded.reused,
     )
     return encoded

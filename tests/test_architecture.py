@@ -17,6 +17,7 @@ ORDER = (
     "pipeline.gc_tuning",
     "pipeline.language_tags",
     "pipeline.data_config",
+    "pipeline.noise_config",
     "pipeline.config",
     "pipeline.overrides",
     "pipeline.store",

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from pipeline.batches.collate import Ragged
 from pipeline.batches.plan import Indices
-from pipeline.config import NoiseConfig
 from pipeline.inference.pieces import SPACE, Pieces
 from pipeline.noise.sampling import SubwordSampler
 from pipeline.noise.texts import title_case, upper_case
+from pipeline.noise_config import NoiseConfig
 
 TOKENS_OF_A_TYPO = 2
 """So many more tokens a word has with a typo."""

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from model.seq2seq import SPECIAL_TOKENS
 from pipeline.batches.collate import Ragged
 from pipeline.batches.plan import Indices, Lengths
-from pipeline.config import NoiseConfig
 from pipeline.inference.pieces import Pieces
 from pipeline.inference.subwords import Subwords
 from pipeline.noise.draws import Keys, Stream, numbers, pair_keys, stream, uniform
 from pipeline.noise.estimates import Estimates
 from pipeline.noise.sampling import SubwordSampler
 from pipeline.noise.texts import symbols_pattern, title_case, upper_case, with_typos, without_final_punctuation
+from pipeline.noise_config import NoiseConfig
 
 CASE, TYPOS, PUNCTUATION, JOINED, WORDS, SOURCE, TARGET = range(7)
 """What a pair's random numbers are for."""

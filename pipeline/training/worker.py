@@ -18,12 +18,13 @@ from model.seq2seq import SPECIAL_TOKENS, Seq2Seq
 from pipeline.batches.ahead import ahead
 from pipeline.batches.collate import Ragged, collate
 from pipeline.batches.plan import Indices, Lengths, Plan, plan_epoch, share_rows, split_share
-from pipeline.config import NoiseConfig, RunConfig
+from pipeline.config import RunConfig
 from pipeline.data_config import BatchingConfig
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric
 from pipeline.noise.noise import Noise, NoisyEpoch
+from pipeline.noise_config import NoiseConfig
 from pipeline.training.checkpoint import load_checkpoint
 from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.hooks import Epochs, Hooks, Share

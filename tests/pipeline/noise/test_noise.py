@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sentencepiece
 
 from pipeline.batches.collate import Ragged
 from pipeline.batches.plan import Lengths, padding_share, plan_epoch
-from pipeline.config import NoiseConfig
 from pipeline.corpus.captions import generate_pairs
 from pipeline.data_config import BatchingConfig
+from pipeline.inference.sentencepiece_internals import model_message
 from pipeline.inference.subwords import Subwords, learn_pieces
 from pipeline.noise.noise import Noise
+from pipeline.noise_config import NoiseConfig
 from pipeline.training.worker import TrainingData, WorkerInfo, make_epochs
 
 PAIRS = [
@@ -26,7 +26,7 @@ MANY = {
     "subword_sampling": "both",
 }  # fmt: skip
 LONGEST = 60
-CAPITALS = ["ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ"] * 5
+CAPITALS = ["ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ ж"] * 5
 
 
 @pytest.fixture(scope="module", params=["unigram", "bpe"])
@@ -36,7 +36,9 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def encoded(kind: Any, folder: Path) -> TrainingData:
     """Return the pairs as a worker has them."""
-    model = learn_pieces(chain(*PAIRS, CAPITALS), 400, kind, byte_fallback=False, character_coverage=1.0, user_symbols=["<b>"])
+    model = learn_pieces(
+        chain(*PAIRS, CAPITALS), 400, kind, byte_fallback=False, character_coverage=1.0, user_symbols=["<b>"]
+    )
     for name in ("source.model", "target.model"):
         (folder / name).write_bytes(model)
     (folder / "user_symbols.json").write_text('["<b>"]')
@@ -90,13 +92,13 @@ def test_epochs_and_seeds_differ(data: TrainingData) -> None:
 @pytest.mark.parametrize("share", [0.25, 1.0])
 def test_each_kind_has_its_share_and_its_effect(data: TrainingData, share: float) -> None:
     before = texts(data, data.train)
-    few = 4 * (share * (1 - share) / len(before)) ** 0.5 + 1e-9
+    few = 0.01 + 4 * (share * (1 - share) / len(before)) ** 0.5 + 1e-9
 
     def changed(kind: str) -> list[tuple[tuple[str, str], tuple[str, str]]]:
         after = everything(data, noise(data, longest=300, **{kind: share}))
         found = [pairs for pairs in zip(before, after, strict=True) if pairs[0] != pairs[1]]
         assert all("<b>" in new[0] for old, new in found if "<b>" in old[0])
-        assert abs(len(found) / len(before) - share) <= few
+        assert abs(len(found) / len(before) - share) <= few  # A café has a capital that no model here knows.
         return found
 
     for old, new in changed("upper_case"):
@@ -205,13 +207,14 @@ def test_unknown_characters_survive_as_unknown(data: TrainingData) -> None:
 
 def test_a_target_never_becomes_unknown(data: TrainingData) -> None:
     """A model would learn to say <unk>: such a pair stays as it is. A source may, as it will when it is translated."""
-    known = data.subwords.encode_target(["a ñandú"] * 2)
-    known[0] = data.subwords.encode_target(["a dog"])[0]
-    source = data.subwords.encode_source(["ein ø"] * 2)
-    sides = (Ragged.of_rows(source), Ragged.of_rows(known))
-    spelled = everything(replace(data, train=sides), noise(data, upper_case=1.0))
-    assert [text.count(STRANGER) for _, text in spelled] == [0, 2]
-    assert [text.removesuffix(STRANGER) for text, _ in spelled] == ["EIN ", "EIN "]
+    sources = data.subwords.encode_source(["ein Hund", "ein ж"])
+    targets = data.subwords.encode_target(["a ж", "a dog"])
+    before = (Ragged.of_rows(sources), Ragged.of_rows(targets))
+    assert not (before[0].values == 1).any()
+    after = noise(data, upper_case=1.0).apply(before, 0, np.arange(2))
+    assert texts(data, after)[0] == ("ein Hund", "a ж")
+    assert texts(data, after)[1][1] == "A DOG"
+    assert after[0].values.tolist().count(1) == 1
 
 
 def test_bytes_and_models_without_a_blank_before_sentences(tmp_path: Path) -> None:
@@ -220,8 +223,6 @@ def test_bytes_and_models_without_a_blank_before_sentences(tmp_path: Path) -> No
     pieces = Subwords(folder_of(tmp_path / "bytes", model)).pieces[0]
     row = pieces.encode("Ein Ωmega Hund")
     assert pieces.encode(pieces.decode(row[:-1])) == row
-    from pipeline.inference.sentencepiece_internals import model_message
-
     proto = model_message().FromString(model)
     proto.normalizer_spec.add_dummy_prefix = False
     subwords = Subwords(folder_of(tmp_path / "bare", proto.SerializeToString()))
@@ -236,5 +237,4 @@ def folder_of(folder: Path, model: bytes) -> Path:
     folder.mkdir()
     for name in ("source.model", "target.model"):
         (folder / name).write_bytes(model)
-    assert sentencepiece.SentencePieceProcessor(model_proto=model).get_piece_size()
     return folder
