@@ -123,4 +123,4 @@ def _ranges(starts: Indices, ends: Indices) -> Indices:
     [3, 4, 7]
     """
     lengths = ends - starts
-    return np.arange(int(lengths.sum())) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+    return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import pairwise, product
 
 import numpy as np
@@ -46,18 +46,20 @@ def segmentations(word: str, pieces: dict[str, float]) -> list[tuple[str, ...]]:
     return found
 
 
-def by_dropout(parts: tuple[str, ...], dropout: float, probability: float = 1.0) -> Counter[tuple[str, ...]]:
+def by_dropout(parts: tuple[str, ...], dropout: float, probability: float = 1.0) -> dict[tuple[str, ...], float]:
     """Return the probability of every segmentation by algorithm 1 of Provilkov et al., whatever merges are left out."""
     possible = [place for place in range(len(parts) - 1) if parts[place] + parts[place + 1] in MERGES]
-    found: Counter[tuple[str, ...]] = Counter()
+    found: dict[tuple[str, ...], float] = defaultdict(float)
     for left_out in product((False, True), repeat=len(possible)):
         chance = probability * math.prod(dropout if out else 1 - dropout for out in left_out)
         left = [place for place, out in zip(possible, left_out, strict=True) if not out]
         if not left:
-            found[parts] += chance  # type: ignore[assignment]
+            found[parts] += chance
             continue
         best = max(left, key=lambda place: (MERGES[parts[place] + parts[place + 1]], -place))
-        found.update(by_dropout((*parts[:best], parts[best] + parts[best + 1], *parts[best + 2 :]), dropout, chance))
+        merged = (*parts[:best], parts[best] + parts[best + 1], *parts[best + 2 :])
+        for way, way_chance in by_dropout(merged, dropout, chance).items():
+            found[way] += way_chance
     return found
 
 

@@ -21,7 +21,7 @@ PAIRS = [
     (f"{german[:-1]} <b>." if row % 3 == 0 else german, english)
     for row, (german, english) in enumerate(generate_pairs(600, 1))
 ]
-MANY = {
+MANY: dict[str, Any] = {
     "upper_case": 0.1, "title_case": 0.1, "typos": 0.2, "no_final_punctuation": 0.3, "joined": 0.2,
     "subword_sampling": "both",
 }  # fmt: skip
@@ -95,7 +95,8 @@ def test_each_kind_has_its_share_and_its_effect(data: TrainingData, share: float
     few = 0.01 + 4 * (share * (1 - share) / len(before)) ** 0.5 + 1e-9
 
     def changed(kind: str) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-        after = everything(data, noise(data, longest=300, **{kind: share}))
+        config: dict[str, Any] = {kind: share}
+        after = everything(data, noise(data, longest=300, **config))
         found = [pairs for pairs in zip(before, after, strict=True) if pairs[0] != pairs[1]]
         assert all("<b>" in new[0] for old, new in found if "<b>" in old[0])
         assert abs(len(found) / len(before) - share) <= few  # A café has a capital that no model here knows.

@@ -39,7 +39,7 @@ def test_turkish_has_two_letters_i() -> None:
 
 def edits(before: str, after: str) -> int:
     """Return the edit distance, in which two letters that change places are one."""
-    rows = [[*range(len(after) + 1)]]
+    rows: list[list[int]] = [[*range(len(after) + 1)]]
     for i, letter in enumerate(before, 1):
         row = [i]
         for j, other in enumerate(after, 1):
