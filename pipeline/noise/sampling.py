@@ -123,4 +123,5 @@ def _ranges(starts: Indices, ends: Indices) -> Indices:
     [3, 4, 7]
     """
     lengths = ends - starts
-    return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+    shifts = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+    return np.asarray(np.arange(shifts.size) + shifts)

@@ -23,6 +23,7 @@ from pipeline.data_config import BatchingConfig
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric
+from pipeline.noise.epochs import NoisyEpochs
 from pipeline.noise.noise import Noise, NoisyEpoch
 from pipeline.noise_config import NoiseConfig
 from pipeline.training.checkpoint import load_checkpoint
@@ -89,21 +90,18 @@ def make_epochs(
     """
     source, target = data.train
     lengths = Lengths(source.lengths, target.lengths)
-    noisy = Noise(noise, seed, batching.max_length, data.subwords, data.languages) if noise.kinds else None
-
-    @lru_cache(maxsize=1)
-    def with_noise(epoch: int) -> NoisyEpoch | None:
-        return noisy.epoch(data.train, epoch) if noisy else None
+    noisy = None
+    if noise.kinds:
+        made = Noise(noise, seed, batching.max_length, data.subwords, data.languages)
+        noisy = NoisyEpochs(made, data.train)
 
     @lru_cache(maxsize=1)
     def plan(epoch: int) -> Plan:
-        made = with_noise(epoch)
-        return plan_epoch(
-            made.lengths if made else lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch
-        )
+        planned, tokens = noisy.get(epoch).lengths if noisy else lengths, batching.step_tokens(workers.size)
+        return plan_epoch(planned, tokens, batching.max_padding, seed, epoch)
 
     def collated(epoch: int, first: int) -> Iterator[list[Share]]:
-        batches, made = plan(epoch), with_noise(epoch)
+        batches, made = plan(epoch), noisy.get(epoch) if noisy else None
         for number in range(first, len(batches)):
             batch = batches[number]
             rows = share_rows(batch.size, workers.rank, workers.size)
@@ -123,6 +121,9 @@ def make_epochs(
         if workers.device.type == "cpu":  # All cores compute: a thread would only take from them.
             yield from collated(epoch, first)
             return
+        if noisy:
+            plan(epoch)
+            noisy.begin(epoch + 1)
         with closing(ahead(pinned(collated(epoch, first)), STEPS_AHEAD)) as prepared:
             for shares in prepared:
                 # From pinned memory, the host need not wait for the copies.

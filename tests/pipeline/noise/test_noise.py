@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.batches.collate import Ragged
 from pipeline.batches.plan import Lengths, padding_share, plan_epoch
@@ -19,7 +20,7 @@ from pipeline.training.worker import TrainingData, WorkerInfo, make_epochs
 
 PAIRS = [
     (f"{german[:-1]} <b>." if row % 3 == 0 else german, english)
-    for row, (german, english) in enumerate(generate_pairs(600, 1))
+    for row, (german, english) in enumerate(generate_pairs(400, 1))
 ]
 MANY: dict[str, Any] = {
     "upper_case": 0.1, "title_case": 0.1, "typos": 0.2, "no_final_punctuation": 0.3, "joined": 0.2,
@@ -29,9 +30,17 @@ LONGEST = 60
 CAPITALS = ["ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ ж"] * 5
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    return encoded("unigram", tmp_path_factory.mktemp("unigram"))
+
+
 @pytest.fixture(scope="module", params=["unigram", "bpe"])
-def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return encoded(request.param, tmp_path_factory.mktemp(request.param))
+def either(
+    request: pytest.FixtureRequest, data: TrainingData, tmp_path_factory: pytest.TempPathFactory
+) -> TrainingData:
+    """Data of a tokenizer of either kind."""
+    return data if request.param == "unigram" else encoded("bpe", tmp_path_factory.mktemp("bpe"))
 
 
 def encoded(kind: Any, folder: Path) -> TrainingData:
@@ -71,13 +80,13 @@ def as_lists(made: tuple[Ragged, Ragged]) -> list[list[int]]:
     return [column.tolist() for side in made for column in (side.values, side.offsets)]
 
 
-def test_a_pair_becomes_the_same_in_any_company_and_order(data: TrainingData) -> None:
-    count = data.train[0].lengths.size
-    together = noise(data, **MANY).apply(data.train, 3, np.arange(count))
+def test_a_pair_becomes_the_same_in_any_company_and_order(either: TrainingData) -> None:
+    count = either.train[0].lengths.size
+    together = noise(either, **MANY).apply(either.train, 3, np.arange(count))
     shuffled = np.random.default_rng(1).permutation(count)
-    other, made = noise(data, **MANY), [np.array([], dtype=np.int64)] * count
+    other, made = noise(either, **MANY), [np.array([], dtype=np.int64)] * count
     for pairs in np.array_split(shuffled, 50):
-        sides = other.apply(data.train, 3, pairs)
+        sides = other.apply(either.train, 3, pairs)
         for place, pair in enumerate(pairs.tolist()):
             made[pair] = np.concatenate([side.row(place) for side in sides])
     rows = [np.concatenate([side.row(pair) for side in together]) for pair in range(count)]
@@ -119,10 +128,10 @@ def test_each_kind_has_its_share_and_its_effect(data: TrainingData, share: float
 
 
 @pytest.mark.parametrize("side", ["source", "target", "both"])
-def test_sampling_changes_the_pieces_of_its_side_and_no_text(data: TrainingData, side: str) -> None:
-    made = noise(data, subword_sampling=side, bpe_dropout=0.3).apply(data.train, 0, np.arange(500))
-    assert texts(data, made) == texts(data, data.train)[:500]
-    longer = [new.values.size > 1.1 * old.offsets[500] for old, new in zip(data.train, made, strict=True)]
+def test_sampling_changes_the_pieces_of_its_side_and_no_text(either: TrainingData, side: str) -> None:
+    made = noise(either, subword_sampling=side, bpe_dropout=0.3).apply(either.train, 0, np.arange(300))
+    assert texts(either, made) == texts(either, either.train)[:300]
+    longer = [new.values.size > 1.1 * old.offsets[300] for old, new in zip(either.train, made, strict=True)]
     assert longer == [side in ("source", "both"), side in ("target", "both")]
 
 
@@ -163,27 +172,45 @@ def rows_of(shares: list[Any]) -> dict[int, tuple[list[int], list[int]]]:
     return found
 
 
-def test_a_large_corpus_is_planned_with_estimates_and_gets_the_same_rows(
+def test_a_gpu_gets_the_batches_of_a_cpu_with_the_next_epoch_made_by_a_thread(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = noise(data, **MANY).epoch(data.train, 0)
-    monkeypatch.setattr("pipeline.noise.noise.PAIRS_AT_ONCE", 256)
-    streamed = noise(data, **MANY).epoch(data.train, 0)
+    monkeypatch.setattr("pipeline.training.worker.pinned", lambda steps: steps)
+    config, batching = NoiseConfig(**MANY), BatchingConfig(tokens=1500, max_length=LONGEST)
+    on_cpu = make_epochs(data, batching, 1, WorkerInfo(), config)
+    on_gpu = make_epochs(data, batching, 1, WorkerInfo(device=torch.device("meta")), config)
+    for epoch in (0, 1, 0):  # Meta tensors have sizes, and nothing in them.
+        shapes = [
+            [[(s.batch.source_BS.shape, s.batch.target_BT.shape, s.tokens) for s in shares] for shares in steps]
+            for steps in (on_cpu.steps(epoch, 0), on_gpu.steps(epoch, 0))
+        ]
+        assert shapes[0] == shapes[1]
+        assert on_cpu.tokens(epoch) == on_gpu.tokens(epoch)
+
+
+def test_a_large_corpus_is_planned_with_estimates_and_gets_the_same_rows(
+    either: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = noise(either, **MANY).epoch(either.train, 0)
+    monkeypatch.setattr("pipeline.noise.noise.PAIRS_AT_ONCE", 150)
+    streamed = noise(either, **MANY).epoch(either.train, 0)
     pairs = np.arange(100, 300)
     assert as_lists(streamed.rows(pairs)) == as_lists(whole.rows(pairs))
     for estimates, exact in [
         (streamed.lengths.source, whole.lengths.source),
         (streamed.lengths.target, whole.lengths.target),
     ]:
-        assert estimates.mean() == pytest.approx(exact.mean(), rel=0.05)
+        assert estimates.mean() == pytest.approx(exact.mean(), rel=0.1)
         assert np.corrcoef(estimates, exact)[0, 1] > 0.9
 
 
 def test_noise_does_not_pad(data: TrainingData) -> None:
     """Pairs that noise makes longer are put in batches with others that are as long."""
     made = noise(data, upper_case=0.1, joined=0.2).epoch(data.train, 0)
-    plan = plan_epoch(made.lengths, 1500, 0.02, 1, 0)
-    assert padding_share(plan, made.lengths) < 0.1
+    stored = Lengths(data.train[0].lengths, data.train[1].lengths)
+    with_noise, without = (plan_epoch(lengths, 1500, 0.02, 1, 0) for lengths in (made.lengths, stored))
+    assert padding_share(with_noise, made.lengths) < 0.15
+    assert padding_share(without, made.lengths) > 0.4
 
 
 def test_a_share_that_noise_makes_too_large_is_computed_in_parts(data: TrainingData) -> None:
