@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -76,15 +76,19 @@ class Lattice(ABC):
         Returns the next nodes, and the tokens that were drawn.
         """
 
-    def _add(self, probabilities: Sequence[float], following: Sequence[int], what: Sequence[int]) -> int:
-        """Add a node with its rows, whose probabilities have the sum 1; return its number."""
-        bounds = np.minimum(np.floor(np.cumsum(probabilities) * STEPS) / STEPS, 1.0)
-        bounds[-1] = 1.0
-        self._bounds.extend(self.nodes + bounds)
+    def _add(self, rows_of_nodes: Sequence[tuple[Sequence[float], Sequence[int], Sequence[int]]]) -> None:
+        """Add nodes, each with the probabilities of its rows, whose sum is 1, what comes next, and what is drawn."""
+        bounds, following, drawn = list[float](), list[int](), list[int]()
+        for probabilities, nodes, what in rows_of_nodes:
+            sums = accumulate(probabilities)
+            bounds += [self.nodes + min(math.floor(each * STEPS) / STEPS, 1.0) for each in sums]
+            bounds[-1] = self.nodes + 1.0
+            following += nodes
+            drawn += what
+            self.nodes += 1
+        self._bounds.extend(bounds)
         self._next.extend(following)
-        self._what.extend(what)
-        self.nodes += 1
-        return self.nodes - 1
+        self._what.extend(drawn)
 
     def _choose(self, nodes: NDArray[np.int32], numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the drawn row of each node."""
@@ -124,12 +128,16 @@ class UnigramLattice(Lattice):
             return FIXED
         places = [place for place in range(size) if ways[place]]
         node_at = {place: self.nodes + number for number, place in enumerate(places)} | {size: END}
-        for place in places:
-            self._add(
-                [math.exp(weight - beta[place]) for _, _, weight in ways[place]],
-                [node_at[end] for _, end, _ in ways[place]],
-                [token for token, _, _ in ways[place]],
-            )
+        self._add(
+            [
+                (
+                    [math.exp(weight - beta[place]) for _, _, weight in ways[place]],
+                    [node_at[end] for _, end, _ in ways[place]],
+                    [token for token, _, _ in ways[place]],
+                )
+                for place in places
+            ]
+        )
         return node_at[0]
 
     def draw(self, nodes: NDArray[np.int32], numbers: NDArray[np.uint64]) -> tuple[NDArray[np.int32], Drawn]:
@@ -189,7 +197,8 @@ class DropoutLattice(Lattice):
         dropped = [self._dropout**number for number in range(len(merges) + 1)]
         made = [probability * (1.0 - self._dropout) for probability in dropped[:-1]]
         places = [place for _, place in merges]
-        self._nodes[parts] = node = self._add([*made, dropped[-1]], [NOT_YET] * len(places) + [END], [*places, 0])
+        self._nodes[parts] = node = self.nodes
+        self._add([([*made, dropped[-1]], [NOT_YET] * len(places) + [END], [*places, 0])])
         self._parts.append(parts)
         self._starts.extend([self._spelled.size])
         self._sizes.extend([len(parts)])

@@ -105,9 +105,9 @@ class SubwordSampler:
         for token in np.unique(first[alone & (nodes == NOT_YET)]).tolist():
             self._of_token[token] = self._lattice.add_word(self._texts[token])
         nodes = self._of_token[first]
-        longer = np.flatnonzero(~alone)
+        longer, content = np.flatnonzero(~alone), values.tobytes()
         for word, start, end in zip(longer.tolist(), starts[longer].tolist(), ends[longer].tolist(), strict=True):
-            key = values[start:end].tobytes()
+            key = content[start * values.itemsize : end * values.itemsize]
             node = self._of_tokens.get(key)
             if node is None:
                 node = self._lattice.add_word("".join(self._texts[token] for token in values[start:end].tolist()))

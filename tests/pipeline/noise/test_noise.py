@@ -210,7 +210,7 @@ def test_noise_does_not_pad(data: TrainingData) -> None:
     stored = Lengths(data.train[0].lengths, data.train[1].lengths)
     with_noise, without = (plan_epoch(lengths, 1500, 0.02, 1, 0) for lengths in (made.lengths, stored))
     assert padding_share(with_noise, made.lengths) < 0.15
-    assert padding_share(without, made.lengths) > 0.4
+    assert padding_share(without, made.lengths) > 0.3
 
 
 def test_a_share_that_noise_makes_too_large_is_computed_in_parts(data: TrainingData) -> None:
