@@ -121,8 +121,7 @@ def tokenizer_task(config: RunConfig, corpus: Corpus, store: Store) -> Tokenizer
     view = current_view()
     view.began("tokenizer")
     tokenizer = train_tokenizer(corpus, config.tokenizer, store)
-    own = [name for name in (config.tokenizer.model, config.tokenizer.target_model) if name is not None]
-    kind = " and ".join(own) or config.tokenizer.kind
+    kind = " and ".join(filter(None, (config.tokenizer.model, config.tokenizer.target_model))) or config.tokenizer.kind
     joint = "joint" if config.tokenizer.joint else "one of each language"
     references = tokenizer.figures["references"]
     lost = f", {references['changed']:,} of {references['sentences']:,} references changed"
@@ -144,7 +143,8 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store:
     figures, alone = encoded.figures, " of one worker" if config.batching.tokens_per_worker else ""
     view.ended(
         f"{figures['steps_per_epoch']:,} steps per epoch{alone}, {figures['padding_share']:.1%} padding, "
-        f"{figures['train_pairs_over_max_length']:,} pairs over {config.batching.max_length} tokens left out",
+        f"{figures['train_pairs_over_max_length']:,} pairs over {config.batching.max_length} tokens left out"
+        f"{config.noise.clause}",
         encoded.reused,
     )
     return encoded

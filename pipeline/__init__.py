@@ -8,6 +8,7 @@ The rooms, from the ground up; each imports only rooms above it in this list:
     corpus        sentence pairs: load, pin, clean, split
     inference     what travels inside a registered model: text in, translations out
     batches       the tokenizer, token rows, the plan of batches
+    noise         noise in training pairs, drawn anew in every epoch
     metrics       BLEU, chrF, TER: scores, intervals, significance
     training      the loop and what it needs
     evaluation    the scores of a model on pairs

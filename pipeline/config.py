@@ -1,6 +1,6 @@
 """The configuration of a run: one frozen value with a section per stage, every field described and bounded.
 
-The sections of the data are in data_config.py.
+The sections of the data are in data_config.py and noise_config.py.
 """
 
 import re
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from model.config import ModelConfig
 from pipeline.amounts import Amount, Every, Until
 from pipeline.data_config import BatchingConfig, CorpusConfig, TokenizerConfig
+from pipeline.noise_config import NoiseConfig
 from pipeline.source_config import NamedTestSet, Section
 
 Precision = Literal["fp32", "bf16"]
@@ -250,6 +251,7 @@ class RunConfig(Section):
     batching: BatchingConfig = BatchingConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    noise: NoiseConfig = NoiseConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     ablation: AblationConfig = AblationConfig()
     registry: RegistryConfig = RegistryConfig()

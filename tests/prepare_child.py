@@ -23,7 +23,9 @@ def answer(line: str) -> dict[str, object]:
     try:
         if "name" in request["config"]:
             return answer_set(request)
-        corpus = prepare_corpus(CorpusConfig(**request["config"]), Store(Path(request["store"])))
+        corpus = prepare_corpus(
+            CorpusConfig(**{"clean": "off", "leaks": "keep"} | request["config"]), Store(Path(request["store"]))
+        )
     except (InputError, ExternalError) as error:
         return {"error": type(error).__name__, "message": str(error)}
     return {

@@ -36,6 +36,23 @@ class Ragged:
         lengths = np.concatenate([part.lengths for part in parts]) if parts else np.array([], dtype=np.int64)
         return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
+    @classmethod
+    def of_arrays(cls, rows: Sequence[NDArray[np.int32]]) -> "Ragged":
+        """Lay out arrays of tokens; there is at least one."""
+        return cls(np.concatenate(rows), np.cumsum([0, *map(len, rows)], dtype=np.int64))
+
+    def row(self, row: int) -> NDArray[np.int32]:
+        """Return the tokens of a row."""
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def take(self, rows: Indices) -> "Ragged":
+        """Return some of the rows, as rows of their own."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Ragged(
+            self.values[np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)], offsets
+        )
+
     @cached_property
     def lengths(self) -> Indices:
         """Tokens of each row."""

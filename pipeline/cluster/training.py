@@ -71,6 +71,7 @@ def train_stage(encoded: EncodedCorpus, run: RunConfig) -> Stage:
     settings = Settings.joined(
         model=Settings.of(run.model),
         training=Settings.of(run.training, exclude=runtime | ({"epochs"} if run.training.until else set())),
+        noise=Settings.of(run.noise) if run.noise.kinds else Settings({}),
         validation=Settings(validation, {"bleu_tokenizer": "13a", "pairs": None}),
         mixing=mixing_settings(run.corpus),
     )
@@ -181,6 +182,7 @@ def _job(
         Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here}),
         ray.train.Checkpoint(resume_from.path, resume_from.filesystem) if resume_from else None,
         encoded.figures.get("train_parts", {}),
+        (encoded.corpus.languages.source, encoded.corpus.languages.target),
     )
 
 

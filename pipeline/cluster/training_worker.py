@@ -67,6 +67,8 @@ class TrainingJob:
     resume_from: ray.train.Checkpoint | None
     train_parts: Mapping[str, int] = field(default_factory=dict)
     """Training pairs of each source, in order; of a single source nothing."""
+    languages: tuple[str | None, str | None] = (None, None)
+    """Tags of the source and of the target."""
 
 
 class Records:
@@ -267,6 +269,7 @@ def _open_data(job: TrainingJob, run: RunConfig) -> TrainingData:
         Subwords(store.fetch(job.tokenizer)),
         run.evaluation.during_training,
         Mixture.of(run.corpus, job.train_parts),
+        job.languages,
     )
 
 

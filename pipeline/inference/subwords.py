@@ -14,6 +14,7 @@ import sentencepiece
 from model.seq2seq import SPECIAL_TOKENS
 from pipeline.errors import InputError
 from pipeline.inference.normalization import IDENTITY, compiled
+from pipeline.inference.pieces import Pieces
 from pipeline.inference.sentencepiece_internals import QUIET, largest_size, smallest_size
 
 LONGEST_WORD = 10_000
@@ -41,6 +42,11 @@ class Subwords:
     def target_size(self) -> int:
         """Number of pieces in the target vocabulary."""
         return int(self._target.get_piece_size())
+
+    @cached_property
+    def pieces(self) -> tuple[Pieces, Pieces]:
+        """What the models of the source and of the target know."""
+        return Pieces(self._source), Pieces(self._target)
 
     def encode_source(self, sentences: list[str]) -> list[list[int]]:
         """Return the tokens of each sentence, with `end` last."""

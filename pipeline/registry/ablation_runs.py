@@ -17,7 +17,7 @@ from pipeline.stopping import ON_REQUEST
 from pipeline.store.stages import fingerprint
 
 ABLATION_TAG, REPORT_TAG = "nmt.ablation", "nmt.report"
-SECTIONS = ("corpus", "tokenizer", "batching", "model", "training", "evaluation", "ablation")
+SECTIONS = ("corpus", "tokenizer", "batching", "model", "training", "noise", "evaluation", "ablation")
 COST_METRICS = ("parameters", "training_seconds", "target_tokens_per_second", "epochs")
 
 

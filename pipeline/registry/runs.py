@@ -203,7 +203,7 @@ class TrainingRun:
         tags = {f"{FINGERPRINT_TAG}{stage}": value for stage, value in fingerprints.items()}
         if self._child:
             tags[PARENT_TAG] = self._child.parent
-        sections = ("corpus", "tokenizer", "batching", "model", "training")
+        sections = ("corpus", "tokenizer", "batching", "model", "training", "noise")
         run = make_run(self.client, self.experiment_id, name, config, tags, sections)
         # Last, since runs are found by this tag: one without parameters never is.
         self.client.set_tag(run, TRAINING_TAG, fingerprints["training"])

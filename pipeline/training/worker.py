@@ -25,6 +25,9 @@ from pipeline.data_config import BatchingConfig
 from pipeline.inference.subwords import Subwords
 from pipeline.inference.translator import Translator
 from pipeline.metrics.metrics import Metric
+from pipeline.noise.epochs import NoisyEpochs
+from pipeline.noise.noise import Noise, NoisyEpoch
+from pipeline.noise_config import NoiseConfig
 from pipeline.training.checkpoint import load_checkpoint
 from pipeline.training.gpu.graphs import CudaGraphs
 from pipeline.training.hooks import Epochs, Hooks, Share
@@ -41,6 +44,9 @@ WORKER_ENVIRONMENT = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096",
 }
 
+NO_NOISE = NoiseConfig()
+NOISY_SHARE = 1.5
+"""A share that noise makes larger than so many times its part of a step is computed in parts."""
 STEPS_AHEAD = 4
 """Of which the shares are prepared for a GPU before it takes them."""
 
@@ -66,6 +72,8 @@ class TrainingData:
     """Validation pairs that are used; None: all."""
     mixture: Mixture | None = None
     """The sources' shares; None: every pair once an epoch."""
+    languages: tuple[str | None, str | None] = (None, None)
+    """Tags of both sides."""
 
     @property
     def validation_rows(self) -> Indices:
@@ -75,17 +83,28 @@ class TrainingData:
         return np.arange(used) * count // used
 
 
-def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers: WorkerInfo) -> Epochs:
-    """Return this worker's share of every step of every epoch."""
+def make_epochs(
+    data: TrainingData, batching: BatchingConfig, seed: int, workers: WorkerInfo, noise: NoiseConfig = NO_NOISE
+) -> Epochs:
+    """Return this worker's share of every step of every epoch, with noise in it.
+
+    An epoch is planned with the lengths that its noise makes. Its tokens are counted as they are stored, so that
+    amounts of training mean the same with noise and without.
+
+    Raises InputError for noise that the tokenizer cannot make.
+    """
     source, target = data.train
     lengths = Lengths(source.lengths, target.lengths)
-    starts = {0: Place()}
+    starts, noisy = {0: Place()}, None
+    if noise.kinds:
+        noisy = NoisyEpochs(Noise(noise, seed, batching.max_length, data.subwords, data.languages), data.train)
 
     @lru_cache(maxsize=1)
     def plan(epoch: int) -> Plan:
+        planned = noisy.get(epoch).lengths if noisy else lengths
         if data.mixture is None:
-            return plan_epoch(lengths, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
-        made = plan_mixture(lengths, data.mixture, batching, workers.size, seed, starts[epoch])
+            return plan_epoch(planned, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
+        made = plan_mixture(planned, data.mixture, batching, workers.size, seed, starts[epoch])
         starts[epoch + 1] = starts[epoch].after(Fraction(1), len(made), int(made.sums(lengths.target).sum()))
         return made
 
@@ -94,17 +113,29 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
         starts[progress.epoch] = Place(Fraction(progress.epoch), before, progress.tokens_before)
 
     def collated(epoch: int, first: int) -> Iterator[list[Share]]:
-        batches = plan(epoch)
+        batches, made = plan(epoch), noisy.get(epoch) if noisy else None
         for number in range(first, len(batches)):
             batch = batches[number]
             rows = share_rows(batch.size, workers.rank, workers.size)
+            if made and rows.size:
+                yield noisy_shares(made, batch[rows], rows)
+                continue
             parts = split_share(rows, lengths.cost(batch[rows]), batching.worker_tokens)
             yield [make_share(data.train, batch, part) for part in parts if part.size]
+
+    def noisy_shares(made: NoisyEpoch, pairs: Indices, rows: Indices) -> list[Share]:
+        sides, places = made.rows(pairs), np.arange(pairs.size)
+        limit = batching.worker_tokens or int(NOISY_SHARE * batching.step_tokens(workers.size) / workers.size)
+        parts = split_share(places, Lengths(sides[0].lengths, sides[1].lengths).cost(places), limit)
+        return [make_share(sides, places, part, rows[part]) for part in parts]
 
     def steps(epoch: int, first: int) -> Generator[list[Share], None, None]:
         if workers.device.type == "cpu":  # All cores compute: a thread would only take from them.
             yield from collated(epoch, first)
             return
+        if noisy:
+            plan(epoch)
+            noisy.begin(epoch + 1)
         with closing(ahead(pinned(collated(epoch, first)), STEPS_AHEAD)) as prepared:
             for shares in prepared:
                 # From pinned memory, the host need not wait for the copies.
@@ -125,11 +156,16 @@ def make_epochs(data: TrainingData, batching: BatchingConfig, seed: int, workers
     return Epochs(steps, tokens, describe, resume)
 
 
-def make_share(sides: tuple[Ragged, Ragged], batch: Indices, rows: Indices) -> Share:
-    """Return the share of a global batch of pairs that is the sentences in its `rows`, on the CPU."""
+def make_share(sides: tuple[Ragged, Ragged], batch: Indices, rows: Indices, numbers: Indices | None = None) -> Share:
+    """Return the share of a global batch of pairs that is the sentences in its `rows`, on the CPU.
+
+    `numbers` are those rows of a global batch of which `batch` is a part.
+    """
     source, target = sides
     collated = collate(source, target, batch[rows], SPECIAL_TOKENS, torch.device("cpu"))
-    return Share(collated, torch.from_numpy(rows), int(target.lengths[batch[rows]].sum()))
+    return Share(
+        collated, torch.from_numpy(rows if numbers is None else numbers), int(target.lengths[batch[rows]].sum())
+    )
 
 
 def pinned(steps: Iterator[list[Share]]) -> Iterator[list[Share]]:
@@ -192,7 +228,7 @@ def make_trainer(
     if dist.is_initialized():
         for parameter in network.parameters():
             dist.broadcast(parameter.data, src=0)
-    epochs = make_epochs(data, run.batching, run.training.seed, workers)
+    epochs = make_epochs(data, run.batching, run.training.seed, workers, run.noise)
     peak = run.training.learning_rate * run.batching.rate_factor(workers.size)
     training = run.training.model_copy(update={"learning_rate": peak})
     graphs = CudaGraphs(workers.device) if workers.device.type == "cuda" else None

@@ -159,6 +159,7 @@ def defaults_of(stage: StageName) -> Mapping[str, Any]:
         return Settings.joined(
             model=Settings.of(config.model),
             training=Settings.of(config.training),
+            noise=Settings.of(config.noise),
             validation=Settings({}, VALIDATION_DEFAULTS),
             mixing=Settings({}, MIXING_DEFAULTS),
         ).defaults

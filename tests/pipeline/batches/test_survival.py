@@ -36,7 +36,7 @@ def prepare(tmp_path: Path) -> Prepare:
         for split, rows in (("train", train or pairs), ("validation", pairs), ("test", pairs)):
             lines = [json.dumps({"de": source, "en": target}) for source, target in rows]
             (tmp_path / f"{split}.jsonl").write_text("\n".join(lines) + "\n", "utf8")
-        return prepare_corpus(CorpusConfig(path=str(tmp_path)), Store(tmp_path / "store"))
+        return prepare_corpus(CorpusConfig(path=str(tmp_path), clean="off", leaks="keep"), Store(tmp_path / "store"))
 
     return run
 

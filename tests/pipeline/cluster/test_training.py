@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -179,6 +180,22 @@ def test_the_workers_are_part_of_a_result_only_where_a_step_grows_with_them(
         for workers in (1, 2)
     ]
     assert (train_stage(encoded, runs[0]).fingerprint == train_stage(encoded, runs[1]).fingerprint) == same
+
+
+@pytest.mark.parametrize(
+    ("overrides", "same"),
+    [
+        ({"noise.typo_words": 0.3, "noise.sampling_alpha": 0.5}, True),
+        ({"noise.typos": 0.1}, False),
+        ({"noise.subword_sampling": "source"}, False),
+    ],
+)
+def test_noise_is_part_of_a_result_only_where_there_is_some(
+    encoded: EncodedCorpus, overrides: dict[str, Any], same: bool
+) -> None:
+    without, noisy = (train_stage(encoded, build_config({}, given)) for given in ({}, overrides))
+    assert (without.fingerprint == noisy.fingerprint) == same
+    assert not [name for name in without.settings.values if name.startswith("noise")]
 
 
 def test_a_history_is_in_the_order_of_its_steps(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_captions(store: Store) -> None:
     for split in ("validation", "test"):
         assert few.split_fingerprint(split) == more.split_fingerprint(split)
     assert list(more.pairs("train"))[:5] == list(few.pairs("train"))
-    assert more.figures["leaked"] == {"validation": 0, "test": 0}
+    assert more.figures["leaks"] == {}
     assert more.figures["origin"] == {"dataset": "captions", "seed": 1}
     assert prepare(store, captions_pairs=5).reused
     assert not prepare(store, captions_pairs=5, seed=2).reused
@@ -104,7 +104,7 @@ def test_a_source_that_cannot_be_used_leaves_nothing(
 
     def change(*arguments: Any) -> Any:
         (folder / "test.jsonl").write_bytes(jsonl(PLAIN))
-        return {}
+        return {"train": PLAIN, "validation": PLAIN, "test": PLAIN}
 
     monkeypatch.setattr("pipeline.corpus.sources.local_splits", change)
     with pytest.raises(InputError, match=r"corpus.path=.*x: the files changed while they were read; run it again"):

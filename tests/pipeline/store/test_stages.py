@@ -19,7 +19,7 @@ SECTIONS_OF_STAGES: Mapping[StageName, tuple[str, ...]] = {
     "corpus": ("corpus",),
     "tokenizer": ("tokenizer",),
     "encoded": ("batching",),
-    "training": ("model", "training"),
+    "training": ("model", "training", "noise"),
     "evaluation": ("evaluation",),
 }
 
