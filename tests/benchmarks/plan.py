@@ -33,7 +33,7 @@ def _measure_mixture(lengths: Lengths) -> None:
     took = time.perf_counter() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
     print(
-        f"two sources in equal shares, one with a fiftieth of the pairs, steps of 16,384: {len(plan):,} steps planned in "
+        f"two sources in equal shares, one with a fiftieth of the pairs, steps of 16,384: {len(plan):,} planned in "
         f"{took:.1f} s; at most {memory:.1f} GiB"
     )
 
