@@ -4,10 +4,13 @@ import argparse
 import resource
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 
+from pipeline.batches.mixture import Mixture, Place, Stage, plan_mixture
 from pipeline.batches.plan import Lengths, plan_epoch
+from pipeline.data_config import BatchingConfig
 
 UNIT = 2**10 if sys.platform == "linux" else 1
 """Bytes of `ru_maxrss`."""
@@ -21,6 +24,20 @@ def make_lengths(pairs: int) -> Lengths:
     return Lengths(source, target)
 
 
+def _measure_mixture(lengths: Lengths) -> None:
+    """Plan the second epoch of two sources with equal shares, of which one has a fiftieth of the pairs."""
+    pairs = lengths.source.size
+    mixture = Mixture((pairs - pairs // 50, pairs // 50), (Stage((0.5, 0.5)),))
+    began = time.perf_counter()
+    plan = plan_mixture(lengths, mixture, BatchingConfig(tokens=16_384), 1, 1, Place(Fraction(1)))
+    took = time.perf_counter() - began
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
+    print(
+        f"two sources in equal shares, one with a fiftieth of the pairs, steps of 16,384: {len(plan):,} planned in "
+        f"{took:.1f} s; at most {memory:.1f} GiB"
+    )
+
+
 def main() -> None:
     """Measure, and print a line for each size of batches."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,6 +45,7 @@ def main() -> None:
     given = parser.parse_args()
     lengths = make_lengths(given.pairs)
     target = lengths.target
+    _measure_mixture(lengths)
     for tokens in (16_384, 2_048):
         began = time.perf_counter()
         plan = plan_epoch(lengths, tokens, 0.02, seed=1, epoch=0)

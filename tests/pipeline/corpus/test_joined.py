@@ -40,7 +40,7 @@ def test_the_pairs_of_all_and_the_sums_of_their_figures(store: Store, tmp_path: 
         assert [captions.pairs[split], own.pairs[split]] == list(map(len, parts))
         assert corpus.figures["pairs"][split] == len(parts[0]) + len(parts[1])
     for split in ("validation", "test"):  # What is scored is in one file, too.
-        assert list(read_pairs(corpus.path / f"{split}.jsonl")) == list(corpus.pairs(split))  # type: ignore[arg-type]
+        assert list(read_pairs(corpus.path / f"{split}.jsonl")) == list(corpus.pairs(split))
     assert corpus.figures["parts"]["own"]["pairs"] == dict(own.pairs)
     assert corpus.figures["origin"]["sources"]["own"]["path"] == str(folder)
     assert (corpus.languages.source, corpus.languages.target) == ("de", "en")
