@@ -105,7 +105,7 @@ def write_splits(
                 writer(split)(line_of(pair))
         train = clean_pairs(_tidy(raw["train"]), asked, hash_pair, scratch, folder / DROPPED)
         blank["train"] = train.tally.blank
-        _refuse_drops(train, rules, cleaning.max_dropped, name)
+        _refuse_drops(train, cleaning.rules, cleaning.max_dropped, name)
         writers = {split: writer(split) for split in SPLITS}
         places = _choose_held_out(train, held_out, name)
         for file in files.values():

@@ -23,7 +23,7 @@ def said(tmp_path: Path, config: RunConfig) -> list[str]:
     for split in ("train", "validation", "test"):
         (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", "utf8")
     store, lines = Store(tmp_path / "store"), list[str]()
-    corpus = prepare_corpus(config.corpus.model_copy(update={"path": str(tmp_path)}), store)
+    corpus = prepare_corpus(config.corpus.model_copy(update={"path": str(tmp_path), "leaks": "keep"}), store)
     token = CURRENT_VIEW.set(LogView(lines.append))
     try:
         tokenizer_task.fn(config, corpus, store)

@@ -57,24 +57,27 @@ REPAIRS: dict[str, tuple[Repair, str]] = {
 def comparable(text: str) -> str:
     """Return what is left of a text when case, punctuation, symbols and spacing do not count.
 
-    A text of nothing else is returned as it is.
+    Punctuation inside a word does not part it. A text of nothing else is returned as it is.
 
-    >>> comparable("A dog,  barking!"), comparable("a Dog barking"), comparable("?!")
-    ('a dog barking', 'a dog barking', '?!')
+    >>> comparable("A dog,  barking!"), comparable("an e-mail - sent"), comparable("?!")
+    ('a dog barking', 'an email sent', '?!')
     """
     seen = unicodedata.normalize("NFKC", text).casefold().translate(_UNSEEN)
-    return " ".join(seen.split()) or text
+    words = (word.replace(NOTHING, "") for word in seen.split())
+    return " ".join(filter(None, words)) or text
 
 
 class _Unseen(dict[int, int]):
-    """A table for `str.translate` that makes blanks of everything but letters, marks and numbers."""
+    """A table for `str.translate` that keeps letters, marks and numbers, and makes blanks of white space."""
 
     def __missing__(self, code: int) -> int:
         """Look a character up once."""
-        self[code] = ord(" ") if unicodedata.category(chr(code))[0] in "PSZC" else code
+        kind = unicodedata.category(chr(code))[0]
+        self[code] = ord(" ") if kind == "Z" or chr(code).isspace() else ord(NOTHING) if kind in "PSC" else code
         return self[code]
 
 
+NOTHING = "\0"
 _UNSEEN = _Unseen()
 
 

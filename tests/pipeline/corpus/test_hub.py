@@ -144,11 +144,13 @@ def test_a_branch_is_downloaded_and_pinned_to_its_commit(hub: HubServer, prepare
     made = prepare(tmp_path, dataset="lab/pinned")
     assert made["figures"]["pairs"] == {"train": 2, "validation": 2, "test": 1}
     assert made["figures"]["blank"] == {"train": 1, "validation": 0, "test": 0}
-    assert made["figures"]["leaked"] == {"validation": 1, "test": 0}
+    assert made["figures"]["leaks"] == {"validation": {"exact": 1}}
     assert made["figures"]["origin"] == {"dataset": "lab/pinned", "subset": None, "commit": commit}
     manifest = json.loads((Path(made["path"]) / "manifest.json").read_text())
     assert manifest["inputs"] == {"commit": commit}
-    assert set(manifest["files"]) == {"train.jsonl", "validation.jsonl", "test.jsonl"}
+    assert set(manifest["files"]) == {
+        *("train.jsonl", "validation.jsonl", "test.jsonl", "dropped.jsonl", "cleaning.md"),
+    }
     again = prepare(tmp_path, dataset="lab/pinned")
     assert again["reused"]
     assert again["fingerprint"] == made["fingerprint"]
