@@ -121,7 +121,7 @@ def sampled_share(corpus: Corpus, config: TokenizerConfig) -> float:
     long sentences, too, are bounded.
     """
     sides = 2 if config.joint else 1
-    sentences, text = sides * corpus.figures["pairs"]["train"], sides / 2 * corpus.train_bytes
+    sentences, text = sides * int(corpus.figures["pairs"]["train"]), sides / 2 * corpus.train_bytes
     return min(1.0, config.sample_sentences / sentences, SAMPLED_BYTES / text)
 
 

@@ -84,7 +84,7 @@ def write_splits(
     InputError for a split without pairs, for a rule that drops more than it may, and for leaks if they are refused.
     """
     cleaning = cleaning or Cleaning()
-    blank: Counter[Split] = Counter()
+    blank: Counter[str] = Counter()
     counts: Counter[Split] = Counter()
     held_out: dict[Split, int] = {split: sizes[split] for split in SPLITS if split not in raw}
     rules = (*cleaning.rules, *(["duplicate"] if held_out and "duplicate" not in cleaning.rules else []))
@@ -110,7 +110,9 @@ def write_splits(
         places = _choose_held_out(train, held_out, name)
         for file in files.values():
             file.flush()
-        given = {split: list(read_pairs(split_path(folder, split))) for split in SCORED if split in raw}
+        given: dict[str, list[Pair]] = {
+            split: list(read_pairs(split_path(folder, split))) for split in SCORED if split in raw
+        }
         leaks = _drop_leaks(train, places, {**cleaning.scored, **given}, cleaning.leaks, name)
         train.write(lambda row: writers[SPLITS[places[row]]], folder / DROPPED)
         shown = rules if cleaning.leaks == "keep" else (*rules, LEAK[0])

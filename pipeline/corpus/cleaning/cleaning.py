@@ -154,7 +154,8 @@ def _count(chunk: Chunk, tally: Tally) -> None:
     tally.read += chunk.read
     tally.blank += chunk.blank
     tally.before += chunk.histogram
-    for what in (*chunk.dropped, *chunk.repaired):
+    found: list[Dropped | Repaired] = [*chunk.dropped, *chunk.repaired]
+    for what in found:
         tally.sample(what)
 
 

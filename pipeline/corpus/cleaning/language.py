@@ -53,6 +53,10 @@ class Identifier(Protocol):
         """Return every language with its probability, the most probable first."""
         ...
 
+    def set_languages(self, langs: tuple[str, ...]) -> None:
+        """Tell these languages alone."""
+        ...
+
 
 class WrongLanguage:
     """Finds sentences that are surely not of one language, among its neighbours and the most common ones."""
@@ -104,7 +108,7 @@ def _neighbours(languages: Iterable[str]) -> set[str]:
 @cache
 def identifier(languages: tuple[str, ...]) -> Identifier:
     """Return what tells languages apart; its model comes with the package and is plain numbers (npz)."""
-    found = copy(_load())
+    found: Identifier = copy(_load())
     found.set_languages(languages)
     return found
 
