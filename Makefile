@@ -9,7 +9,7 @@ PRESET ?= captions
 MODEL ?= captions
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-slow check bench bench-plan bench-ranks bench-gpu bench-serving bench-bulk chaos lock hashes audit digests clean
+.PHONY: help run test test-slow check bench bench-corpus bench-cleaning bench-plan bench-ranks bench-gpu bench-serving bench-bulk chaos lock hashes audit digests clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ check: $(VENV)/installed  ## check format, lint and types
 
 bench: $(VENV)/installed  ## measure training and search; of a registered MODEL, on the sentences in LINES
 	$(BIN)/python -m tests.benchmarks.speed $(if $(filter command line,$(origin MODEL)),--model $(MODEL)) $(if $(LINES),--lines $(LINES))
+
+bench-corpus: $(VENV)/installed  ## measure every stage before training, at 50 thousand, 500 thousand and 5 million pairs
+	$(BIN)/python -m tests.benchmarks.corpus $(if $(PAIRS),--pairs $(PAIRS))
+
+bench-cleaning: $(VENV)/installed  ## precision and recall of the rules, on CORPUS (the embedded one) with dirt put into it
+	$(BIN)/python -m tests.benchmarks.cleaning $(if $(CORPUS),--path $(CORPUS)) $(if $(SEED),--seed $(SEED))
 
 bench-plan: $(VENV)/installed  ## measure the plan of an epoch of 50 million pairs
 	$(BIN)/python -m tests.benchmarks.plan

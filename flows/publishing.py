@@ -1,6 +1,7 @@
 """What a run leaves on Prefect's server, its log and its artifacts, without the secrets of addresses."""
 
 import logging
+import re
 
 from prefect.artifacts import create_markdown_artifact
 
@@ -23,6 +24,11 @@ def hide_secrets_in_logs() -> None:
     """Keep secrets out of the logs of runs in this process, tracebacks included; the first thing that a flow does."""
     for name in RUN_LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)  # Once, however often it is called.
+
+
+def key_of(kind: str, name: str) -> str:
+    """Return a key that Prefect takes: of small letters, digits and dashes."""
+    return re.sub("[^a-z0-9]+", "-", f"{kind}-{name}".lower()).strip("-")
 
 
 def publish(markdown: str, key: str, description: str) -> None:

@@ -1,5 +1,6 @@
 """The stages as Prefect tasks: what the flows are made of."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from flows.progress import CURRENT_VIEW, LogView, View, epoch_text
+from flows.publishing import key_of, publish
 from model.kernels.load import available, is_compiled
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.survival import survival_warnings
@@ -89,6 +91,11 @@ def corpus_task(config: RunConfig, store: Store, test_sets: Sequence[EvaluationS
         f"{_cleaned(corpus.figures, config.corpus.leaks)}",
         corpus.reused,
     )
+    for part in corpus.parts:
+        page = "".join(file.read_text("utf8") for file in part.reports if file.suffix == ".md")
+        name = "-".join(filter(None, (config.name, part.name)))
+        told = f"{corpus_name(config.corpus)}: what the rules did to its training pairs"
+        publish(re.sub(r"!\[.*\n", "", page), key=key_of("corpus", name), description=told)
     return corpus
 
 

@@ -1,13 +1,12 @@
 """The flow `train`: from a preset to a registered model, a task per stage."""
 
-import re
 from itertools import islice
 from typing import Any
 
 from prefect import flow
 
 from flows.presets import command_of, load_config
-from flows.publishing import hide_secrets_in_logs, publish
+from flows.publishing import hide_secrets_in_logs, key_of, publish
 from flows.scoring_tasks import evaluation_task, load_test_sets
 from flows.tasks import (
     batches_task,
@@ -73,7 +72,7 @@ def train(
             run_report(
                 evaluation.figures, list(islice(evaluation.translations("test"), 3)), version.uri, version.decision
             ),
-            key=re.sub("[^a-z0-9]+", "-", f"train-{config.name}".lower()).strip("-"),
+            key=key_of("train", config.name),
             description=f"{version.uri}: test BLEU {evaluation.figures['test']['bleu']:.2f}",
         )
     stages: dict[str, Corpus | Tokenizer | EncodedCorpus | TrainedModel | Evaluation] = {

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipeline.corpus import hub
 from pipeline.corpus.cleaning.pair_rules import LANGUAGE
+from pipeline.corpus.cleaning.report import PICTURE, REPORT
 from pipeline.corpus.cleaning.rules import rules_of
 from pipeline.corpus.joined import agreed_languages, in_source, join_parts, joined_figures, without_rows
 from pipeline.corpus.languages import SAMPLED_PAIRS, UNKNOWN, Languages, find_languages, named_languages
@@ -44,6 +45,11 @@ class CorpusPart:
     """As configured: training has a use for it, the pairs do not depend on it."""
     left_out: Path | None = None
     """File with the rows of its training pairs that are scored, too, and left out; None: there are none."""
+
+    @property
+    def reports(self) -> list[Path]:
+        """What the rules have done: a page of Markdown, and a picture if there are pairs enough."""
+        return [file for name in (REPORT, PICTURE) if (file := self.path / name).exists()]
 
     def read(self, split: Split) -> Iterator[Pair]:
         """Return a split's pairs in order, read one at a time."""

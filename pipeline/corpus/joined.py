@@ -102,6 +102,7 @@ def joined_figures(figures: Mapping[str, Mapping[str, Any]], joined: Mapping[str
     for counts in joined["across"].values():
         sums["leaks"] = _added(sums["leaks"], counts)
     sums["pairs"]["train"] -= sum(joined["left_out"].values())
+    sums["cleaning"] = {name: sums["cleaning"][name] for name in ("read", "rules")}
     train = hash_train({name: each["sha256"]["train"] for name, each in figures.items()})
     return sums | {
         "origin": {"sources": {name: each["origin"] for name, each in figures.items()}},

@@ -64,8 +64,8 @@ def register_model(
     """Register the best checkpoint as a version, and make it the champion if it is at least as good as the last one.
 
     Reads the trained model, its evaluation and the corpus. Leaves in the training's MLflow run: its whole history, the
-    scores (tied to model and data set), sample translations, the tokenizer, run.json (configuration and figures), and
-    the model: code, safetensors and SentencePiece files, no pickle. The version is created last, so a registered one
+    scores (tied to model and data set), sample translations, the tokenizer, the corpus's reports, run.json
+    (configuration and figures), and the model: code, safetensors and SentencePiece files, no pickle. The version is created last, so a registered one
     is complete; for the same evaluation, the existing version is returned.
 
     Raises ExternalError if MLflow fails.
@@ -118,6 +118,9 @@ def _create_version(
         if table not in {artifact.path for artifact in run.client.list_artifacts(run.id)}:
             mlflow.log_table({key: [row[key] for row in samples] for key in samples[0]}, table)
         mlflow.log_artifacts(str(trained.tokenizer.path), "tokenizer")
+        for part in corpus.parts:
+            for report in part.reports:
+                mlflow.log_artifact(str(report), f"corpus/{part.name}".rstrip("/"))
         mlflow.log_dict(
             {
                 "config": config.model_dump(mode="json"),
