@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flows.commands import models, stack
 from flows.commands.console import one_line_errors, running_flow
-from flows.commands.home import clean, runs, store, verify
+from flows.commands.home import clean, inspect, runs, store, verify
 from flows.commands.streams import print_json
 from flows.commands.tables import print_columns
 from flows.presets import load_config, preset_names
@@ -179,6 +179,7 @@ def presets(
         print_columns(("preset", "meaning"), [(name, load_config(name, {}).description) for name in preset_names()])
 
 
+inspect.add_to(app, TRAIN)
 models.add_to(app, "Use models")
 
 

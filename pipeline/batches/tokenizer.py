@@ -59,8 +59,7 @@ def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> To
     (200, [[3]])
     """
     given = own_models(config)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in given.items()}
-    stage = Stage("tokenizer", Settings.of(config, exclude={*OWN_MODELS}), {"corpus": corpus.fingerprint, **digests})
+    stage = _stage(corpus, config, given)
 
     def build(folder: Path) -> Figures:
         share = sampled_share(corpus, config)
@@ -75,6 +74,18 @@ def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> To
         return {**sizes, **sampled, **survival(corpus, subwords)}
 
     return _tokenizer(store.produce(stage, build))
+
+
+def find_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> Tokenizer | None:
+    """Return the tokenizer that `train_tokenizer` would return, if no training is needed for it; else None."""
+    given = own_models(config)
+    found = store.find(_stage(corpus, config, given))
+    return train_tokenizer(corpus, config, store) if given else found and _tokenizer(found)
+
+
+def _stage(corpus: Corpus, config: TokenizerConfig, given: Mapping[str, bytes]) -> Stage:
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in given.items()}
+    return Stage("tokenizer", Settings.of(config, exclude={*OWN_MODELS}), {"corpus": corpus.fingerprint, **digests})
 
 
 def own_models(config: TokenizerConfig) -> Mapping[str, bytes]:

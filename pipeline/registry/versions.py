@@ -65,8 +65,8 @@ def register_model(
 
     Reads the trained model, its evaluation and the corpus. Leaves in the training's MLflow run: its whole history, the
     scores (tied to model and data set), sample translations, the tokenizer, the corpus's reports, run.json
-    (configuration and figures), and the model: code, safetensors and SentencePiece files, no pickle. The version is created last, so a registered one
-    is complete; for the same evaluation, the existing version is returned.
+    (configuration and figures), and the model: code, safetensors and SentencePiece files, no pickle. The version is
+    created last, so a registered one is complete; for the same evaluation, the existing version is returned.
 
     Raises ExternalError if MLflow fails.
     """

@@ -30,7 +30,7 @@ def report(name: str, tally: Tally, rules: Sequence[str], drawn: bool = False) -
     """Return the report as Markdown."""
     kept = int(tally.after[0].sum())
     lines = [
-        f"# The training pairs of {_cell(name)}",
+        f"# The training pairs of {table_text(name)}",
         "",
         f"{tally.read:,} pairs were read and {kept:,} kept ({kept / max(1, tally.read):.2%}); "
         f"{tally.blank:,} had an empty side.",
@@ -63,16 +63,19 @@ def _examples(samples: Sequence[Dropped | Repaired]) -> list[str]:
         for sample in samples:
             assert isinstance(sample, Repaired)
             side = int(sample.before[0] == sample.after[0])
-            lines.append(f"| {sample.number:,} | {_cell(sample.before[side])} | {_cell(sample.after[side])} |")
+            lines.append(
+                f"| {sample.number:,} | {table_text(sample.before[side])} | {table_text(sample.after[side])} |"
+            )
         return lines
     lines = ["| pair | source | target | why |", "|--:|---|---|---|"]
     for sample in samples:
         assert isinstance(sample, Dropped)
-        lines.append(f"| {sample.number:,} | {_cell(sample.pair[0])} | {_cell(sample.pair[1])} | {_cell(sample.why)} |")
+        cells = map(table_text, (*sample.pair, sample.why))
+        lines.append(f"| {sample.number:,} | {' | '.join(cells)} |")
     return lines
 
 
-def _cell(text: str) -> str:
+def table_text(text: str) -> str:
     """Return text that no renderer takes for Markdown or HTML, and of which all characters are seen."""
     short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
     escaped = re.sub(r"[\\`*_\[\]<>|&]", lambda found: f"&#{ord(found[0])};", short)
