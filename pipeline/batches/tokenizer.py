@@ -79,8 +79,10 @@ def train_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> To
 def find_tokenizer(corpus: Corpus, config: TokenizerConfig, store: Store) -> Tokenizer | None:
     """Return the tokenizer that `train_tokenizer` would return, if no training is needed for it; else None."""
     given = own_models(config)
+    if given:
+        return train_tokenizer(corpus, config, store)
     found = store.find(_stage(corpus, config, given))
-    return train_tokenizer(corpus, config, store) if given else found and _tokenizer(found)
+    return None if found is None else _tokenizer(found)
 
 
 def _stage(corpus: Corpus, config: TokenizerConfig, given: Mapping[str, bytes]) -> Stage:
