@@ -81,12 +81,29 @@ def nmt_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture
+def tracked_home(nmt_home: Path) -> Path:
+    """A fresh $NMT_HOME with MLflow's database, in which nothing is."""
+    from tests.databases import put_mlflow
+
+    put_mlflow(nmt_home)
+    return nmt_home
+
+
 @dataclass(frozen=True)
 class CommandLine:
     """The command `nmt` in a process and a folder of its own, as its users call it."""
 
     folder: Path
     environment: dict[str, str]
+
+    def with_databases(self) -> "CommandLine":
+        """Spare the first command the migrations of MLflow's and Prefect's databases, where they are not tested."""
+        from tests.databases import put_mlflow, put_prefect  # MLflow takes seconds, and tests of the model need none.
+
+        put_mlflow(self.folder / ".nmt")
+        put_prefect(Path(self.environment["PREFECT_HOME"]))
+        return self
 
     def command(self, *arguments: str, tiny: bool = False) -> Sequence[str]:
         overrides = [text for name, value in TINY.items() for text in ("--set", f"{name}={value}")] if tiny else []
@@ -159,11 +176,14 @@ def server(
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server for all tests that do not test how a run starts its own; its address."""
-    port = free_port()
+    from tests.databases import put_prefect
+
+    port, folder = free_port(), tmp_path_factory.mktemp("prefect")
+    put_prefect(folder)
     start = [sys.executable, "-m", "prefect", "server", "start", "--no-services"]  # They poll, and no test needs them.
     command = [*start, "--host", "127.0.0.1", "--port", str(port)]
     environment = os.environ | {
-        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_HOME": str(folder),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }

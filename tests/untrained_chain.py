@@ -24,6 +24,7 @@ from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.store.store import Store
 from pipeline.training.trained import CHECKPOINTS, HISTORY, TrainedModel
 from tests.conftest import SERVERS, TINY
+from tests.databases import put_mlflow
 
 SMALL = TINY | {
     "corpus.captions_pairs": 300,
@@ -87,6 +88,7 @@ def _untrained(encoded: EncodedCorpus, config: RunConfig, store: Store) -> Train
 @contextmanager
 def own_home(folder: Path) -> Iterator[pytest.MonkeyPatch]:
     """Work in a home of its own, for more than one test."""
+    put_mlflow(folder)
     with pytest.MonkeyPatch.context() as patch:
         for name in SERVERS:
             patch.delenv(name, raising=False)

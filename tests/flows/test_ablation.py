@@ -35,7 +35,7 @@ def two_systems(preset: RunConfig) -> AblationPlan:
 
 
 @pytest.fixture
-def flow(prefect_server: str, nmt_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def flow(prefect_server: str, tracked_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Yield the lines that runs show; of the systems only two are trained."""
     monkeypatch.setattr("flows.ablation.plan_ablation", two_systems)
     lines: list[str] = []

@@ -41,6 +41,7 @@ def test_one_version_on_its_own_test_set(in_its_home: FinishedRun) -> None:
     assert "|bs:100|" in found["signatures"]["BLEU"]
 
 
+@pytest.mark.slow
 def test_further_sets_of_a_training_and_of_its_version(
     in_its_home: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

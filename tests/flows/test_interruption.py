@@ -26,7 +26,7 @@ def interrupt_after_an_epoch(nmt: CommandLine, *arguments: str) -> tuple[int, st
 
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_then_the_same_command_goes_on(tmp_path: Path) -> None:
-    nmt = command_line(tmp_path)
+    nmt = command_line(tmp_path).with_databases()
     arguments = ("train", "--json", "--set", "training.epochs=3", "--set", "corpus.captions_pairs=150")
     code, messages = interrupt_after_an_epoch(nmt, *arguments)
     assert code == 130

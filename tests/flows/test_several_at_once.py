@@ -59,7 +59,7 @@ class Command:
 
 @pytest.mark.slow
 def test_the_second_follows_the_first_and_goes_on_when_that_is_killed(tmp_path: Path) -> None:
-    nmt, news = command_line(tmp_path), threading.Condition()
+    nmt, news = command_line(tmp_path).with_databases(), threading.Condition()
     arguments = ("train", "--set", f"training.epochs={EPOCHS}", "--set", "training.patience=99")
     both = [Command(nmt, news, *arguments) for _ in range(2)]
     try:

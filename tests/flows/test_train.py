@@ -45,6 +45,7 @@ def test_given_again_it_reuses_every_stage_and_registers_nothing(finished_run: F
     assert len(MlflowClient(finished_run.tracking_uri).search_model_versions("name = 'captions'")) == 1
 
 
+@pytest.mark.slow
 def test_made_anew_from_a_stage_on_with_the_same_result_it_registers_nothing(finished_run: FinishedRun) -> None:
     again = finished_run.nmt.run(
         "train", "--json", "--set", "training.epochs=6", "--fresh-from", "evaluation", tiny=True

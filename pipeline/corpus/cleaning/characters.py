@@ -16,6 +16,9 @@ CONTROLS = re.compile(
 LINE_ENDS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
 """Ends of lines that are not among those of `clean_sentence`."""
 
+SUSPICIOUS = re.compile(r"[^\x00-\x7f]{2}|[\u00c3\u00e2] ")
+"""A character of several bytes becomes several beyond ASCII, or one and a blank. To look for it is faster than ftfy."""
+
 Repair = Callable[[str], str]
 
 
@@ -25,7 +28,7 @@ def mend_mojibake(text: str) -> str:
     >>> mend_mojibake("FrÃ¼hstÃ¼ck im CafÃ©")
     'Frühstück im Café'
     """
-    return text if text.isascii() else str(ftfy.fix_encoding(text))
+    return str(ftfy.fix_encoding(text)) if SUSPICIOUS.search(text) else text
 
 
 def drop_controls(text: str) -> str:

@@ -71,12 +71,13 @@ class WrongLanguage:
 
     def fault(self, text: str) -> str | None:
         """Return the language that a sentence is of instead, or None."""
-        if len(text) < LETTERS or sum(map(str.isalpha, text)) < LETTERS:
+        begin = text[:CHARACTERS]
+        if sum(map(str.isalpha, begin)) < LETTERS:
             return None
-        best, _ = self._among.classify(text[:CHARACTERS])
+        best, _ = self._among.classify(begin)
         if best in self._own:
             return None
-        ranks = self._among.rank(text[:CHARACTERS])
+        ranks = self._among.rank(begin)
         return None if sum(share for name, share in ranks if name in self._own) >= DOUBT else best
 
 

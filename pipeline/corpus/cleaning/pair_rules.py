@@ -31,9 +31,15 @@ def too_long(pair: Pair) -> str | None:
 
 def copied(pair: Pair) -> str | None:
     """Find a target that is its source, but for case, punctuation and spacing."""
-    if abs(len(pair[0]) - len(pair[1])) > 10 or letters(pair[0]) < COPIED_LETTERS:
+    if abs(len(pair[0]) - len(pair[1])) > 10 or _initial(pair[0]) != _initial(pair[1]):  # Most pairs: fast.
+        return None
+    if letters(pair[0]) < COPIED_LETTERS:
         return None
     return "the target is the source" if comparable(pair[0]) == comparable(pair[1]) else None
+
+
+def _initial(text: str) -> str:
+    return next((character for character in text.casefold() if character.isalnum()), "")
 
 
 def few_letters(pair: Pair) -> str | None:

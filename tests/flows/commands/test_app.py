@@ -48,7 +48,7 @@ def test_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], message:
 
 @pytest.fixture
 def train(
-    tmp_path: Path, nmt_home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tracked_home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Result]]:
     """`nmt train` in this process, which has imported all that it needs: in one of its own that takes ten seconds."""
     monkeypatch.chdir(tmp_path)

@@ -53,7 +53,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def compare(nmt_home: Path, tmp_path: Path) -> Compare:
+def compare(tracked_home: Path, tmp_path: Path) -> Compare:
     def run(**ablation: int) -> Compared:
         overrides = {f"ablation.{name}": value for name, value in ablation.items()}
         config = build_config({"name": "tiny"}, TINY | SMALL | overrides)
@@ -160,7 +160,9 @@ def test_mlflow_has_a_parent_with_a_child_for_each_training(compare: Compare) ->
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("full"), "FAILED")])
-def test_a_parent_says_how_it_was_stopped(nmt_home: Path, tiny: RunConfig, error: BaseException, status: str) -> None:
+def test_a_parent_says_how_it_was_stopped(
+    tracked_home: Path, tiny: RunConfig, error: BaseException, status: str
+) -> None:
     run = AblationRun(tiny, "abc", {})
     with pytest.raises(type(error)), run.running():
         raise error

@@ -14,17 +14,25 @@ from pipeline.corpus.corpus import Corpus, prepare_corpus
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.inference.weights import save_weights
 from pipeline.metrics.metrics import headline_metrics
+from pipeline.overrides import build_config
 from pipeline.registry.runs import TrainingRun
 from pipeline.registry.versions import ModelVersion, register_model
 from pipeline.store.store import Reuse, Store
 from pipeline.training.trained import TrainedModel
+from tests.conftest import TINY
 
 Train = Callable[[int], TrainedModel]
 Register = Callable[..., ModelVersion]
 
 
 @pytest.fixture
-def corpus(nmt_home: Path, tiny: RunConfig) -> Corpus:
+def tiny() -> RunConfig:
+    """Networks that have learnt nothing ramble on until their limit, twice as each version is registered."""
+    return build_config({"name": "tiny"}, TINY | {"evaluation.max_length": 5})
+
+
+@pytest.fixture
+def corpus(tracked_home: Path, tiny: RunConfig) -> Corpus:
     return prepare_corpus(tiny.corpus, Store())
 
 

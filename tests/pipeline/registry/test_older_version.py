@@ -41,7 +41,7 @@ class Older:
 
 
 @pytest.fixture
-def older(nmt_home: Path, tmp_path: Path) -> Older:
+def older(tracked_home: Path, tmp_path: Path) -> Older:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path / "older", filter="data")
     record = json.loads((tmp_path / "older" / "record.json").read_text("utf8"))

@@ -30,7 +30,7 @@ def status(run: TrainingRun) -> str:
 
 
 @pytest.mark.parametrize("seen", range(len(HISTORY) + 1))
-def test_a_run_that_is_taken_over_has_everything_once(nmt_home: Path, tiny: RunConfig, seen: int) -> None:
+def test_a_run_that_is_taken_over_has_everything_once(tracked_home: Path, tiny: RunConfig, seen: int) -> None:
     first, second = TrainingRun(tiny, TRAINING), TrainingRun(tiny, TRAINING)
     assert first.id == second.id, "both are the same training"
     second.follows(first.id)
@@ -52,7 +52,7 @@ def test_a_run_that_is_taken_over_has_everything_once(nmt_home: Path, tiny: RunC
     assert status(second) == "FINISHED"
 
 
-def test_who_follows_and_is_stopped_leaves_the_run_to_who_trains(nmt_home: Path, tiny: RunConfig) -> None:
+def test_who_follows_and_is_stopped_leaves_the_run_to_who_trains(tracked_home: Path, tiny: RunConfig) -> None:
     first, second = TrainingRun(tiny, TRAINING), TrainingRun(tiny, TRAINING)
     with first.leads():
         second.follows(first.id)
@@ -62,7 +62,9 @@ def test_who_follows_and_is_stopped_leaves_the_run_to_who_trains(nmt_home: Path,
         assert logged(first) == ([], [])
 
 
-def test_a_run_of_ones_own_gets_the_figures_of_the_training_that_is_followed(nmt_home: Path, tiny: RunConfig) -> None:
+def test_a_run_of_ones_own_gets_the_figures_of_the_training_that_is_followed(
+    tracked_home: Path, tiny: RunConfig
+) -> None:
     first = TrainingRun(tiny, TRAINING)
     own = TrainingRun(tiny, TRAINING, ChildRun("parent", "base"))
     own.follows(first.id)

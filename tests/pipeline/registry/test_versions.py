@@ -78,7 +78,7 @@ def test_a_version_records_its_corpus(
     assert pull_model("models:/tiny/3", Store()).metadata["corpus"]["revision"] == "a" * 40
 
 
-def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(nmt_home: Path, tiny: RunConfig) -> None:
+def test_a_run_is_found_again_and_its_history_is_completed_not_doubled(tracked_home: Path, tiny: RunConfig) -> None:
     history = [{"step": float(step), "loss": 1.0 / step} for step in range(1, 5)]
     first = TrainingRun(tiny, {"training": "abc"})
     for record in history[:2]:
@@ -112,6 +112,7 @@ def check_device(pulled: PulledVersion) -> None:
 
 
 def test_pulled_models_translate_and_unknown_ones_are_named(register: Register) -> None:
+    (home() / "mlflow.db").unlink()
     with pytest.raises(InputError, match=r"no model is registered in sqlite:.*; train one with `nmt train`"):
         pull_model("tiny", Store())
     assert not (home() / "mlflow.db").exists(), "a look makes nothing"
