@@ -9,7 +9,7 @@ PRESET ?= captions
 MODEL ?= captions
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-slow check bench bench-corpus bench-cleaning bench-plan bench-ranks bench-gpu bench-serving bench-bulk chaos lock hashes audit digests clean
+.PHONY: help run test test-slow lint check bench bench-corpus bench-cleaning bench-plan bench-ranks bench-gpu bench-serving bench-bulk chaos lock hashes audit digests clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,15 +17,24 @@ help:  ## list the targets
 run: $(VENV)/installed  ## train, score and register the model of PRESET (captions: embedded, offline)
 	$(BIN)/nmt train --preset $(PRESET)
 
-test: $(if $(FILE),$(VENV)/installed,check)  ## run what CI runs; with FILE=tests/model, the tests of that file or folder
-	$(PYTEST) -m "not slow" $(if $(FILE),,--durations 25) $(FILE)
+ifdef FILE
+test: $(VENV)/installed  ## run what CI runs; with FILE=tests/model, the tests of that file or folder
+	$(PYTEST) -m "not slow" $(FILE)
+else
+test: lint  # Types take a minute on one core, and most tests wait for servers: both at once.
+	@$(BIN)/mypy >$(VENV)/types.txt 2>&1 & types=$$!; trap 'kill $$types 2>/dev/null' INT TERM; \
+	$(PYTEST) -m "not slow" --durations 25; tests=$$?; \
+	wait $$types; types=$$?; cat $(VENV)/types.txt; exit $$((tests || types))
+endif
 
 test-slow: $(VENV)/installed  ## run what CI has no time for: machines that die, schedules, several nodes
 	$(PYTEST) -m slow $(FILE)
 
-check: $(VENV)/installed  ## check format, lint and types
+lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+check: lint  ## check format, lint and types
 	$(BIN)/mypy
 
 bench: $(VENV)/installed  ## measure training and search; of a registered MODEL, on the sentences in LINES

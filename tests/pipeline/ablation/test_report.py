@@ -160,9 +160,8 @@ def test_mlflow_has_a_parent_with_a_child_for_each_training(compare: Compare) ->
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("full"), "FAILED")])
-def test_a_parent_says_how_it_was_stopped(
-    tracked_home: Path, tiny: RunConfig, error: BaseException, status: str
-) -> None:
+@pytest.mark.usefixtures("tracked_home")
+def test_a_parent_says_how_it_was_stopped(tiny: RunConfig, error: BaseException, status: str) -> None:
     run = AblationRun(tiny, "abc", {})
     with pytest.raises(type(error)), run.running():
         raise error

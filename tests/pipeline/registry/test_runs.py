@@ -62,9 +62,8 @@ def test_who_follows_and_is_stopped_leaves_the_run_to_who_trains(tracked_home: P
         assert logged(first) == ([], [])
 
 
-def test_a_run_of_ones_own_gets_the_figures_of_the_training_that_is_followed(
-    tracked_home: Path, tiny: RunConfig
-) -> None:
+@pytest.mark.usefixtures("tracked_home")
+def test_a_run_of_ones_own_gets_the_figures_of_the_training_that_is_followed(tiny: RunConfig) -> None:
     first = TrainingRun(tiny, TRAINING)
     own = TrainingRun(tiny, TRAINING, ChildRun("parent", "base"))
     own.follows(first.id)

@@ -137,7 +137,8 @@ def test_the_parameters_are_part_of_the_signature_and_documented_in_the_model(re
     register(1, 30.0)
     loaded = mlflow.pyfunc.load_model(str(pull_model("tiny", Store()).path))
     schema = loaded.metadata.get_params_schema()
-    assert {param.name: param.default for param in schema.params} == defaults(SearchConfig(beam=2), LinePolicy())
+    given = defaults(SearchConfig(beam=2, max_length=5), LinePolicy())
+    assert {param.name: param.default for param in schema.params} == given
     assert loaded.metadata.metadata["parameters"] == dict(PARAMETERS)
     assert len(loaded.predict(["Ein Hund."], params={"n_best": 2})[0]["hypotheses"]) == 2
     with pytest.raises(MlflowException, match="beam=0 must be at least 1") as error:
