@@ -28,7 +28,7 @@ BOUNDARIES = (
     *("flows.commands.models.serve_until_stopped", "flows.commands.line_translation.translate_lines_of"),
     *("infra.ui.serve_ui", "infra.stack.bring_up", "infra.stack.take_down", "infra.running_stack.find_stack"),
     *("infra.orchestrator.prepare_pool", "flows.commands.home.clean.clean_home"),
-    "flows.commands.home.runs.show_runs",
+    *("flows.commands.home.runs.show_runs", "flows.commands.home.inspect.inspect_preset"),
     *("flows.commands.home.verify.verify_model", "flows.commands.home.store.list_home"),
     "flows.commands.home.store.collect_home",
 )

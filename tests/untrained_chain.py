@@ -127,7 +127,7 @@ def _clear(path: Path) -> None:
 
 def flip(path: Path) -> None:
     """Change one byte of a file."""
-    content = bytearray(path.read_bytes())
+    content = bytearray(path.read_bytes()) or bytearray(1)
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
 

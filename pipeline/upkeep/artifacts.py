@@ -163,6 +163,8 @@ def defaults_of(stage: StageName) -> Mapping[str, Any]:
             validation=Settings({}, VALIDATION_DEFAULTS),
             mixing=Settings({}, MIXING_DEFAULTS),
         ).defaults
+    if stage == "corpora":
+        return {"leaks": "remove"}
     section = {"encoded": "batching"}.get(stage, stage)
     return Settings.of(getattr(config, section)).defaults if section in RunConfig.model_fields else {}
 

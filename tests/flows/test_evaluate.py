@@ -50,7 +50,8 @@ def test_further_sets_of_a_training_and_of_its_version(
     own = [{"name": "news", "path": str(tmp_path / "news.tsv")}]
     fields = TINY | {"training.epochs": 6, "evaluation.perturbations": ["typos"], "evaluation.test_sets": own}
     result = train(overrides=fields | {"registry.model_name": "further", "registry.experiment": "further"})
-    assert [name for name, stage in result["stages"].items() if not stage["reused"]] == ["evaluation", "registration"]
+    made = [name for name, stage in result["stages"].items() if not stage["reused"]]
+    assert made == ["corpus", "evaluation", "registration"], "what is scored decides which pairs are left out of train"
     scores = result["scores"]
     assert scores["test"] == in_its_home.result["scores"]["test"]
     assert list(scores) == ["validation", "test", "test+typos", "news", "news+typos", "signatures"]
