@@ -68,11 +68,12 @@ def _numbered(pairs: Iterator[Pair]) -> Iterator[tuple[int, list[Pair]]]:
 def _start(prepare: Callable[..., Work[Any]], arguments: tuple[Any, ...]) -> None:
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The process that reads decides what Ctrl-C means.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _work = prepare(*arguments)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process of a pool when the process that has started it is gone, however it ended."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.corpus.cleaning.whole_corpus import blocks
 from pipeline.corpus.pairs import Pair
 
 SOURCE_BYTES, RANK_BYTES = 8, 16
@@ -46,7 +47,6 @@ def source_of(hashed: bytes) -> bytes:
 
 FEW = 200_000
 """Pairs of which all are looked at; of more, those that may be chosen."""
-BLOCK = 4_000_000
 
 Records = NDArray[np.void]
 """Many results of `hash_pair`, which may lie on the disk."""
@@ -75,7 +75,7 @@ def choose_of_many(records: Records, wanted: NDArray[np.bool_], sizes: Sequence[
         low = _sources_below(records, wanted, below)
         found = [
             bytes(record)
-            for block in _blocks(records.size)
+            for block in blocks(records.size)
             for record in records[block][wanted[block] & np.isin(sources_of(records[block]), low)]
         ]
         ranked = {group.source for group in _groups(sorted(found)) if int.from_bytes(group.rank[:2], "big") < below}
@@ -88,14 +88,10 @@ def choose_of_many(records: Records, wanted: NDArray[np.bool_], sizes: Sequence[
     return choose_sources([bytes(record) for record in records[wanted]], sizes)
 
 
-def _blocks(size: int) -> Iterator[slice]:
-    return (slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK))
-
-
 def _sources_below(records: Records, wanted: NDArray[np.bool_], below: int) -> NDArray[np.uint64]:
     """Return the sources of wanted pairs whose rank, by its first 16 bits, is below a limit."""
     found = []
-    for block in _blocks(records.size):
+    for block in blocks(records.size):
         ends = np.frombuffer(records[block].tobytes(), np.uint8).reshape(-1, SOURCE_BYTES + RANK_BYTES)[:, -2:]
         ranks = ends[:, 1].astype(np.uint32) * 256 + ends[:, 0]
         found.append(sources_of(records[block])[wanted[block] & (ranks < below)])

@@ -71,10 +71,10 @@ def _leaks_across(folders: Mapping[str, Path], gate: LeakGate) -> dict[str, list
         name: {f"{name}'s {split}": list(read_pairs(split_path(folder, split))) for split in SCORED}
         for name, folder in folders.items()
     }
-    found = {}
+    found, further = {}, gate.read()
     for name, folder in folders.items():
         others = {key: pairs for other, sets in splits.items() if other != name for key, pairs in sets.items()}
-        found[name] = find_leaks(read_pairs(split_path(folder, "train")), {**others, **gate.read()})
+        found[name] = find_leaks(read_pairs(split_path(folder, "train")), {**others, **further})
         if gate.mode == "refuse":
             refuse_leaks(found[name], f"corpus.sources, {name}")
     return found

@@ -4,13 +4,13 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,40 +85,28 @@ def write_splits(
     """
     cleaning = cleaning or Cleaning()
     blank: Counter[str] = Counter()
-    counts: Counter[Split] = Counter()
     held_out: dict[Split, int] = {split: sizes[split] for split in SPLITS if split not in raw}
     rules = (*cleaning.rules, *(["duplicate"] if held_out and "duplicate" not in cleaning.rules else []))
     asked = Asked(rules, cleaning.languages.source, cleaning.languages.target, seed if held_out else None)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-        files = {split: stack.enter_context(split_path(folder, split).open("wb")) for split in SPLITS}
-
-        def writer(split: Split) -> Callable[[bytes], Any]:
-            def write(line: bytes) -> None:
-                files[split].write(line)
-                counts[split] += 1
-
-            return write
-
+        files = {split: stack.enter_context(_File(split_path(folder, split))) for split in SPLITS}
+        given: dict[str, list[Pair]] = {}
         for split in SCORED:
-            for pair in cleaned(raw.get(split, ()), split, blank):
-                writer(split)(line_of(pair))
+            if split in raw:
+                given[split] = list(cleaned(raw[split], split, blank))
+                for pair in given[split]:
+                    files[split].write(line_of(pair))
         train = clean_pairs(_tidy(raw["train"]), asked, hash_pair, scratch, folder / DROPPED)
         blank["train"] = train.tally.blank
         _refuse_drops(train, cleaning.rules, cleaning.max_dropped, name)
-        writers = {split: writer(split) for split in SPLITS}
         places = _choose_held_out(train, held_out, name)
-        for file in files.values():
-            file.flush()
-        given: dict[str, list[Pair]] = {
-            split: list(read_pairs(split_path(folder, split))) for split in SCORED if split in raw
-        }
         leaks = _drop_leaks(train, places, {**cleaning.scored, **given}, cleaning.leaks, name)
-        train.write(lambda row: writers[SPLITS[places[row]]], folder / DROPPED)
+        train.write(lambda row: files[SPLITS[places[row]]].write, folder / DROPPED)
         shown = rules if cleaning.leaks == "keep" else (*rules, LEAK[0])
         write_report(folder, name, train.tally, shown)
     figures = {
-        "pairs": {split: counts[split] for split in SPLITS},
+        "pairs": {split: files[split].lines for split in SPLITS},
         "blank": {split: blank[split] for split in SPLITS},
         "duplicates": train.tally.counts["duplicate"],
         "held_out": list(held_out),
@@ -127,6 +115,24 @@ def write_splits(
     }
     _refuse_empty_splits(figures, name)
     return figures | {"sha256": {split: file_hash(split_path(folder, split)) for split in SPLITS}}
+
+
+class _File:
+    """A file that counts its lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.lines = 0
+
+    def write(self, line: bytes) -> None:
+        self._file.write(line)
+        self.lines += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def read_pairs(file: Path) -> Iterator[Pair]:

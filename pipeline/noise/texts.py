@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from pipeline.noise.draws import Stream
 
-FINAL_PUNCTUATION = ".!?…。！？．｡؟۔।॥።።။។՜։‼⁇⁈⁉"
+FINAL_PUNCTUATION = re.compile(r"\s*[.!?…:;,。！？．｡、，：；؟۔؛।॥።။។՜։‼⁇⁈⁉]+(?=[\s\"'”“’‘»«›‹)\]）］」』】》]*$)")
+"""The marks at a sentence's end; quotes and brackets that are closed after them stay."""
 DOTTED_I = ("az", "crh", "tr")
 """Languages in which i and ı are two letters, each with a capital of its own."""
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -46,21 +47,19 @@ def title_case(text: str, symbols: re.Pattern[str] | None, language: str | None 
 
 
 def without_final_punctuation(text: str, symbols: re.Pattern[str] | None) -> str:
-    """Return a text without the full stop, question or exclamation mark at its end; marks alone stay.
+    """Return a text without the marks at its end; one that is nothing else stays.
 
-    >>> without_final_punctuation("Wirklich?!", None), without_final_punctuation("...", None)
-    ('Wirklich', '...')
+    >>> [without_final_punctuation(text, None) for text in ("Wirklich?!", "„Komm.“", "...")]
+    ['Wirklich', '„Komm“', '...']
     """
     kept = max((found.end() for found in symbols.finditer(text)), default=0) if symbols else 0
-    return text[:kept] + text[kept:].rstrip().rstrip(FINAL_PUNCTUATION).rstrip() or text
+    return text[:kept] + FINAL_PUNCTUATION.sub("", text[kept:]) or text
 
 
 def with_typos(text: str, share: float, draw: Stream, symbols: re.Pattern[str] | None) -> str:
     """Return a text in which each word has a typo with the probability `share`, and at least one word has one.
 
-    A typo swaps two letters, drops one, doubles one, or replaces one by its neighbour on the keyboard; with equal
-    chances, as far as the word's letters allow. Words without letters, shorter ones than `SHORTEST_WORD`, and those
-    with a user symbol in them stay.
+    Words of fewer letters than `SHORTEST_WORD`, and those with a user symbol in them, stay.
     """
     words = [word for word in WORD.finditer(text) if _may_err(word[0], symbols)]
     drawn = [word for word in words if draw.uniform() < share]
@@ -68,7 +67,7 @@ def with_typos(text: str, share: float, draw: Stream, symbols: re.Pattern[str] |
         drawn = [words[draw.below(len(words))]]
     parts, end = list[str](), 0
     for word in drawn:
-        parts += [text[end : word.start()], _misspelt(word[0], draw)]
+        parts += [text[end : word.start()], misspelt(word[0], draw)]
         end = word.end()
     return "".join([*parts, text[end:]])
 
@@ -90,8 +89,12 @@ def _may_err(word: str, symbols: re.Pattern[str] | None) -> bool:
     return sum(map(str.isalpha, word)) >= SHORTEST_WORD and (symbols is None or symbols.search(word) is None)
 
 
-def _misspelt(word: str, draw: Stream) -> str:
-    """Return a word with one typo. A letter and the marks that belong to it stay together."""
+def misspelt(word: str, draw: Stream) -> str:
+    """Return a word with one typo; one without letters as it is.
+
+    Two letters are swapped, or one is dropped, doubled or replaced by its neighbour on the keyboard, with equal chances
+    as far as the word allows: it does not vanish. A letter and the marks that belong to it stay together.
+    """
     letters = [
         place
         for place, letter in enumerate(word)
@@ -99,7 +102,12 @@ def _misspelt(word: str, draw: Stream) -> str:
     ]
     swappable = [place for place in letters if place + 1 in letters and word[place] != word[place + 1]]
     replaceable = [place for place in letters if word[place].lower() in NEIGHBOURS]
-    kinds = [(_dropped, letters), (_doubled, letters), (_swapped, swappable), (_neighboured, replaceable)]
+    kinds = [
+        (_dropped, letters if len(letters) > 1 else []),
+        (_doubled, letters),
+        (_swapped, swappable),
+        (_neighboured, replaceable),
+    ]
     possible = [(typo, places) for typo, places in kinds if places]
     if not possible:
         return word

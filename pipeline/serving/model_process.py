@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from pipeline.processes import end_with_parent
 from pipeline.registry.pull import LoadedModel
 from pipeline.serving.protocol import Invocation, Reply, answer_together
 from pipeline.training.worker import use_threads
@@ -40,18 +41,11 @@ class ModelProcess:
 
 def _load(path: Path, threads: int, device: str) -> None:
     global _model
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     use_threads(threads)
     os.environ.setdefault("NMT_KERNELS", "on")  # Requests come one at a time, and many of them.
     _model = LoadedModel(path, device)
     _model.predict(["a"])  # So that the first request does not wait for what is built on first use.
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)  # The pool itself does not notice.
 
 
 def _parameters() -> dict[str, Any]:

@@ -95,25 +95,13 @@ def make_epochs(
     """
     source, target = data.train
     lengths = Lengths(source.lengths, target.lengths)
-    starts, noisy = {0: Place()}, None
+    noisy = None
     if noise.kinds:
         noisy = NoisyEpochs(Noise(noise, seed, batching.max_length, data.subwords, data.languages), data.train)
-
-    @lru_cache(maxsize=1)
-    def plan(epoch: int) -> Plan:
-        planned = noisy.get(epoch).lengths if noisy else lengths
-        if data.mixture is None:
-            return plan_epoch(planned, batching.step_tokens(workers.size), batching.max_padding, seed, epoch)
-        made = plan_mixture(planned, data.mixture, batching, workers.size, seed, starts[epoch])
-        starts[epoch + 1] = starts[epoch].after(Fraction(1), len(made), int(made.sums(lengths.target).sum()))
-        return made
-
-    def resume(progress: Progress) -> None:
-        before = progress.step - progress.batch
-        starts[progress.epoch] = Place(Fraction(progress.epoch), before, progress.tokens_before)
+    plans = _Plans(data.mixture, lengths, noisy, batching, workers.size, seed)
 
     def collated(epoch: int, first: int) -> Iterator[list[Share]]:
-        batches, made = plan(epoch), noisy.get(epoch) if noisy else None
+        batches, made = plans.of(epoch), noisy.get(epoch) if noisy else None
         for number in range(first, len(batches)):
             batch = batches[number]
             rows = share_rows(batch.size, workers.rank, workers.size)
@@ -134,7 +122,7 @@ def make_epochs(
             yield from collated(epoch, first)
             return
         if noisy:
-            plan(epoch)
+            plans.of(epoch)
             noisy.begin(epoch + 1)
         with closing(ahead(pinned(collated(epoch, first)), STEPS_AHEAD)) as prepared:
             for shares in prepared:
@@ -142,18 +130,54 @@ def make_epochs(
                 yield [share.map(lambda tensor: tensor.to(workers.device, non_blocking=True)) for share in shares]
 
     def describe(epoch: int, number: int) -> str:
-        batch = plan(epoch)[number]
+        batch = plans.of(epoch)[number]
         longest = int(batch[lengths.target[batch].argmax()])
         tokens = target.values[target.offsets[longest] : target.offsets[longest + 1] - 1].tolist()
         return (
             f"{batch.size:,} pairs, the longest with the target {shorten(data.subwords.decode_target([tokens])[0], 80)}"
         )
 
-    @lru_cache(maxsize=1)
-    def tokens(epoch: int) -> list[int]:
-        return list(map(int, plan(epoch).sums(lengths.target)))
+    return Epochs(steps, plans.tokens, describe, plans.resume)
 
-    return Epochs(steps, tokens, describe, resume)
+
+class _Plans:
+    """The plan of the epoch that is trained on: with noise by its lengths, of several sources in their shares."""
+
+    def __init__(
+        self,
+        mixture: Mixture | None,
+        lengths: Lengths,
+        noisy: NoisyEpochs | None,
+        batching: BatchingConfig,
+        workers: int,
+        seed: int,
+    ) -> None:
+        self._mixture, self._lengths, self._noisy = mixture, lengths, noisy
+        self._batching, self._workers, self._seed = batching, workers, seed
+        self._starts = {0: Place()}
+        self.of = lru_cache(maxsize=1)(self._plan)
+        """Return the plan of an epoch; with a mixture, of the first, of the next, or of one resumed."""
+        self.tokens = lru_cache(maxsize=1)(self._tokens)
+        """Return the target tokens of every step of an epoch, as they are stored."""
+
+    def resume(self, progress: Progress) -> None:
+        """Note where the epoch of a training that goes on has started."""
+        before = progress.step - progress.batch
+        self._starts[progress.epoch] = Place(Fraction(progress.epoch), before, progress.tokens_before)
+
+    def _plan(self, epoch: int) -> Plan:
+        planned = self._noisy.get(epoch).lengths if self._noisy else self._lengths
+        batching = self._batching
+        if self._mixture is None:
+            tokens = batching.step_tokens(self._workers)
+            return plan_epoch(planned, tokens, batching.max_padding, self._seed, epoch)
+        made = plan_mixture(planned, self._mixture, batching, self._workers, self._seed, self._starts[epoch])
+        tokens = int(made.sums(self._lengths.target).sum())
+        self._starts[epoch + 1] = self._starts[epoch].after(Fraction(1), len(made), tokens)
+        return made
+
+    def _tokens(self, epoch: int) -> list[int]:
+        return list(map(int, self.of(epoch).sums(self._lengths.target)))
 
 
 def make_share(sides: tuple[Ragged, Ragged], batch: Indices, rows: Indices, numbers: Indices | None = None) -> Share:

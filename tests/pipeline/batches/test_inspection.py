@@ -43,7 +43,9 @@ def test_what_a_corpus_is_made_of(tmp_path: Path) -> None:
     train_tokenizer(found.corpus, config.tokenizer, store)
     again = inspect_corpus(config, store)
     assert again.public()["sides"]["target"]["unknown_percent"] == 0
-    assert "▁ b" in again.page("mine") or "▁b" in again.page("mine"), "pieces are shown"
+    shown = again.samples[0]
+    assert "".join(shown["source_pieces"]).replace("▁", " ").strip() == shown["source"]
+    assert f"`{' '.join(shown['target_pieces'])}`" in again.page("mine")
     assert inspect_corpus(config, store, seed=2).samples != again.samples
 
 

@@ -18,7 +18,7 @@ SYMBOLS = symbols_pattern(["<b>", "{name}", "{name}s"])
         ("...", "...", "...", "..."),
         ("一只狗。", "一只狗。", "一只狗。", "一只狗"),
         ("он идёт…", "ОН ИДЁТ…", "Он Идёт…", "он идёт"),
-        ("er sagte „ja.“", "ER SAGTE „JA.“", "Er Sagte „Ja.“", "er sagte „ja.“"),
+        ("er sagte „ja.“", "ER SAGTE „JA.“", "Er Sagte „Ja.“", "er sagte „ja“"),
     ],
 )
 def test_case_and_punctuation(text: str, upper: str, title: str, bare: str | None) -> None:
