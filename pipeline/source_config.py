@@ -1,9 +1,9 @@
 """Where sentence pairs come from: a data set or files, one source of several, a test set; stages of a curriculum."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.amounts import UntilData
 from pipeline.language_tags import checked_tag
@@ -25,7 +25,17 @@ RuleName = Literal[
     "near_duplicate",
     "many_targets",
 ]
-Clean = Literal["off", "mild", "strict"] | tuple[RuleName, ...]
+LEVELS = ("off", "mild", "strict")
+
+
+def _check_rules(given: Any) -> Any:
+    rules = get_args(RuleName)
+    if given not in LEVELS and not (isinstance(given, list | tuple) and all(name in rules for name in given)):
+        raise ValueError(f"choose off, mild or strict, or a list of these rules in quotes: {', '.join(rules)}")
+    return given
+
+
+Clean = Annotated[Literal["off", "mild", "strict"] | tuple[RuleName, ...], BeforeValidator(_check_rules)]
 LanguageTag = Annotated[str, AfterValidator(checked_tag)]
 
 

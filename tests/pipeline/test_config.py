@@ -77,6 +77,14 @@ def test_a_source_of_the_command_line_takes_the_place_of_a_presets_several() -> 
         build_config({}, {"corpus.path": "x.tsv", "corpus.sources": sources})
 
 
+@pytest.mark.parametrize("value", ["mld", "duplicate", ["duplicat"], [["nfc"]], 3, None])
+def test_rules_that_there_are_not_are_told_those_that_there_are(value: object) -> None:
+    with pytest.raises(
+        InputError, match=r"^corpus\.clean=.*: choose off, mild or strict, or a list of these rules.*ratio"
+    ):
+        build_config({}, {"corpus.clean": value})
+
+
 @pytest.mark.parametrize("value", [False, 1, 750, 2024.5])
 def test_a_text_that_yaml_read_as_something_else_is_refused(value: object) -> None:
     """Values that a deployment has parsed already: what was written is lost."""
