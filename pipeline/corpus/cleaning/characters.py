@@ -66,21 +66,19 @@ def comparable(text: str) -> str:
     ('a dog barking', 'an email sent', '?!')
     """
     seen = unicodedata.normalize("NFKC", text).casefold().translate(_UNSEEN)
-    words = (word.replace(NOTHING, "") for word in seen.split())
-    return " ".join(filter(None, words)) or text
+    return " ".join(seen.split()) or text
 
 
-class _Unseen(dict[int, int]):
+class _Unseen(dict[int, int | None]):
     """A table for `str.translate` that keeps letters, marks and numbers, and makes blanks of white space."""
 
-    def __missing__(self, code: int) -> int:
+    def __missing__(self, code: int) -> int | None:
         """Look a character up once."""
         kind = unicodedata.category(chr(code))[0]
-        self[code] = ord(" ") if kind == "Z" or chr(code).isspace() else ord(NOTHING) if kind in "PSC" else code
+        self[code] = ord(" ") if kind == "Z" or chr(code).isspace() else None if kind in "PSC" else code
         return self[code]
 
 
-NOTHING = "\0"
 _UNSEEN = _Unseen()
 
 

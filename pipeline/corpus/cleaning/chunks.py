@@ -92,12 +92,12 @@ class Cleaner:
         self._rules: list[tuple[str, PairRule]] = [
             (name, rule) for name, (rule, _) in PAIR_RULES.items() if name in asked.rules
         ]
-        if LANGUAGE[0] in asked.rules and (rule := language_rule(asked.source_language, asked.target_language)):
-            self._rules.append((LANGUAGE[0], rule))
+        told = LANGUAGE[0] in asked.rules
+        self._language = language_rule(asked.source_language, asked.target_language) if told else None
 
     def __call__(self, first: int, pairs: Sequence[Pair]) -> Chunk:
         """Clean pairs, of which the first is the one numbered `first`; all are of one line and stripped."""
-        chunk, kept = Chunk(read=len(pairs)), list[Pair]()
+        chunk, kept = Chunk(read=len(pairs)), list[tuple[int, Pair]]()
         for number, pair in enumerate(pairs, start=first):
             if not (pair[0] and pair[1]):
                 chunk.blank += 1
@@ -108,14 +108,28 @@ class Cleaner:
             elif (fault := self._fault(mended)) is not None:
                 chunk.dropped.append(Dropped(fault[0], number, mended, fault[1]))
             else:
-                kept.append(mended)
-                chunk.numbers.append(number)
+                kept.append((number, mended))
+        kept = self._of_the_languages(kept, chunk)
+        chunk.numbers = [number for number, _ in kept]
         for side in (0, 1):
             lengths = np.fromiter((len(pair[side]) for pair in pairs), np.int64, len(pairs))
             chunk.histogram[side] = bins_of(lengths)
-        chunk.lines = [line_of(pair) for pair in kept]
-        chunk.columns = self._columns(kept)
+        chunk.lines = [line_of(pair) for _, pair in kept]
+        chunk.columns = self._columns([pair for _, pair in kept])
         return chunk
+
+    def _of_the_languages(self, numbered: list[tuple[int, Pair]], chunk: Chunk) -> list[tuple[int, Pair]]:
+        """Return the pairs that are in their languages; the others are dropped, in the order of all that are."""
+        if self._language is None or not numbered:
+            return numbered
+        kept = []
+        for each, why in zip(numbered, self._language([pair for _, pair in numbered]), strict=True):
+            if why is None:
+                kept.append(each)
+            else:
+                chunk.dropped.append(Dropped(LANGUAGE[0], *each, why))
+        chunk.dropped.sort(key=lambda dropped: dropped.number)
+        return kept
 
     def _mend(self, number: int, pair: Pair, chunk: Chunk) -> Pair:
         for name, repair in self._repairs:

@@ -1,12 +1,11 @@
 """The rule against sentences in the wrong language; unsure is kept."""
 
-from collections.abc import Iterable
-from copy import copy
+from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
-from typing import Protocol
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+import numpy as np
+
+from pipeline.corpus.cleaning.identifier import Identifier, model
 
 FAMILIES = (
     "af da de en fy is lb nl nn no sv",
@@ -42,22 +41,6 @@ DOUBT = 0.05
 """A sentence is of another language if the probability of its own is less."""
 
 
-class Identifier(Protocol):
-    """Gives probabilities to languages."""
-
-    def classify(self, text: str) -> tuple[str, float]:
-        """Return the most probable language with its probability."""
-        ...
-
-    def rank(self, text: str) -> list[tuple[str, float]]:
-        """Return every language with its probability, the most probable first."""
-        ...
-
-    def set_languages(self, langs: tuple[str, ...]) -> None:
-        """Tell these languages alone."""
-        ...
-
-
 class WrongLanguage:
     """Finds sentences that are surely not of one language, among its neighbours and the most common ones."""
 
@@ -66,19 +49,23 @@ class WrongLanguage:
 
         Raises KeyError if the language is not among those that can be told.
         """
-        self._own = {language, *(name for group in CONFUSED if language in group for name in group)}
-        self._among = identifier(tuple(sorted(_neighbours([language, *([other] if other else [])]))))
+        self._identifier = Identifier(sorted(_neighbours([language, *([other] if other else [])])))
+        own = {language, *(name for group in CONFUSED if language in group for name in group)}
+        self._own = np.array([name in own for name in self._identifier.languages])
+        if not self._own.any():
+            raise KeyError(language)
 
-    def fault(self, text: str) -> str | None:
-        """Return the language that a sentence is of instead, or None."""
-        begin = text[:CHARACTERS]
-        if sum(map(str.isalpha, begin)) < LETTERS:
-            return None
-        best, _ = self._among.classify(begin)
-        if best in self._own:
-            return None
-        ranks = self._among.rank(begin)
-        return None if sum(share for name, share in ranks if name in self._own) >= DOUBT else best
+    def faults(self, texts: Sequence[str]) -> list[str | None]:
+        """Return for each sentence the language that it is of instead, or None."""
+        begins = [text[:CHARACTERS] for text in texts]
+        asked = [row for row, begin in enumerate(begins) if sum(map(str.isalpha, begin)) >= LETTERS]
+        shares = self._identifier.probabilities([begins[row] for row in asked])
+        best = shares.argmax(axis=1)
+        wrong = ~self._own[best] & (shares[:, self._own].sum(axis=1) < DOUBT)
+        found: list[str | None] = [None] * len(texts)
+        for place in np.flatnonzero(wrong):
+            found[asked[place]] = self._identifier.languages[best[place]]
+        return found
 
 
 def known_language(tag: str | None) -> str | None:
@@ -95,7 +82,7 @@ def known_language(tag: str | None) -> str | None:
 @cache
 def labels() -> frozenset[str]:
     """Return the languages that can be told."""
-    return frozenset(_load().labels)
+    return frozenset(model().labels)
 
 
 def _neighbours(languages: Iterable[str]) -> set[str]:
@@ -104,16 +91,3 @@ def _neighbours(languages: Iterable[str]) -> set[str]:
         if not {*family}.isdisjoint(languages):
             found |= {*family}
     return found & labels()
-
-
-@cache
-def identifier(languages: tuple[str, ...]) -> Identifier:
-    """Return what tells languages apart; its model comes with the package and is plain numbers (npz)."""
-    found: Identifier = copy(_load())
-    found.set_languages(languages)
-    return found
-
-
-@cache
-def _load() -> LanguageIdentifier:
-    return LanguageIdentifier.from_model_file(Path(MODEL_FILE), norm_probs=True)

@@ -10,8 +10,9 @@ A leak is a training pair of which, leaving case, punctuation and spacing aside,
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from textwrap import shorten
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from pipeline.corpus.cleaning.characters import comparable, units
 from pipeline.corpus.cleaning.pair_rules import Pair
@@ -60,7 +61,32 @@ class _Scored:
     name: str
     number: int
     pair: Pair
-    units: tuple[Counter[str], Counter[str]]
+    sides: tuple["_Words", "_Words"]
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of a side."""
+
+    words: Sequence[str]
+    bits: int
+    """One bit for each word: other words may have the same, so what differs here differs, but not the other way round."""
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Self:
+        bits = 0
+        for word in words:
+            bits |= 1 << (hash(word) & 255)
+        return cls(words, bits)
+
+    def may_be_near(self, other: Self) -> bool:
+        """Look at the bits alone, which is fast."""
+        missing = _missing(max(len(self.words), len(other.words)))
+        return (self.bits & ~other.bits).bit_count() <= missing >= (other.bits & ~self.bits).bit_count()
+
+    def is_near(self, other: Self) -> bool:
+        larger = max(len(self.words), len(other.words))
+        return larger - (Counter(self.words) & Counter(other.words)).total() <= _missing(larger)
 
 
 class LeakFinder:
@@ -78,22 +104,22 @@ class LeakFinder:
         for name, pairs in sets.items():
             for number, pair in enumerate(pairs):
                 self._add(name, number, pair)
-        self._by_unit = self._index(0), self._index(1)
+        self._by_word = self._index()
 
-    def _index(self, side: int) -> dict[tuple[str, int], list[int]]:
-        """Return the places of scored pairs by rare words of a side and by its number of words."""
-        frequencies = Counter(unit for scored in self._scored for unit in scored.units[side])
-        found: dict[tuple[str, int], list[int]] = {}
+    def _index(self) -> dict[str, dict[int, list[int]]]:
+        """Return the places of scored pairs by each of their source's rare words and by its number of words."""
+        frequencies = Counter(word for scored in self._scored for word in scored.sides[0].words)
+        found: dict[str, dict[int, list[int]]] = {}
         for place, scored in enumerate(self._scored):
-            words, size = scored.units[side], scored.units[side].total()
-            for unit in sorted(words, key=lambda unit: (frequencies[unit], unit))[: _missing(size) + 1]:
-                found.setdefault((unit, size), []).append(place)
+            words = scored.sides[0].words
+            for word in sorted({*words}, key=lambda word: (frequencies[word], word))[: _missing(len(words)) + 1]:
+                found.setdefault(word, {}).setdefault(len(words), []).append(place)
         return found
 
     def _add(self, name: str, number: int, pair: Pair) -> None:
         source, target = comparable(pair[0]), comparable(pair[1])
         place = len(self._scored)
-        self._scored.append(_Scored(name, number, pair, (Counter(units(source)), Counter(units(target)))))
+        self._scored.append(_Scored(name, number, pair, (_Words.of(units(source)), _Words.of(units(target)))))
         self._by_pair.setdefault((source, target), place)
         for side, text in enumerate((source, target)):
             if len(units(text)) >= PHRASE:
@@ -120,37 +146,37 @@ class LeakFinder:
         return self._near(source, target)
 
     def _near(self, source: str, target: str) -> tuple[Kind, int] | None:
-        words = units(source), units(target)
-        candidates = self._candidates(0, words[0])
-        if candidates:
-            candidates &= self._candidates(1, words[1])
-        if candidates:
-            sides = Counter(words[0]), Counter(words[1])
-            for place in sorted(candidates):
-                if all(_alike(own, other) for own, other in zip(sides, self._scored[place].units, strict=True)):
+        words = _Words.of(units(source))
+        near = [place for place in self._candidates(words.words) if words.may_be_near(self._scored[place].sides[0])]
+        if near:
+            sides = words, _Words.of(units(target))
+            for place in sorted(near):
+                others = self._scored[place].sides
+                if sides[1].may_be_near(others[1]) and all(map(_Words.is_near, sides, others)):
                     return "near", place
         return None
 
-    def _candidates(self, side: int, words: Sequence[str]) -> set[int]:
-        """Return the places of scored pairs that a side with these words may be near to."""
-        index, count = self._by_unit[side], len(words)
-        sizes = [size for size in range(count - _missing(count), int(count / IN_COMMON) + 2) if _fit(count, size)]
-        return {place for word in set(words) for size in sizes for place in index.get((word, size), ())}
+    def _candidates(self, words: Sequence[str]) -> set[int]:
+        """Return the places of scored pairs that a pair with these words in its source may be near to."""
+        sizes, found = _near_sizes(len(words)), set[int]()
+        for word in self._by_word.keys() & words:
+            of_word = self._by_word[word]
+            for size in sizes:
+                if (places := of_word.get(size)) is not None:
+                    found.update(places)
+        return found
+
+
+@cache
+def _near_sizes(count: int) -> tuple[int, ...]:
+    """Return of how many words a side may be that one of so many is near to."""
+    sizes = range(count - _missing(count), int(count / IN_COMMON) + 2)
+    return tuple(size for size in sizes if abs(count - size) <= _missing(max(count, size)))
 
 
 def _missing(size: int) -> int:
     """Return how many of so many words a near pair may lack."""
     return int(size * (1 - IN_COMMON) + 1e-9)
-
-
-def _fit(size: int, other: int) -> bool:
-    """Return whether sides of so many words can be near each other."""
-    return abs(size - other) <= _missing(max(size, other))
-
-
-def _alike(first: Counter[str], second: Counter[str]) -> bool:
-    larger = max(first.total(), second.total())
-    return larger - (first & second).total() <= _missing(larger)
 
 
 def find_leaks(train: Iterable[Pair], scored: Mapping[str, Sequence[Pair]]) -> list[Leak]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipeline.corpus.cleaning.characters import comparable, letters
 from pipeline.corpus.cleaning.language import WrongLanguage, known_language
@@ -10,6 +10,8 @@ from pipeline.corpus.cleaning.language import WrongLanguage, known_language
 Pair = tuple[str, str]
 """A source sentence and its target."""
 PairRule = Callable[[Pair], str | None]
+LanguageRule = Callable[[Sequence[Pair]], list[str | None]]
+"""Decides on many pairs at once, which is faster."""
 
 LONGEST = 3_000
 """Characters of a side: more is no sentence."""
@@ -91,15 +93,17 @@ PAIR_RULES: dict[str, tuple[PairRule, str]] = {
 LANGUAGE = ("language", "a side is surely in another language")
 
 
-def language_rule(source: str | None, target: str | None) -> PairRule | None:
+def language_rule(source: str | None, target: str | None) -> LanguageRule | None:
     """Return the rule against other languages than these two; None if neither can be told."""
     names = known_language(source), known_language(target)
     sides = [(number, WrongLanguage(name, names[1 - number])) for number, name in enumerate(names) if name is not None]
 
-    def fault(pair: Pair) -> str | None:
+    def faults(pairs: Sequence[Pair]) -> list[str | None]:
+        found: list[str | None] = [None] * len(pairs)
         for number, side in sides:
-            if found := side.fault(pair[number]):
-                return f"the {('source', 'target')[number]} is in {found}"
-        return None
+            for row, language in enumerate(side.faults([pair[number] for pair in pairs])):
+                if language and not found[row]:
+                    found[row] = f"the {('source', 'target')[number]} is in {language}"
+        return found
 
-    return fault if sides else None
+    return faults if sides else None

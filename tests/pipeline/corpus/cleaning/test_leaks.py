@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,38 @@ def test_copies_are_found_exactly_changed_in_form_and_in_one_word_of_twelve() ->
         assert len(leaks) == len(copied)
         assert {leak.kind for leak in leaks} <= {kind, "exact", "normalized"}
     assert len(find_leaks(train, {"test": scored})) < 0.01 * len(train), "others are left alone"
+
+
+def test_the_index_misses_none_that_comparing_all_with_all_finds() -> None:
+    """Sentences of few different words, so that many are nearly the same."""
+    chance = random.Random(5)
+
+    def sentence() -> str:
+        return " ".join(chance.choices("abcdefgh", k=chance.randrange(1, 24)))
+
+    def changed(text: str) -> str:
+        words = text.split()
+        for _ in range(chance.randrange(3)):
+            words[chance.randrange(len(words))] = chance.choice("abcdefgh")
+        return " ".join(words[: -chance.randrange(1, 3)] if chance.random() < 0.3 and len(words) > 3 else words)
+
+    scored = [(sentence(), sentence()) for _ in range(200)]
+    train = [(changed(source), changed(target)) for source, target in scored * 5]
+
+    def near(first: str, second: str) -> bool:
+        sides = Counter(first.split()), Counter(second.split())
+        larger = max(side.total() for side in sides)
+        return larger - (sides[0] & sides[1]).total() <= int(larger / 10 + 1e-9)
+
+    expected = {
+        row
+        for row, (source, target) in enumerate(train)
+        if any(near(source, other[0]) and near(target, other[1]) for other in scored)
+    }
+    found = [leak for leak in find_leaks(train, {"test": scored}) if leak.kind not in {"source", "target"}]
+    by_a_side = {leak.number for leak in find_leaks(train, {"test": scored})} - {leak.number for leak in found}
+    assert {leak.number for leak in found} == expected - by_a_side
+    assert len([leak for leak in found if leak.kind == "near"]) > 20
 
 
 def test_a_side_alone_is_a_leak_unless_it_is_a_short_phrase() -> None:

@@ -67,16 +67,16 @@ def test_pair_rules(rule: str, pair: tuple[str, str], why: str | None) -> None:
     ],
 )
 def test_the_wrong_language_is_found_and_the_unsure_is_kept(text: str, found: str | None) -> None:
-    assert WrongLanguage("de", "en").fault(text) == found
+    assert WrongLanguage("de", "en").faults([text, text]) == [found, found]
 
 
 def test_languages_that_nobody_can_tell_apart_are_not_told_apart() -> None:
-    assert WrongLanguage("no", "en").fault("Jeg vil gerne have en kop kaffe og et stykke kage.") is None
+    assert WrongLanguage("no", "en").faults(["Jeg vil gerne have en kop kaffe og et stykke kage."]) == [None]
     assert known_language("zh-Hant") == "zh"
     assert language_rule("tlh", None) is None
     rule = language_rule("de", "tlh")
     assert rule is not None
-    assert rule(("This is surely not a German sentence.", "nuqneH")) == "the source is in en"
+    assert rule([("This is surely not a German sentence.", "nuqneH")]) == ["the source is in en"]
 
 
 def test_levels_name_rules_that_there_are() -> None:
