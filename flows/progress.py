@@ -10,6 +10,7 @@ from pipeline.store.store import Reuse
 from pipeline.training.history import Record, is_validation
 
 STAGE_WIDTH = 12
+SECONDS_BETWEEN_LINES = 30.0
 
 
 class View(Protocol):
@@ -32,6 +33,9 @@ class View(Protocol):
 
     def warned(self, text: str) -> None:
         """Show what the user should not miss about the stage that has ended."""
+
+    def told(self, text: str) -> None:
+        """Show how far the current stage is, in its own words."""
 
 
 def epoch_text(epoch: float) -> str:
@@ -59,12 +63,12 @@ class LogView:
     def __init__(self, write: Callable[[str], None]) -> None:
         """Take where the lines go."""
         self._write = write
-        self._title, self._began = "", 0.0
+        self._title, self._began, self._told = "", 0.0, 0.0
 
     def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
         """Note the time; a line follows when the stage ends."""
         self._title = f"{stage:<{STAGE_WIDTH}} " + (f"{system}: " if system else "")
-        self._began = time.monotonic()
+        self._began = self._told = time.monotonic()
 
     def advanced(self, amount: float) -> None:
         """Say nothing."""
@@ -82,6 +86,12 @@ class LogView:
     def warned(self, text: str) -> None:
         """Write a line."""
         self._write(f"{self._title}WARNING: {text}")
+
+    def told(self, text: str) -> None:
+        """Write a line, if the stage has gone on for a while without one."""
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            self._write(f"{self._title}{text}")
 
 
 CURRENT_VIEW: ContextVar[View | None] = ContextVar("CURRENT_VIEW", default=None)

@@ -15,6 +15,7 @@ from model.kernels.load import available, is_compiled
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.survival import survival_warnings
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
+from pipeline.cluster.data.chunks import chunks_on_cluster
 from pipeline.cluster.training import train_model, train_stage
 from pipeline.config import RunConfig, SelectBy
 from pipeline.corpus.cleaning.characters import REPAIRS
@@ -80,7 +81,8 @@ def corpus_task(config: RunConfig, store: Store, test_sets: Sequence[EvaluationS
     view = current_view()
     view.began("corpus")
     scored = [ScoredSet(each.name, each.fingerprint, each.read) for each in test_sets]
-    corpus = prepare_corpus(config.corpus, store, scored)
+    with chunks_on_cluster():
+        corpus = prepare_corpus(config.corpus, store, scored)
     tokenizer = bleu_tokenizer(config.evaluation, corpus.languages.target)
     references = (reference for _, reference in corpus.pairs("validation"))
     check_words(references, tokenizer, f"{corpus_name(config.corpus)} validation")
@@ -146,7 +148,8 @@ def batches_task(config: RunConfig, corpus: Corpus, tokenizer: Tokenizer, store:
     """Encode the corpus and plan its batches."""
     view = current_view()
     view.began("batches")
-    encoded = encode_corpus(corpus, tokenizer, config.batching, store)
+    with chunks_on_cluster():
+        encoded = encode_corpus(corpus, tokenizer, config.batching, store)
     figures, alone = encoded.figures, " of one worker" if config.batching.tokens_per_worker else ""
     view.ended(
         f"{figures['steps_per_epoch']:,} steps per epoch{alone}, {figures['padding_share']:.1%} padding, "

@@ -9,6 +9,7 @@ Their messages end up in terminals, logs, Prefect's states and notifications: `w
 """
 
 import re
+from typing import Any
 from urllib.parse import unquote
 
 ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]{0,30})(://?)([^\s\"'<>`]+)", re.IGNORECASE)
@@ -83,3 +84,12 @@ def _parameters_hidden(rest: str) -> str:
         return f"{found[1]}{found[2]}={HIDDEN}" if secret else found[0]
 
     return re.sub(r"([?&;#])([^=&;#?]+)=([^&;#]*)", hidden, rest)
+
+
+def without_secrets_in(value: Any) -> Any:
+    """Return a JSON value without the secrets in its texts."""
+    if isinstance(value, dict):
+        return {name: without_secrets_in(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [without_secrets_in(each) for each in value]
+    return without_secrets(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Chunks of pairs worked on in their order, on all cores if there are many."""
+"""Chunks of pairs worked on in their order, on all cores or nodes if there are many."""
 
 import multiprocessing
 import os
@@ -6,9 +6,12 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Pair = tuple[str, str]
 Result = TypeVar("Result")
@@ -28,6 +31,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Pool(Protocol):
+    """Processes that work on chunks."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def submit(self, first: int, pairs: list[Pair]) -> Callable[[], Any]:
+        """Begin with a chunk; what is returned waits for what becomes of it."""
+
+
+Pools = Callable[[Callable[..., Work[Any]], tuple[Any, ...]], AbstractContextManager[Pool]]
+"""Makes a pool whose processes have each done `prepare(*arguments)`."""
+ELSEWHERE: ContextVar[Pools | None] = ContextVar("ELSEWHERE", default=None)
+"""Where chunks are worked on in place of this machine's cores: set by who has a cluster."""
+
+
 def in_chunks(
     pairs: Iterable[Pair],
     prepare: Callable[..., Work[Result]],
@@ -38,23 +58,43 @@ def in_chunks(
 
     `prepare(*arguments)` makes the work, once in every process.
     """
-    numbered, processes = _numbered(iter(pairs)), cores() if processes is None else processes
+    numbered, processes, pools = _numbered(iter(pairs)), cores() if processes is None else processes, ELSEWHERE.get()
     work = prepare(*arguments)
-    yield from (work(*chunk) for chunk in islice(numbered, None if processes == 1 else ALONE))
+    yield from (work(*chunk) for chunk in islice(numbered, None if processes == 1 and pools is None else ALONE))
     if (following := next(numbered, None)) is None:
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (prepare, arguments)) as pool:
-        waiting: deque[Future[Result]] = deque([pool.submit(_do, *following)])
-        try:
-            for chunk in numbered:
-                waiting.append(pool.submit(_do, *chunk))
-                if len(waiting) > 2 * processes:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with (pools or _own_cores(processes))(prepare, arguments) as pool:
+        waiting = deque([pool.submit(*following)])
+        for chunk in numbered:
+            waiting.append(pool.submit(*chunk))
+            if len(waiting) > 2 * pool.size:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+
+
+@dataclass(frozen=True)
+class _Processes:
+    """Processes of this machine."""
+
+    size: int
+    _executor: ProcessPoolExecutor
+
+    def submit(self, first: int, pairs: list[Pair]) -> Callable[[], Any]:
+        return self._executor.submit(_do, first, pairs).result
+
+
+def _own_cores(processes: int) -> Pools:
+    @contextmanager
+    def pool(prepare: Callable[..., Work[Any]], arguments: tuple[Any, ...]) -> Iterator[Pool]:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, context, _start, (prepare, arguments)) as executor:
+            try:
+                yield _Processes(processes, executor)
+            finally:
+                executor.shutdown(wait=False, cancel_futures=True)
+
+    return pool
 
 
 def _numbered(pairs: Iterator[Pair]) -> Iterator[tuple[int, list[Pair]]]:

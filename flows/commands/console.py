@@ -46,15 +46,16 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-class _Warnings(logging.Handler):
-    """Shows what our own code warns of, such as a damaged file, among the lines of the run."""
+class _OwnWords(logging.Handler):
+    """Shows what our own code says among the lines of the run: warnings, and how far a stage is."""
 
     def __init__(self, view: LogView) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._view = view
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._view.warned(record.getMessage())
+        show = self._view.warned if record.levelno >= logging.WARNING else self._view.told
+        show(record.getMessage())
 
 
 @contextmanager
@@ -68,13 +69,16 @@ def _display() -> Iterator[None]:
         shown = terminal.shown()
     else:
         view, shown = LogView(lambda line: print(line, file=sys.stderr, flush=True)), nullcontext()  # noqa: T201
-    token, warnings_of_ours = CURRENT_VIEW.set(view), _Warnings(view)
-    logging.getLogger("pipeline").addHandler(warnings_of_ours)
+    token, own_words, ours = CURRENT_VIEW.set(view), _OwnWords(view), logging.getLogger("pipeline")
+    level = ours.level
+    ours.addHandler(own_words)
+    ours.setLevel(logging.INFO)
     try:
         with shown:
             yield
     finally:
-        logging.getLogger("pipeline").removeHandler(warnings_of_ours)
+        ours.removeHandler(own_words)
+        ours.setLevel(level)
         CURRENT_VIEW.reset(token)
 
 

@@ -51,6 +51,10 @@ class TerminalView(LogView):
             state = f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s"
             self._progress.update(self._task, completed=record["done"], state=state)
 
+    def told(self, text: str) -> None:
+        """Show it beside the bar."""
+        self._progress.update(self._task, state=text)
+
     def ended(self, summary: str, reused: Reuse) -> None:
         """Write the line and hide the bar."""
         self._progress.update(self._task, visible=False)

@@ -1,7 +1,8 @@
 """Stage `encode_corpus`: turns sentences into token rows, in Arrow files that workers map into memory."""
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,12 @@ class _Encoded:
 class _Encoder:
     """Encodes chunks of pairs."""
 
-    def __init__(self, tokenizer: Path, limit: int | None) -> None:
-        self._subwords, self._limit = Subwords(tokenizer), limit
+    def __init__(self, files: Mapping[str, bytes], limit: int | None) -> None:
+        """Take the tokenizer's files by name, since another node does not have them, and the most tokens of a side."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            self._subwords, self._limit = Subwords(Path(folder)), limit
 
     def __call__(self, _first: int, pairs: Sequence[Pair]) -> _Encoded:
         encoded = zip(
@@ -126,14 +131,16 @@ def _encode(
 
     All cores encode. The tokens go to the disk as they come: memory holds no more of a corpus than its lengths.
     """
+    models = {file.name: file.read_bytes() for file in tokenizer.path.iterdir() if file.is_file()}
     parts, left_out = dict.fromkeys((part.name for part in corpus.parts), 0), 0
     lengths = [np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
     with tempfile.TemporaryDirectory(dir=folder) as scratch, ExitStack() as stack:
         files = [stack.enter_context((Path(scratch) / side).open("w+b")) for side in ("source", "target")]
         for part in corpus.parts:
-            for chunk in in_chunks(part.read(split), _Encoder, (tokenizer.path, limit)):
+            for chunk in in_chunks(part.read(split), _Encoder, (models, limit)):
                 left_out += chunk.left_out
                 parts[part.name] += chunk.source.lengths.size
+                logging.getLogger(__name__).info("%s pairs encoded", f"{sum(parts.values()):,}")
                 for file, known, rows in zip(files, lengths, (chunk.source, chunk.target), strict=True):
                     file.write(rows.values.tobytes())
                     known.append(rows.lengths)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.corpus import hub
 from pipeline.corpus.cleaning.pair_rules import LANGUAGE
 from pipeline.corpus.cleaning.report import PICTURE, REPORT
 from pipeline.corpus.cleaning.rules import rules_of
+from pipeline.corpus.hub.errors import hub_errors
+from pipeline.corpus.hub.revisions import is_commit, resolve_commit
 from pipeline.corpus.joined import agreed_languages, in_source, join_parts, joined_figures, without_rows
 from pipeline.corpus.languages import SAMPLED_PAIRS, UNKNOWN, Languages, find_languages, named_languages
 from pipeline.corpus.local_files import Parts, find_parts
@@ -220,11 +221,11 @@ def _from_hub(config: SourceConfig, store: Store, gate: LeakGate) -> Artifact:
     def at(commit: str) -> Stage:
         return _stage(config, fields, {"commit": commit}, gate)
 
-    found = store.find(at(config.revision)) if hub.is_commit(config.revision) else None
+    found = store.find(at(config.revision)) if is_commit(config.revision) else None
     if found is not None:
         return found
-    with hub.hub_errors(config, _stored_commit(at(""), store)):
-        commit = hub.resolve_commit(config.dataset, config.revision)
+    with hub_errors(config, _stored_commit(at(""), store)):
+        commit = resolve_commit(config.dataset, config.revision)
         origin = {"dataset": config.dataset, "subset": config.subset, "commit": commit}
 
         def build(folder: Path) -> dict[str, Any]:
@@ -233,7 +234,8 @@ def _from_hub(config: SourceConfig, store: Store, gate: LeakGate) -> Artifact:
             # In the artifact's temporary folder: on the same disk, and deleted with it if anything fails.
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 bad = bad_lines(config)
-                return _write(folder, hub_splits(config, commit, Path(scratch), bad), config, gate, origin, bad)
+                splits, made_from = hub_splits(config, commit, Path(scratch), bad)
+                return _write(folder, splits, config, gate, origin | made_from, bad)
 
         return store.produce(at(commit), build)
 

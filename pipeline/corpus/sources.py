@@ -18,9 +18,9 @@ import yaml
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from datasets.utils import logging as datasets_logging
 
-from pipeline.corpus import hub
 from pipeline.corpus.captions import generate_pairs
-from pipeline.corpus.hub_internals import (
+from pipeline.corpus.hub.cards import card_facts
+from pipeline.corpus.hub.datasets_internals import (
     UNLOADABLE,
     address_of,
     commit_of,
@@ -29,6 +29,9 @@ from pipeline.corpus.hub_internals import (
     keep_split,
     splits_of,
 )
+from pipeline.corpus.hub.downloads import Fetched, fetch_files
+from pipeline.corpus.hub.errors import quiet_downloads, reason
+from pipeline.corpus.hub.patience import patiently
 from pipeline.corpus.local_files import Part, Parts
 from pipeline.corpus.pairs import Pair, PairColumns, pairs_of, read_aligned, read_table
 from pipeline.corpus.splits import SPLITS, Split
@@ -123,28 +126,34 @@ def local_splits(parts: Parts, columns: PairColumns, bad: BadLines | None = None
     }
 
 
-def hub_splits(config: SourceConfig, commit: str, scratch: Path, bad: BadLines) -> dict[Split, Rows]:
-    """Return the splits that a Hub data set has at a commit, train among them.
+def hub_splits(
+    config: SourceConfig, commit: str, scratch: Path, bad: BadLines
+) -> tuple[dict[Split, Rows], dict[str, Any]]:
+    """Return the splits that a Hub data set has at a commit, train among them, and what they were made from.
 
-    Downloads into `$HF_HOME`, checks every file against the commit, and builds the data set in the folder `scratch`,
-    which must exist for as long as the rows are read.
+    That is `files`, the SHA-256 of each by its path, and the `license` and `citation` of the card. Downloads into
+    `$HF_HOME`, checks every file against the commit, and builds the data set in the folder `scratch`, which must exist
+    for as long as the rows are read.
     """
     with _quiet():
-        found = _load(_builder(config, commit, scratch), config, commit)
+        found, made_from = _load(_builder(config, commit, scratch), config, commit)
     splits = {split: next((name for name in NAMES[split] if name in found), None) for split in SPLITS}
     if splits["train"] is None:
         raise InputError(
             f"corpus.dataset={config.dataset}: it has no train split, only {', '.join(found)}; choose another data set "
             "or corpus.subset"
         )
-    return {
+    rows = {
         split: Rows(found[name], PairColumns.of(config), f"{config.dataset} {name}", bad)
         for split, name in splits.items()
         if name is not None
     }
+    return rows, made_from
 
 
-def hub_split(config: SourceConfig, split: str, commit: str, scratch: Path, bad: BadLines) -> Rows:
+def hub_split(
+    config: SourceConfig, split: str, commit: str, scratch: Path, bad: BadLines
+) -> tuple[Rows, dict[str, Any]]:
     """Return one split of a Hub data set at a commit, as `hub_splits` does; no other's files are downloaded.
 
     It is one of ours, by any of its names, or one of the data set's own, such as devtest.
@@ -161,36 +170,43 @@ def hub_split(config: SourceConfig, split: str, commit: str, scratch: Path, bad:
                 "corpus.subset"
             )
         keep_split(builder, name)
-        found = _load(builder, config, commit)
-    return Rows(found[name], PairColumns.of(config), f"{config.dataset} {name}", bad)
+        found, made_from = _load(builder, config, commit)
+    return Rows(found[name], PairColumns.of(config), f"{config.dataset} {name}", bad), made_from
 
 
-def _load(builder: datasets.DatasetBuilder, config: SourceConfig, commit: str) -> datasets.DatasetDict:
-    """Download the files of a data set, check them, and build it."""
+def _load(
+    builder: datasets.DatasetBuilder, config: SourceConfig, commit: str
+) -> tuple[datasets.DatasetDict, dict[str, Any]]:
+    """Download the files of a data set, check them, and build it; return it with what it was made from."""
     columns = PairColumns.of(config)
-    for path in hub.fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit)):
-        refuse_growing(RowFile.local(path), [columns.source, columns.target])
+    fetched: list[Fetched] = fetch_files(config.dataset, commit, _verified_paths(builder, config.dataset, commit))
+    for file in fetched:
+        refuse_growing(RowFile.local(file.local), [columns.source, columns.target])
+    made_from = {"files": {file.path: file.sha256 for file in fetched}, **card_facts(config.dataset, commit)}
     try:
         builder.download_and_prepare(verification_mode="no_checks")  # The Hub card's checks; ours are stricter.
     except DatasetGenerationError as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
         raise InputError(
-            f"corpus.dataset={config.dataset}: its files cannot be read ({hub.reason(error)}); "
+            f"corpus.dataset={config.dataset}: its files cannot be read ({reason(error)}); "
             "choose another revision or data set"
         ) from error
-    return builder.as_dataset()
+    return builder.as_dataset(), made_from
 
 
 def _builder(config: SourceConfig, commit: str, scratch: Path) -> datasets.DatasetBuilder:
     address = address_of(config.dataset)
     try:
-        return datasets.load_dataset_builder(address, config.subset, revision=commit, cache_dir=str(scratch))
+        return patiently(
+            config.dataset,
+            lambda: datasets.load_dataset_builder(address, config.subset, revision=commit, cache_dir=str(scratch)),
+        )
     except (
         DatasetNotFoundError
     ) as error:  # The commit was resolved, so the data set exists: access to its files is refused.
         raise InputError(
-            f"corpus.dataset={config.dataset}: its files are refused ({hub.reason(error)}); "
+            f"corpus.dataset={config.dataset}: its files are refused ({reason(error)}); "
             "log in with an account that has access (`hf auth login`, or set HF_TOKEN)"
         ) from None
     except ValueError as error:
@@ -210,7 +226,7 @@ def _builder(config: SourceConfig, commit: str, scratch: Path) -> datasets.Datas
 
 def _unusable(config: SourceConfig, error: Exception) -> InputError:
     return InputError(
-        f"corpus.dataset={config.dataset}: no files that can be loaded ({hub.reason(error)}); "
+        f"corpus.dataset={config.dataset}: no files that can be loaded ({reason(error)}); "
         "choose a data set of JSON lines, CSV, Parquet or text files"
     )
 
@@ -243,7 +259,7 @@ def _saved(folder: Path) -> datasets.Dataset:
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
             raise
-        raise InputError(f"{folder}: not a readable data set ({hub.reason(error)}); write it again") from None
+        raise InputError(f"{folder}: not a readable data set ({reason(error)}); write it again") from None
 
 
 @contextmanager
@@ -256,7 +272,7 @@ def _quiet() -> Iterator[None]:
     if hide:
         datasets.disable_progress_bars()
     try:
-        with hub.quiet_downloads():
+        with quiet_downloads():
             yield
     finally:
         datasets_logging.set_verbosity(level)

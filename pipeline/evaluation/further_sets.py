@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.corpus import hub
 from pipeline.corpus.captions import generate_pairs
 from pipeline.corpus.corpus import CAPTIONS, bad_lines, skipped_lines
+from pipeline.corpus.hub.errors import hub_errors
+from pipeline.corpus.hub.revisions import is_commit, resolve_commit
 from pipeline.corpus.languages import Languages, find_languages
 from pipeline.corpus.pairs import Pair
 from pipeline.corpus.splits import SPLITS, Split
@@ -118,11 +119,11 @@ def _from_hub(config: NamedTestSet, store: Store) -> Artifact:
     def at(commit: str) -> Stage:
         return Stage(STAGE, Settings.of(config, include=fields), {"commit": commit})
 
-    found = store.find(at(config.revision)) if hub.is_commit(config.revision) else None
+    found = store.find(at(config.revision)) if is_commit(config.revision) else None
     if found is not None:
         return found
-    with hub.hub_errors(config, _stored_commit(at(""), store)):
-        commit = hub.resolve_commit(config.dataset, config.revision)
+    with hub_errors(config, _stored_commit(at(""), store)):
+        commit = resolve_commit(config.dataset, config.revision)
         origin = {"dataset": config.dataset, "subset": config.subset, "commit": commit, "split": config.split}
 
         def build(folder: Path) -> dict[str, Any]:
@@ -131,9 +132,9 @@ def _from_hub(config: NamedTestSet, store: Store) -> Artifact:
 
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 bad = bad_lines(config)
-                rows = hub_split(config, config.split, commit, Path(scratch), bad)
+                rows, made_from = hub_split(config, config.split, commit, Path(scratch), bad)
                 figures = _alone(folder, rows, f"corpus.dataset={config.dataset}")
-            return figures | {"skipped": bad.figures(), "origin": origin}
+            return figures | {"skipped": bad.figures(), "origin": origin | made_from}
 
         return store.produce(at(commit), build)
 

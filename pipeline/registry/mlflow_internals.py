@@ -3,8 +3,10 @@
 Read in the version below; a test fails with any other. Then compare each part with MLflow's source, and raise it.
 """
 
+import json
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,30 @@ LOGGED_MODEL = "models:/m-"
 """How the source of a version begins that was made from a logged model."""
 
 
-def data_set(file: Path, name: str, fingerprint: str) -> MetaDataset:
-    """Return a data set for `mlflow.log_input` that is told by its fingerprint, without the rows themselves."""
+class _Described(MetaDataset):
+    """A data set with what there is to say of it."""
+
+    def __init__(self, source: LocalArtifactDatasetSource, name: str, digest: str, facts: Mapping[str, Any]) -> None:
+        super().__init__(source, name=name, digest=digest)
+        self._facts = facts
+
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        """What the UI shows beside the name; `num_rows` is its own."""
+        return self._facts
+
+    def to_dict(self) -> dict[str, str]:
+        """Return it as MLflow's tables have it."""
+        return super().to_dict() | {"profile": json.dumps(self._facts, ensure_ascii=False)}
+
+
+def data_set(file: Path, name: str, fingerprint: str, rows: int, origin: Mapping[str, Any]) -> MetaDataset:
+    """Return a data set for `mlflow.log_input` that is told by its fingerprint, without the rows themselves.
+
+    `origin` says where they come from: a data set and its commit, or files with their hashes, licence and citation.
+    """
     source = LocalArtifactDatasetSource(file.as_uri())
-    return MetaDataset(  # type: ignore[abstract]
-        source, name=name[:LONGEST_NAME], digest=fingerprint[:LONGEST_DIGEST]
-    )
+    return _Described(source, name[:LONGEST_NAME], fingerprint[:LONGEST_DIGEST], {"num_rows": rows, **origin})
 
 
 def logged_model(version: MlflowVersion) -> str | None:

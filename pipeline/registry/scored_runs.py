@@ -7,6 +7,7 @@ from typing import Any
 import mlflow
 from mlflow.tracking import MlflowClient
 
+from pipeline.errors import without_secrets_in
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.score_report import difference, summary
 from pipeline.evaluation.scoring import REPORT, Scores
@@ -48,7 +49,7 @@ def record_scores(scores: Scores, models: Sequence[PulledVersion], pairs: Evalua
 
 
 def _log(scores: Scores, models: Sequence[PulledVersion], pairs: EvaluationSet) -> None:
-    dataset = data_set(pairs.file, pairs.name, pairs.fingerprint)
+    dataset = data_set(pairs.file, pairs.name, pairs.fingerprint, pairs.pairs, without_secrets_in(dict(pairs.origin)))
     mlflow.log_input(dataset, context="evaluation")
     for model, system in zip(models, scores.figures["systems"], strict=True):
         prefix = "scores" if len(models) == 1 else f"scores_{model.label.replace('/', '_')}"

@@ -10,14 +10,16 @@ from typing import Any
 import mlflow
 import mlflow.pyfunc
 from filelock import FileLock
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.tracking import MlflowClient
 
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import Corpus
+from pipeline.corpus.splits import split_path
 from pipeline.data_config import CorpusConfig, corpus_name
-from pipeline.errors import without_secrets
+from pipeline.errors import without_secrets_in
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.evaluation_set import EvaluationSet
 from pipeline.evaluation.scored_sets import SCORED_SPLITS, base_of, further_names, plain_name, set_names
@@ -231,17 +233,8 @@ def _recorded(config: RunConfig, corpus: Corpus, test_sets: Sequence[EvaluationS
     }
     evaluation = values["evaluation"] | {"test_sets": _pinned_sets(config, test_sets)}
     exact = {"corpus": pinned, "tokenizer": values["tokenizer"] | models, "evaluation": evaluation}
-    found: dict[str, Any] = hidden(values | exact)
+    found: dict[str, Any] = without_secrets_in(values | exact)
     return found
-
-
-def hidden(value: Any) -> Any:
-    """Return a JSON value without the secrets in its texts."""
-    if isinstance(value, dict):
-        return {name: hidden(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [hidden(each) for each in value]
-    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _pinned(config: CorpusConfig, corpus: Corpus) -> dict[str, Any]:
@@ -269,11 +262,13 @@ def _exact(source: SourceConfig, origin: Mapping[str, Any]) -> dict[str, str]:
 
 def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model_id: str) -> None:
     """Log the final scores, tied to the model and the data set; and the translations of further sets and of copies."""
-    name = corpus_name(config.corpus)
-    datasets = {
-        split: data_set(corpus.path / f"{split}.jsonl", f"{name}-{split}", corpus.split_fingerprint(split))
-        for split in SCORED_SPLITS
-    } | {each.name: data_set(each.file, each.name, each.fingerprint) for each in evaluation.test_sets}
+    datasets = _scored_sets(evaluation, corpus, corpus_name(config.corpus))
+    for part in corpus.parts:
+        figures = corpus.figures["parts"][part.name] if part.name else corpus.figures
+        name = f"{part.name or corpus_name(config.corpus)}-train"
+        origin = without_secrets_in(dict(figures["origin"]))
+        file, digest = split_path(part.path, "train"), figures["sha256"]["train"]
+        mlflow.log_input(data_set(file, name, digest, part.pairs["train"], origin), context="training")
     for context, dataset in datasets.items():
         mlflow.log_input(dataset, context=context)
     for scored in set_names(evaluation.figures):
@@ -281,3 +276,22 @@ def _log_scores(evaluation: Evaluation, corpus: Corpus, config: RunConfig, model
         mlflow.log_metrics(scores, model_id=model_id, dataset=datasets[base_of(scored)])
     for scored in further_names(evaluation.figures):
         mlflow.log_artifact(str(evaluation.translations_file(scored)), "translations")
+
+
+def _scored_sets(evaluation: Evaluation, corpus: Corpus, name: str) -> dict[str, MetaDataset]:
+    """Return what a model was scored on, by the names of its scores."""
+    origin = without_secrets_in(dict(corpus.figures["origin"]))
+    own = {
+        split: data_set(
+            split_path(corpus.path, split),
+            f"{name}-{split}",
+            corpus.split_fingerprint(split),
+            corpus.figures["pairs"][split],
+            origin,
+        )
+        for split in SCORED_SPLITS
+    }
+    return own | {
+        each.name: data_set(each.file, each.name, each.fingerprint, each.pairs, without_secrets_in(dict(each.origin)))
+        for each in evaluation.test_sets
+    }

@@ -32,9 +32,11 @@ def check_pin(corpus: Checked, wanted: str | None, recorded: Mapping[str, str]) 
     origin = figures.get("origin")
     if not isinstance(origin, dict) or origin.get("commit") != corpus.inputs.get("commit"):
         corpus.report(MANIFEST, "its commit is not the one that it is pinned to", AGAIN)
-    elif isinstance(read := origin.get("files"), dict) and {*read.values()} != {
-        digest for name, digest in corpus.inputs.items() if not name.startswith(SCORED_INPUT)
-    }:
+    elif (
+        "commit" not in origin
+        and isinstance(read := origin.get("files"), dict)
+        and {*read.values()} != {digest for name, digest in corpus.inputs.items() if not name.startswith(SCORED_INPUT)}
+    ):
         corpus.report(MANIFEST, "the hashes of the files it was read from are not those that it is pinned to", AGAIN)
 
 
@@ -69,7 +71,7 @@ def changed_sources(
     for corpus, source in corpora:
         found = corpus.figures.get("origin")
         origin: dict[str, Any] = found if isinstance(found, dict) else {}
-        read = dict(origin.get("files") or {})
+        read = {} if "commit" in origin else dict(origin.get("files") or {})  # Else they are in the Hub's cache.
         files |= {_absolute(name, str(origin.get("path")), source): digest for name, digest in read.items()}
     if config is not None:
         own = {name: getattr(config.tokenizer, name) for name in OWN_MODELS}

@@ -21,8 +21,8 @@ from flows.translate import translate_run_name
 from infra.options import StackOptions
 from infra.postgres import prepare_database
 from pipeline.cluster.connection import ray_cluster
-from pipeline.corpus import hub
 from pipeline.corpus.corpus import prepare_corpus
+from pipeline.corpus.hub.errors import hub_errors
 from pipeline.data_config import CorpusConfig
 from pipeline.errors import ExternalError, InputError
 from pipeline.registry.runs import make_run, reachable_server
@@ -49,7 +49,7 @@ def ask_mlflow() -> None:
 
 
 def ask_the_hub() -> None:
-    with hub.hub_errors(CorpusConfig(dataset="owner/name"), None):
+    with hub_errors(CorpusConfig(dataset="owner/name"), None):
         raise LocalEntryNotFoundError(f"https://{LOGIN}/api?token={SECRET} does not answer")
 
 

@@ -80,7 +80,9 @@ def test_mlflow_has_the_run(finished_run: FinishedRun) -> None:
     assert len(client.get_metric_history(run.info.run_id, "validation/bleu")) == 6
     assert run.data.metrics["final/test_chrf"] == finished_run.result["scores"]["test"]["chrf"]
     assert run.inputs is not None
-    assert {dataset.dataset.name for dataset in run.inputs.dataset_inputs} == {"captions-validation", "captions-test"}
+    made_from = {each.dataset.name: json.loads(each.dataset.profile or "") for each in run.inputs.dataset_inputs}
+    assert made_from.keys() == {"captions-train", "captions-validation", "captions-test"}
+    assert made_from["captions-test"] == {"num_rows": 30, "dataset": "captions", "seed": 1}
     artifacts = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     assert {"tokenizer", "run.json"} <= artifacts
     assert len([name for name in artifacts if name.startswith("samples-")]) == 1

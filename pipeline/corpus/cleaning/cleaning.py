@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,6 +137,7 @@ def clean_pairs(pairs: Iterable[Pair], asked: Asked, rank: Rank, folder: Path, d
             _add(columns, chunk)
             away.writelines(gone.line() for gone in chunk.dropped)
             _count(chunk, tally)
+            logging.getLogger(__name__).info("%s pairs read", f"{tally.read:,}")
     fate = _decide(columns, asked.rules)
     lengths = columns["lengths"]
     for block in blocks(fate.size):

@@ -70,7 +70,7 @@ class _Words:
 
     words: Sequence[str]
     bits: int
-    """One bit for each word: other words may have the same, so what differs here differs, but not the other way round."""
+    """One bit for each word. Another word may have the same: what differs here differs, but not the other way round."""
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Self:

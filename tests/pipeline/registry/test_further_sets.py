@@ -64,7 +64,12 @@ def test_sets_and_copies(corpus: Corpus, train: Train, tmp_path: Path) -> None:
         for key, value in evaluation.scores(name).items()
     }
     assert run.inputs is not None
-    assert {tag.value for each in run.inputs.dataset_inputs for tag in each.tags} == {"validation", "test", "news"}
+    assert {tag.value for each in run.inputs.dataset_inputs for tag in each.tags} == {
+        "training",
+        "validation",
+        "test",
+        "news",
+    }
     kept = mlflow.artifacts.load_text(f"runs:/{version.run_id}/translations/news_upper_case.jsonl")
     assert [json.loads(line) for line in kept.splitlines()] == list(evaluation.translations("news+upper_case"))
     report = run_report(figures, [], version.uri, version.decision)

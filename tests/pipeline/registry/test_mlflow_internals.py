@@ -1,5 +1,6 @@
 """What this project takes from MLflow without a promise is still there, in the version that it was read in."""
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def test_the_logged_model_of_a_version_is_in_its_source(client: MlflowClient, tm
 
 
 def test_data_sets_have_as_long_names_and_digests_as_the_database_takes(client: MlflowClient, tmp_path: Path) -> None:
-    found = data_set(tmp_path / "test.jsonl", "n" * 999, "f" * 64)
+    found = data_set(tmp_path / "test.jsonl", "n" * 999, "f" * 64, 3, {"dataset": "lab/x", "license": "cc-by-4.0"})
     entity = found._to_mlflow_entity()
     assert (len(entity.name), len(entity.digest)) == (200, 36), CHECK
+    assert json.loads(entity.profile or "") == {"num_rows": 3, "dataset": "lab/x", "license": "cc-by-4.0"}

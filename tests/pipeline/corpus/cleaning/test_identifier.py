@@ -10,7 +10,17 @@ from pipeline.corpus.captions import generate_pairs
 from pipeline.corpus.cleaning.identifier import AT_ONCE, Identifier, model
 
 LANGUAGES = ("ar", "de", "en", "es", "fr", "ja", "no", "ru", "sr", "zh")
-TEXTS = ["", "x", "...", "Ein Hund bellt.", "ZWEI HUNDE BELLEN", "これは日本語です", "Ћирилица и latinica", "cafe\u0301", "\udc80"]
+TEXTS = [
+    "",
+    "x",
+    "...",
+    "Ein Hund bellt.",
+    "ZWEI HUNDE BELLEN",
+    "これは日本語です",
+    "Ћирилица и latinica",
+    "cafe\u0301",
+    "\udc80",
+]
 
 
 def test_the_version_is_the_one_whose_tables_were_read() -> None:

@@ -8,19 +8,23 @@ import datasets
 import datasets.builder
 import huggingface_hub.constants
 import huggingface_hub.repocard
-import pytest
 from huggingface_hub.hf_api import RepoFile
 
-from pipeline.corpus import hub_internals
-from pipeline.corpus.hub_internals import REMARKS, address_of, files_of
+from pipeline.corpus.hub import datasets_internals, internals
+from pipeline.corpus.hub.datasets_internals import address_of, commit_of, files_of
+from pipeline.corpus.hub.internals import REMARKS, cache_folder
 from pipeline.rows.files import SAVED
 
-CHECK = "compare every part in pipeline/corpus/hub_internals.py with the sources, run the slow tests, and set VERSIONS"
+CHECK = "compare every part in pipeline/corpus/hub/*internals.py with the sources, run the slow tests, and set VERSION"
 
 
-@pytest.mark.parametrize("package", hub_internals.VERSIONS)
-def test_a_library_is_the_version_that_was_read(package: str) -> None:
-    assert version(package) == hub_internals.VERSIONS[package], CHECK
+def test_the_libraries_are_the_versions_that_were_read() -> None:
+    assert version("huggingface-hub") == internals.VERSION, CHECK
+    assert version("datasets") == datasets_internals.VERSION, CHECK
+
+
+def test_the_cache_has_a_folder_for_each_data_set() -> None:
+    assert cache_folder("owner/name") == Path(huggingface_hub.constants.HF_HUB_CACHE) / "datasets--owner--name"
 
 
 def test_an_address_is_one_that_the_hub_takes() -> None:
@@ -32,7 +36,7 @@ def test_a_builder_lists_its_files(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"de": "Hund", "en": "dog"}\n')
     builder = datasets.load_dataset_builder(str(tmp_path), cache_dir=str(tmp_path / "cache"))
     assert [Path(file).name for file in files_of(builder)] == ["train.jsonl"], CHECK
-    assert hub_internals.commit_of(builder) == builder.hash
+    assert commit_of(builder) == builder.hash
     assert "hash" in inspect.signature(datasets.builder.DatasetBuilder.__init__).parameters, CHECK
 
 

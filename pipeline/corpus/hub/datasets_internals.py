@@ -1,25 +1,16 @@
-"""All that this project uses of `datasets` and `huggingface_hub` without their documentation's promise, and why.
+"""All that this project uses of `datasets` without its documentation's promise, and why.
 
-Read in the versions below; a test fails with any other. Then compare each part with their source, and raise them.
+Read in the version below; a test fails with any other. Then compare each part with its source, and raise it.
 """
 
 import datasets
 from datasets.data_files import DataFilesDict, EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError
-from huggingface_hub import constants
-from huggingface_hub.utils import httpx  # type: ignore[attr-defined] # Loaded lazily, but named in its __all__.
-from huggingface_hub.utils.tqdm import disable_progress_bars
 
-VERSIONS = {"datasets": "5.2.0", "huggingface-hub": "2.4.0"}
+VERSION = "5.2.0"
 
-__all__ = ["REMARKS", "UNLOADABLE", "HubError", "disable_progress_bars"]
-
-HubError = httpx.HTTPError
-"""What the Hub's client raises for an answer with status 4xx or 5xx, and for none."""
 UNLOADABLE = (DataFilesNotFoundError, EmptyDatasetError, RuntimeError)
 """What `load_dataset_builder` raises for a data set without files that it reads; RuntimeError: one with a script."""
-REMARKS = "huggingface_hub.repocard"
-"""The logger of remarks on data set cards."""
 
 
 def address_of(dataset: str, commit: str | None = None) -> str:
@@ -49,11 +40,6 @@ def keep_split(builder: datasets.DatasetBuilder, name: str) -> None:
     builder.config.data_files = DataFilesDict({split: each for split, each in files.items() if split == name})
 
 
-def bars_are_decided() -> bool:
-    """Return whether the user has said in the environment if the Hub's progress bars are shown."""
-    return constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
-
-
 def dataset_bars_are_decided() -> bool:
-    """Return the same of those of `datasets`."""
+    """Return whether the user has said in the environment if progress bars are shown."""
     return datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is not None

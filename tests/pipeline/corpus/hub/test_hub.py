@@ -1,11 +1,10 @@
 """prepare_corpus through the real Hub client, against a Hub on the loopback."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,42 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.hub_child import Child, lines
 from tests.hub_server import HubServer
-
-ROOT = Path(__file__).parents[3]
-Answer = dict[str, Any]
-
-
-class Child:
-    """A process that prepares corpora; the server may change between two requests."""
-
-    def __init__(self, home: Path, endpoint: str, **environment: str) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
-        hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hf"), "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
-        self.stderr = home / "stderr"
-        with self.stderr.open("w") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "tests.prepare_child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=ROOT,
-                text=True,
-                env=kept | hub | {"HF_HUB_DISABLE_TELEMETRY": "1"} | environment,
-            )
-
-    def __call__(self, store: Path, **config: Any) -> Answer:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"config": config, "store": str(store)}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, self.stderr.read_text()
-        answer: Answer = json.loads(line)
-        return answer
-
-    def stop(self) -> None:
-        self._process.communicate(timeout=20)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +29,6 @@ def prepare(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     child = Child(tmp_path_factory.mktemp("home"), hub.url)
     yield child
     child.stop()
-
-
-def lines(*pairs: tuple[str, str]) -> bytes:
-    return "".join(json.dumps({"de": de, "en": en}) + "\n" for de, en in pairs).encode()
 
 
 def three_splits(word: str) -> dict[str, bytes]:
@@ -145,7 +106,10 @@ def test_a_branch_is_downloaded_and_pinned_to_its_commit(hub: HubServer, prepare
     assert made["figures"]["pairs"] == {"train": 2, "validation": 2, "test": 1}
     assert made["figures"]["blank"] == {"train": 1, "validation": 0, "test": 0}
     assert made["figures"]["leaks"] == {"validation": {"exact": 1}}
-    assert made["figures"]["origin"] == {"dataset": "lab/pinned", "subset": None, "commit": commit}
+    hashes = {
+        name: hashlib.sha256(content).hexdigest() for name, content in three_splits("Hund").items() if "json" in name
+    }
+    assert made["figures"]["origin"] == {"dataset": "lab/pinned", "subset": None, "commit": commit, "files": hashes}
     manifest = json.loads((Path(made["path"]) / "manifest.json").read_text())
     assert manifest["inputs"] == {"commit": commit}
     assert set(manifest["files"]) == {
@@ -288,7 +252,8 @@ def test_a_test_set_is_one_split_and_nothing_else_is_downloaded(hub: HubServer, 
     hub.requests.clear()
     made = prepare(tmp_path, **config)
     assert made["pairs"] == [["Hund", "dog"]]
-    assert made["origin"] == {"dataset": "lab/tests", "subset": "de-en", "commit": commit, "split": "validation"}
+    origin = {"dataset": "lab/tests", "subset": "de-en", "commit": commit, "split": "validation"}
+    assert made["origin"] == origin | {"files": {"de/dev.jsonl": hashlib.sha256(files["de/dev.jsonl"]).hexdigest()}}
     fetched = {request.rpartition("/")[2] for request in hub.requests if request.endswith(".jsonl")}
     assert fetched == {"dev.jsonl"}
     assert prepare(tmp_path, **config)["reused"]
