@@ -1,12 +1,14 @@
 """Stage `encode_corpus`: turns sentences into token rows, in Arrow files that workers map into memory."""
 
+import io
 import logging
+import mmap
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,8 @@ from pipeline.store.stages import Settings, Stage
 from pipeline.store.store import Figures, Reuse, Store
 
 EncodedSplit = Literal["train", "validation"]
+AT_ONCE = 64 << 20
+"""Bytes of tokens that are written before memory lets go of them."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,9 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
     )
 
     def build(folder: Path) -> Figures:
-        parts, left_out = _encode(corpus, "train", tokenizer, config.max_length, folder)
+        encoded = _encode(corpus, "train", tokenizer, config.max_length, folder)
         _encode(corpus, "validation", tokenizer, None, folder)
+        parts, left_out = encoded.parts, encoded.left_out
         train, validation = open_rows(folder / "train.arrow"), open_rows(folder / "validation.arrow")
         if not train[0].lengths.size:
             raise InputError(
@@ -82,7 +87,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, config: BatchingConfig, 
             **({"train_parts": parts} if len(parts) > 1 or "" not in parts else {}),
             "train_source_tokens": int(lengths.source.sum()),
             "train_target_tokens": int(lengths.target.sum()),
-            "train_unknown_tokens": int(sum((side.values == SPECIAL_TOKENS.unknown).sum() for side in train)),
+            "train_unknown_tokens": encoded.unknown,
             "train_pairs_over_max_length": left_out,
             "validation_pairs": int(validation[0].lengths.size),
             "steps_per_epoch": len(plan),
@@ -101,6 +106,18 @@ class _Encoded:
     target: Ragged
     left_out: int
     """Pairs over the limit."""
+    unknown: int
+    """Unknown tokens of both sides."""
+
+
+@dataclass
+class _Counts:
+    """What a split was encoded to."""
+
+    parts: dict[str, int]
+    """The pairs of each source."""
+    left_out: int = 0
+    unknown: int = 0
 
 
 class _Encoder:
@@ -121,45 +138,72 @@ class _Encoder:
         )
         kept = [rows for rows in encoded if self._limit is None or max(map(len, rows)) <= self._limit]
         source, target = (Ragged.of_rows([rows[side] for rows in kept]) for side in (0, 1))
-        return _Encoded(source, target, len(pairs) - len(kept))
+        unknown = sum(int((side.values == SPECIAL_TOKENS.unknown).sum()) for side in (source, target))
+        return _Encoded(source, target, len(pairs) - len(kept), unknown)
 
 
-def _encode(
-    corpus: Corpus, split: EncodedSplit, tokenizer: Tokenizer, limit: int | None, folder: Path
-) -> tuple[dict[str, int], int]:
-    """Write the rows of both sides; return how many are of each source, and the number of pairs over the limit.
+def _encode(corpus: Corpus, split: EncodedSplit, tokenizer: Tokenizer, limit: int | None, folder: Path) -> _Counts:
+    """Write the rows of both sides and count them.
 
     All cores encode. The tokens go to the disk as they come: memory holds no more of a corpus than its lengths.
     """
     models = {file.name: file.read_bytes() for file in tokenizer.path.iterdir() if file.is_file()}
-    parts, left_out = dict.fromkeys((part.name for part in corpus.parts), 0), 0
+    counts = _Counts(dict.fromkeys((part.name for part in corpus.parts), 0))
     lengths = [np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
     with tempfile.TemporaryDirectory(dir=folder) as scratch, ExitStack() as stack:
         files = [stack.enter_context((Path(scratch) / side).open("w+b")) for side in ("source", "target")]
         for part in corpus.parts:
             for chunk in in_chunks(part.read(split), _Encoder, (models, limit)):
-                left_out += chunk.left_out
-                parts[part.name] += chunk.source.lengths.size
-                logging.getLogger(__name__).info("%s pairs encoded", f"{sum(parts.values()):,}")
+                counts.left_out += chunk.left_out
+                counts.unknown += chunk.unknown
+                counts.parts[part.name] += chunk.source.lengths.size
+                logging.getLogger(__name__).info("%s pairs encoded", f"{sum(counts.parts.values()):,}")
                 for file, known, rows in zip(files, lengths, (chunk.source, chunk.target), strict=True):
                     file.write(rows.values.tobytes())
                     known.append(rows.lengths)
         _write(folder / f"{split}.arrow", files, [np.cumsum(np.concatenate(known)) for known in lengths])
-    return parts, left_out
+    return counts
 
 
 def _write(path: Path, files: Sequence[IO[bytes]], offsets: Sequence[Indices]) -> None:
     """Write an Arrow file from the tokens of each side in a file, and where its rows begin and end."""
-    columns = []
+    columns, mapped = [], []
     for file, of_side in zip(files, offsets, strict=True):
         file.flush()
-        values = pa.py_buffer(np.memmap(file, dtype=np.int32, mode="r") if of_side[-1] else b"")
+        if of_side[-1]:  # Nothing cannot be mapped.
+            mapped.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        values = pa.py_buffer(mapped[-1] if of_side[-1] else b"")
         tokens = pa.Array.from_buffers(pa.int32(), int(of_side[-1]), [None, values])
         columns.append(pa.LargeListArray.from_arrays(pa.array(of_side), tokens))
     # One record batch, so that each column is contiguous in mapped memory.
     batch = pa.record_batch(columns, names=["source", "target"])
-    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+    with (
+        path.open("wb") as file,
+        pa.PythonFile(_Sink(file, mapped), "w") as sink,
+        ipc.new_file(sink, batch.schema) as to,
+    ):
+        to.write_batch(batch)
+
+
+class _Sink(io.RawIOBase):
+    """A file that lets go of the memory which holds what it has written: it was mapped, and stays on the disk."""
+
+    def __init__(self, file: IO[bytes], mapped: Sequence[mmap.mmap]) -> None:
+        self._file, self._mapped = file, mapped
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        for start in range(0, len(view), AT_ONCE):
+            self._file.write(view[start : start + AT_ONCE])
+            for each in self._mapped if len(view) > AT_ONCE and hasattr(mmap, "MADV_DONTNEED") else ():
+                each.madvise(mmap.MADV_DONTNEED)
+        return len(view)
 
 
 def open_rows(path: Path) -> tuple[Ragged, Ragged]:

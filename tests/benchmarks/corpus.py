@@ -3,6 +3,7 @@
 import argparse
 import json
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +35,7 @@ GRAMMAR_PAIRS, VOCABULARY = 40_000, 1_500
 SIDES = ("de", "en")
 UNIT = 2**10 if sys.platform == "linux" else 1
 """Bytes of `ru_maxrss`."""
+STATUS = Path("/proc/self/status")
 STAGES = ("corpus", "tokenizer", "encoding", "plan and first batch")
 
 
@@ -72,9 +75,11 @@ def measure(folder: Path) -> dict[str, float]:
     store, figures = Store(folder / "store"), dict[str, float]()
 
     def timed(name: str, work: Callable[[], Result]) -> Result:
+        _forget_peak()
         began = time.perf_counter()
         result = work()
         figures[name] = time.perf_counter() - began
+        figures[f"{name} gib"] = _peak()
         return result
 
     corpus = timed("corpus", lambda: prepare_corpus(CorpusConfig(path=str(folder / "raw")), store))
@@ -88,8 +93,21 @@ def measure(folder: Path) -> dict[str, float]:
         collate(source, target, np.asarray(plan[0]), SPECIAL_TOKENS, torch.device("cpu"))
 
     timed("plan and first batch", first_batch)
-    usages = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {**figures, "pairs": corpus.figures["pairs"]["train"], "gib": max(usages) * UNIT / 2**30}
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * UNIT / 2**30
+    largest = max(children, *(figures[f"{stage} gib"] for stage in STAGES))
+    return {**figures, "pairs": corpus.figures["pairs"]["train"], "children gib": children, "gib": largest}
+
+
+def _peak() -> float:
+    """Return the most GiB that this process has had in memory since its peak was forgotten."""
+    if STATUS.exists():
+        return float(re.search(r"VmHWM:\s+(\d+)", STATUS.read_text())[1]) / 2**20  # type: ignore[index]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
+
+
+def _forget_peak() -> None:
+    with suppress(OSError):  # Linux alone can.
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:
