@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_files
+from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_parts
 from flows.permitted import check_read
 from flows.presets import check_evaluation
 from flows.publishing import hide_secrets_in_logs, publish
@@ -83,8 +84,8 @@ def scores_task(
 
 def _seen(model: PulledVersion, pairs: EvaluationSet) -> Seen | None:
     """Return how much of the pairs a model was trained on; None if its training data are not here."""
-    train = training_files(model, Store())
-    return None if train is None else count_seen(pairs, train)
+    parts = training_parts(model, Store())
+    return None if parts is None else count_seen(pairs, chain.from_iterable(part.read("train") for part in parts))
 
 
 def evaluate_run_name() -> str:

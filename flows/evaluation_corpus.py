@@ -8,9 +8,9 @@ from typing import Any
 from flows.permitted import check_config, check_read
 from flows.presets import load_config, preset_names
 from pipeline.config import RunConfig
-from pipeline.corpus.corpus import prepare_corpus
+from pipeline.corpus.corpus import CorpusPart, prepare_corpus
 from pipeline.corpus.scored import SCORED_INPUT
-from pipeline.corpus.splits import Split, split_path
+from pipeline.corpus.splits import Split
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, Seen
 from pipeline.overrides import OF_SEVERAL, build_config
@@ -105,8 +105,8 @@ def describe(
     return f"{test_set}."
 
 
-def training_files(version: PulledVersion, store: Store) -> list[Path] | None:
-    """Return the files with the pairs that a version was trained on; None if they are neither here nor can be made.
+def training_parts(version: PulledVersion, store: Store) -> tuple[CorpusPart, ...] | None:
+    """Return the pairs that a version was trained on, by source; None if they are neither here nor can be made.
 
     They are found by what they hold, so that a corpus that was moved or renamed is known. Nothing is downloaded.
     """
@@ -118,19 +118,33 @@ def training_files(version: PulledVersion, store: Store) -> list[Path] | None:
     for manifest in [*found.values(), *store.manifests("corpora")]:
         if manifest["figures"]["sha256"]["train"] == recorded:
             several = manifest["stage"] == "corpora"
-            sources = [each for name, each in manifest["inputs"].items() if not name.startswith(SCORED_INPUT)]
-            parts = sources if several else [manifest["figures"]["fingerprint"]]
-            if all(part in found for part in parts):
-                addresses = [f"corpus/{found[part]['fingerprint']}" for part in parts]
-                return [split_path(store.fetch(address), "train") for address in addresses]
+            sources = {name: each for name, each in manifest["inputs"].items() if not name.startswith(SCORED_INPUT)}
+            contents = sources if several else {"": manifest["figures"]["fingerprint"]}
+            if all(content in found for content in contents.values()):
+                return tuple(
+                    CorpusPart(
+                        name,
+                        store.fetch(f"corpus/{found[content]['fingerprint']}"),
+                        content,
+                        found[content]["figures"]["pairs"],
+                        left_out=_left_out(manifest, name, store) if several else None,
+                    )
+                    for name, content in contents.items()
+                )
     if corpus and _needs_no_network(corpus):
         with suppress(InputError, OSError):  # Its files have changed, are not there any more, or are none of ours.
             config = build_config({"corpus": _as_it_was(corpus)}, {})
             check_config(config)
             made = prepare_corpus(config.corpus, store)
             if made.split_fingerprint("train") == recorded:
-                return [split_path(part.path, "train") for part in made.parts]
+                return made.parts
     return None
+
+
+def _left_out(joined: Mapping[str, Any], name: str, store: Store) -> Path | None:
+    """Return the rows of a source that were left out for the sake of another, if there are any."""
+    rows = joined["figures"]["left_out_rows"].get(name)
+    return None if rows is None else store.fetch(f"corpora/{joined['fingerprint']}") / rows
 
 
 def _needs_no_network(corpus: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,13 @@ class Seen:
     """Pairs whose source is there, with this target or another."""
 
 
-def count_seen(pairs: EvaluationSet, train: Sequence[Path]) -> Seen:
-    """Count the pairs that are in files of training pairs, which `write_splits` has written."""
+def count_seen(pairs: EvaluationSet, train: Iterable[Pair]) -> Seen:
+    """Count the pairs that are among training pairs, which are read once."""
     wanted: dict[str, set[str]] = {}
     for source, target in pairs.read():
         wanted.setdefault(source, set()).add(target)
     seen: dict[str, set[str]] = {}
-    for source, target in chain.from_iterable(map(read_pairs, train)):
+    for source, target in train:
         if source in wanted:
             seen.setdefault(source, set()).update(wanted[source] & {target})
     return Seen(

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from mlflow.models import Model
 
-from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_files
+from flows.evaluation_corpus import describe, describe_seen, evaluation_config, training_parts
 from flows.presets import load_config
 from pipeline.config import RunConfig
 from pipeline.corpus.corpus import prepare_corpus
-from pipeline.corpus.splits import read_pairs
 from pipeline.data_config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.evaluation_set import EvaluationSet, Seen
@@ -109,29 +108,30 @@ def test_what_a_version_was_trained_on_is_found_by_what_it_holds(version: Versio
     store = Store(tmp_path / "store")
     corpus = prepare_corpus(config, store)
     own = version(corpus=config.model_dump(), sha256=corpus.figures["sha256"])
-    assert training_files(own, Store(tmp_path / "empty")) is not None, "made again"
+    assert training_parts(own, Store(tmp_path / "empty")) is not None, "made again"
     (tmp_path / "pairs.tsv").rename(tmp_path / "renamed.tsv")
-    found = training_files(own, store)
+    found = training_parts(own, store)
     assert found is not None
-    assert [file.read_bytes() for file in found] == [(corpus.path / "train.jsonl").read_bytes()]
-    assert training_files(own, Store(tmp_path / "other")) is None
-    assert training_files(version(corpus=config.model_dump()), store) is None, "an older version does not say"
+    assert [list(part.read("train")) for part in found] == [list(corpus.pairs("train"))]
+    assert training_parts(own, Store(tmp_path / "other")) is None
+    assert training_parts(version(corpus=config.model_dump()), store) is None, "an older version does not say"
 
 
 def test_what_several_sources_held_is_found_too(version: Version, tmp_path: Path) -> None:
     for name in "ab":
-        lines = "".join(f"Satz {name} {n}.\tSentence {n}.\n" for n in range(20))
+        lines = "".join(f"Satz {name} {n}.\tThis is sentence {n}.\n" for n in range(20))
         (tmp_path / f"{name}.tsv").write_text(f"de\ten\n{lines}")
     sizes = {"validation_size": 3, "test_size": 4}
     config = CorpusConfig(sources=[{"name": name, "path": str(tmp_path / f"{name}.tsv"), **sizes} for name in "ab"])
     corpus = prepare_corpus(config, Store(tmp_path / "store"))
+    assert corpus.figures["left_out"], "what one is scored on is left out of the other"
     own = version(corpus=config.model_dump(mode="json"), sha256=corpus.figures["sha256"])
     for store in (tmp_path / "store", tmp_path / "empty"):
-        found = training_files(own, Store(store)) or []
-        pairs = [pair for file in found for pair in read_pairs(file)]
+        found = training_parts(own, Store(store)) or ()
+        pairs = [pair for part in found for pair in part.read("train")]
         assert (len(found), pairs) == (2, list(corpus.pairs("train")))
     (tmp_path / "b.tsv").write_text("de\ten\n" + "".join(f"Neu {n}.\tNew {n}.\n" for n in range(20)))
-    assert training_files(own, Store(tmp_path / "other")) is None
+    assert training_parts(own, Store(tmp_path / "other")) is None
 
 
 def test_how_much_was_trained_on_is_said() -> None:

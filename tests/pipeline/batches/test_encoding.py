@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.batches import encoding
 from pipeline.batches.encoding import EncodedCorpus, encode_corpus
 from pipeline.batches.tokenizer import Tokenizer, train_tokenizer
 from pipeline.config import RunConfig
@@ -64,3 +65,13 @@ def test_pairs_over_the_limit_are_left_out_and_counted_and_validation_is_kept_wh
 def test_nothing_short_enough(corpus: Corpus, tokenizer: Tokenizer, store: Store) -> None:
     with pytest.raises(InputError, match=r"batching\.max_length=2: all 400 training pairs are longer"):
         encode(corpus, tokenizer, store, max_length=2)
+
+
+def test_letting_go_of_what_is_written_changes_no_byte(
+    corpus: Corpus, tokenizer: Tokenizer, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = encode(corpus, tokenizer, store)
+    monkeypatch.setattr(encoding, "AT_ONCE", 1_000)
+    often = encode(corpus, tokenizer, Store(tmp_path / "other"))
+    for name in ("train.arrow", "validation.arrow"):
+        assert (often.path / name).read_bytes() == (usual.path / name).read_bytes()

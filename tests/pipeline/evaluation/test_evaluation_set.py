@@ -84,7 +84,7 @@ def test_how_much_of_it_a_model_was_trained_on(tmp_path: Path, store: Store) -> 
     lines = "".join(f"Satz {n}.\tSentence {n}.\n" for n in range(20))
     (tmp_path / "pairs.tsv").write_text(f"de\ten\n{lines}")
     config = CorpusConfig(path=str(tmp_path / "pairs.tsv"), validation_size=3, test_size=4)
-    train = [prepare_split(config, "train", store).file]
+    train = list(prepare_split(config, "train", store).read())
     assert count_seen(prepare_files(config, "test", store), train) == Seen(pairs=13, sources=13)
     assert count_seen(prepare_split(config, "test", store), train) == Seen(pairs=0, sources=0)
     (tmp_path / "other.tsv").write_text(f"de\ten\n{lines.replace('Sentence', 'Phrase')}{lines}")
