@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 from pyarrow import fs
 
 from pipeline.errors import ExternalError, InputError
-from pipeline.store.whole_files import make_private, replacing, write_whole
+from pipeline.store.whole_files import make_private, replacing, write_shards, write_whole
 
 CONNECT_SECONDS, REQUEST_SECONDS = 5, 10
 """Per attempt, of three: a server that does not answer is an error within a minute."""
@@ -204,11 +204,14 @@ class Folder:
             fs.copy_files(str(file), target, disk, self.filesystem, chunk_size=CHUNK_BYTES, use_threads=False)
 
     def download(self, name: str, file: Path) -> None:
-        """Copy a file of the folder to this machine."""
+        """Copy a file of the folder to this machine, from S3 in shards."""
         make_private(file.parent)
         with self._failures():
-            disk = fs.LocalFileSystem()
-            fs.copy_files(f"{self.path}/{name}", str(file), self.filesystem, disk, chunk_size=CHUNK_BYTES)
+            if self.local is not None:
+                shutil.copyfile(f"{self.path}/{name}", file)
+                return
+            with self.filesystem.open_input_file(f"{self.path}/{name}") as stream:
+                write_shards(stream.read_at, stream.size(), file)
 
     def remove(self, name: str) -> None:
         """Delete a file, or a folder with its content, if it exists."""
