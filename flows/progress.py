@@ -63,7 +63,7 @@ class LogView:
     def __init__(self, write: Callable[[str], None]) -> None:
         """Take where the lines go."""
         self._write = write
-        self._title, self._began, self._told = "", 0.0, 0.0
+        self._title, self._began, self._told = "", 0.0, time.monotonic()
 
     def began(self, stage: str, total: float | None = None, state: str = "", system: str = "") -> None:
         """Note the time; a line follows when the stage ends."""

@@ -1,5 +1,9 @@
 """What a run says of its epochs, its stages and what went wrong."""
 
+import time
+
+import pytest
+
 from flows.progress import LogView, validation_line
 from pipeline.store.store import Reuse
 
@@ -41,3 +45,13 @@ def test_a_log_has_a_line_for_each_stage_and_each_warning() -> None:
         "evaluation   base: test BLEU 0.20 (reused)",
         "evaluation   base: WARNING: test BLEU 0.20 is near 0",
     ]
+
+
+def test_a_log_has_a_line_now_and_then_on_how_far_a_long_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    view, now = LogView(lines.append), iter([0.0, 10.0, 31.0, 31.0, 40.0, 62.0, 62.0])  # The clock.
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    view.began("corpus")
+    for number in range(1, 5):
+        view.told(f"{number * 4_000:,} pairs read")
+    assert lines == ["corpus       8,000 pairs read", "corpus       16,000 pairs read"]

@@ -130,29 +130,22 @@ def _check_room(dataset: str, folder: Path, size: int) -> None:
 
 
 def _fetch(dataset: str, commit: str, file: RepoFile, folder: Path, progress: "_Progress") -> Fetched:
-    checked = None
-    for attempt in (1, 2):
-        if not (blob := _blob(folder, file)).exists():
-            checked = _download(dataset, commit, file, blob, progress)
-            if checked is None and attempt == 1:
-                logging.getLogger(__name__).warning(
-                    "%s: %s arrived with another hash than commit %s has; asking once more", dataset, file.path, commit
-                )
-                continue
-        if checked is None and not blob.exists():
-            break
-        local = Path(
-            patiently(
-                dataset,
-                lambda: HfApi().hf_hub_download(dataset, file.path, repo_type="dataset", revision=commit),
+    blob = _blob(folder, file)
+    for last in (False, True):
+        digests = None if blob.exists() else _download(dataset, commit, file, blob, progress)
+        if blob.exists():
+            ask = partial(HfApi().hf_hub_download, dataset, file.path, repo_type="dataset", revision=commit)
+            local = Path(patiently(dataset, ask))  # Gives the file in the cache its name.
+            if digests is None or local.resolve() != blob.resolve():  # A mirror may call it otherwise.
+                digests = _digests(local)
+            if digests.are_of(file):
+                return Fetched(file.path, local, digests.sha256)
+            local.resolve().unlink(missing_ok=True)
+            local.unlink(missing_ok=True)
+        if not last:
+            logging.getLogger(__name__).warning(
+                "%s: %s arrived with another hash than commit %s has; asking once more", dataset, file.path, commit
             )
-        )
-        digests = checked or _digests(local)
-        if digests.are_of(file):
-            return Fetched(file.path, local, digests.sha256)
-        local.resolve().unlink(missing_ok=True)
-        local.unlink(missing_ok=True)
-        checked = None
     raise ExternalError(_differs(dataset, file.path, commit))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.commands.console import _display, _use_writable_prefect_home
+from flows.progress import CURRENT_VIEW
 from pipeline.errors import InputError
 
 
@@ -44,3 +45,22 @@ def test_what_our_own_code_warns_of_is_shown(capsys: pytest.CaptureFixture[str])
     with _display():
         logging.getLogger("pipeline.store.store").warning("%s: damaged", "store/corpus/1")
     assert capsys.readouterr().err.strip() == "WARNING: store/corpus/1: damaged"
+
+
+def test_how_far_it_is_is_shown_on_a_terminal_beside_the_bar_and_not_in_the_log_of_a_short_stage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "lab/x: 1.2 GB of 3.4 GB"
+    with _display():
+        logging.getLogger("pipeline.corpus.hub.downloads").info(told)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with _display():
+        view = CURRENT_VIEW.get()
+        assert view is not None
+        view.began("corpus")
+        logging.getLogger("pipeline.corpus.hub.downloads").info(told)
+    assert told in capsys.readouterr().err
+    assert logging.getLogger("pipeline").level == logging.NOTSET
