@@ -11,7 +11,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.pairs import Pair
 from pipeline.corpus.splits import Split
 from pipeline.evaluation.evaluation_set import EvaluationSet
-from pipeline.metrics.perturbations import perturb
+from pipeline.metrics.perturbations import CASELESS, perturb
 from pipeline.store.store import Figures
 
 SCORED_SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -31,6 +31,8 @@ class ScoredSet:
     """Which pairs are of which source, by its name, if the corpus has several."""
     changed: int | None = None
     """Of a copy, how many sources are not those of the set."""
+    caseless: bool = False
+    """Whether the case of letters does not count."""
 
 
 def scored_sets(corpus: Corpus, test_sets: Sequence[EvaluationSet], config: EvaluationConfig) -> Iterator[ScoredSet]:
@@ -72,7 +74,9 @@ def _copies(whole: ScoredSet, config: EvaluationConfig) -> Iterator[ScoredSet]:
     for kind in config.perturbations:
         sources = perturb(whole.sources, kind, config)
         changed = sum(source != before for source, before in zip(sources, whole.sources, strict=True))
-        yield ScoredSet(f"{whole.name}{COPY}{kind}", sources, whole.references, changed=changed)
+        yield ScoredSet(
+            f"{whole.name}{COPY}{kind}", sources, whole.references, changed=changed, caseless=kind in CASELESS
+        )
 
 
 def set_names(figures: Figures) -> list[str]:

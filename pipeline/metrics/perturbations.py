@@ -17,6 +17,9 @@ from pipeline.noise.texts import misspelt, without_final_punctuation
 EMOJI = ("😀", "😂", "😊", "😍", "😭", "🙏", "🎉", "🔥", "✨", "👏", "❤️", "👍🏽", "🤷‍♀️", "👩‍💻", "🇪🇺", "☀️")
 """Frequent ones, also such as are several characters: with a variation selector, a skin tone, a joiner, a flag."""
 
+CASELESS: frozenset[Perturbation] = frozenset({"upper_case"})
+"""Copies whose translations are compared without regard to case: of capitals, capitals and small letters are right."""
+
 
 def emoji(text: str, draw: Stream) -> str:
     """Return a text with an emoji: at its end every other time, else after one of its words."""

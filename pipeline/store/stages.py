@@ -34,7 +34,7 @@ VERSIONS: Mapping[StageName, int] = {
     "tokenizer": 2,
     "encoded": 1,
     "training": 3,
-    "evaluation": 3,
+    "evaluation": 4,
     "ablation": 1,
     "model": 1,
     "evaluation-set": 1,
