@@ -90,10 +90,10 @@ def evaluate_model(
 
     Reads the trained model, both splits of the corpus and `test_sets`, those of `config.test_sets`. Leaves a file for
     each set, such as test.jsonl, with the keys source, reference, translation; `config.perturbations` are sets of their
-    own (those in upper case are compared without regard to case), and of a corpus with several sources each one's
-    share is scored as well. The metrics compare detokenized text with the raw references; perplexity is that of the
-    references' tokens under teacher forcing. Translations that repeat themselves or that the limit of their length cut
-    off are counted. `progress` is called with the sentences translated since the last call.
+    own, compared as `COMPARED` says, and of a corpus with several sources each one's share is scored as well. The
+    metrics compare detokenized text with the raw references; perplexity is that of the references' tokens under teacher
+    forcing. Translations that repeat themselves or that the limit of their length cut off are counted. `progress` is
+    called with the sentences translated since the last call.
     """
     stage = evaluation_stage(trained.fingerprint, corpus, config, test_sets)
     tokenizer = bleu_tokenizer(config, corpus.languages.target)
@@ -141,18 +141,15 @@ class _Scoring:
             texts[rows.start : rows.stop] for texts in (self._pairs.sources, self._pairs.references, self._translations)
         )
         truncated = sum(self._truncated[rows.start : rows.stop])
+        compared = [*map(self._pairs.compared, translations)], [*map(self._pairs.compared, references)]
         nll = teacher_forced_nll(self._model, self._source, self._target, rows)
         return {
             "sentences": len(references),
-            **headline_scores(self._compared(translations), self._compared(references), self._tokenizer),
+            **headline_scores(*compared, self._tokenizer),
             "perplexity": round(perplexity(*nll), 4),
             **fault_figures(sources, [[text] for text in references], translations, truncated),
             **symbol_figures(self._subwords.user_symbols, sources, translations),
         }
-
-    def _compared(self, texts: Sequence[str]) -> list[str]:
-        """Return texts as they are compared: as sacreBLEU's own option has them, where case does not count."""
-        return [text.lower() for text in texts] if self._pairs.caseless else list(texts)
 
     def write(self, path: Path) -> None:
         """Write the translations beside their sources and references."""

@@ -3,7 +3,7 @@
 In figures a copy is called test+typos, and the share of one of several sources test/news.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.config import EvaluationConfig
@@ -11,7 +11,7 @@ from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.pairs import Pair
 from pipeline.corpus.splits import Split
 from pipeline.evaluation.evaluation_set import EvaluationSet
-from pipeline.metrics.perturbations import CASELESS, perturb
+from pipeline.metrics.perturbations import COMPARED, perturb
 from pipeline.store.store import Figures
 
 SCORED_SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -31,8 +31,8 @@ class ScoredSet:
     """Which pairs are of which source, by its name, if the corpus has several."""
     changed: int | None = None
     """Of a copy, how many sources are not those of the set."""
-    caseless: bool = False
-    """Whether the case of letters does not count."""
+    compared: Callable[[str], str] = str
+    """As what translations and references are compared."""
 
 
 def scored_sets(corpus: Corpus, test_sets: Sequence[EvaluationSet], config: EvaluationConfig) -> Iterator[ScoredSet]:
@@ -74,9 +74,8 @@ def _copies(whole: ScoredSet, config: EvaluationConfig) -> Iterator[ScoredSet]:
     for kind in config.perturbations:
         sources = perturb(whole.sources, kind, config)
         changed = sum(source != before for source, before in zip(sources, whole.sources, strict=True))
-        yield ScoredSet(
-            f"{whole.name}{COPY}{kind}", sources, whole.references, changed=changed, caseless=kind in CASELESS
-        )
+        name, compared = f"{whole.name}{COPY}{kind}", COMPARED.get(kind, str)
+        yield ScoredSet(name, sources, whole.references, changed=changed, compared=compared)
 
 
 def set_names(figures: Figures) -> list[str]:

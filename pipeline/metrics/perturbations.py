@@ -6,7 +6,7 @@ For copies of test sets. What a typo is, and which marks end a sentence, noise i
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pipeline.config import EvaluationConfig, Perturbation
@@ -17,8 +17,11 @@ from pipeline.noise.texts import misspelt, without_final_punctuation
 EMOJI = ("😀", "😂", "😊", "😍", "😭", "🙏", "🎉", "🔥", "✨", "👏", "❤️", "👍🏽", "🤷‍♀️", "👩‍💻", "🇪🇺", "☀️")
 """Frequent ones, also such as are several characters: with a variation selector, a skin tone, a joiner, a flag."""
 
-CASELESS: frozenset[Perturbation] = frozenset({"upper_case"})
-"""Copies whose translations are compared without regard to case: of capitals, capitals and small letters are right."""
+COMPARED: Mapping[str, Callable[[str], str]] = {
+    "upper_case": str.lower,
+    "no_final_punctuation": lambda text: without_final_punctuation(text, None),
+}
+"""As what a copy's translations and references are compared: what its sources lack, a translation may have or not."""
 
 
 def emoji(text: str, draw: Stream) -> str:

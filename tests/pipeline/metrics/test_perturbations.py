@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import EvaluationConfig, Perturbation
 from pipeline.corpus.captions import generate_pairs
-from pipeline.metrics.perturbations import EMOJI, emoji, perturb, typos
+from pipeline.metrics.perturbations import COMPARED, EMOJI, emoji, perturb, typos
 from pipeline.noise.draws import Stream
 
 KINDS: tuple[Perturbation, ...] = get_args(Perturbation)
@@ -84,3 +84,9 @@ def test_an_emoji_is_added_and_nothing_else_changes() -> None:
     assert [re.sub(f" ({added})", "", text) for text in texts] == TEXTS
     assert 0.4 < sum(text.endswith(EMOJI) for text in texts) / len(texts) < 0.75
     assert {emoji("你好", Stream(seed))[:2] for seed in range(20)} == {"你好"}
+
+
+def test_what_the_sources_lack_translations_may_have_or_not() -> None:
+    assert COMPARED["upper_case"]("A DOG.") == COMPARED["upper_case"]("A dog.")
+    assert COMPARED["no_final_punctuation"]("A dog.") == COMPARED["no_final_punctuation"]("A dog")
+    assert {*COMPARED} < {*get_args(Perturbation)}
