@@ -1,7 +1,6 @@
 """Downloads from a Hub that breaks off, is busy, sends what is wrong, or asks who one is."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,20 +18,6 @@ FILES = {
     "test.jsonl": lines(("Vier", "four")),
 }
 CARD = {"license": "cc-by-4.0", "citation": "@misc{s, title = {Sentences}}"}
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[HubServer]:
-    server = HubServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def prepare(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    child = Child(tmp_path_factory.mktemp("home"), hub.url)
-    yield child
-    child.stop()
 
 
 def files(name: str) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,6 @@ import pytest
 
 from tests.hub_child import Child, lines
 from tests.hub_server import HubServer
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[HubServer]:
-    server = HubServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def prepare(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    child = Child(tmp_path_factory.mktemp("home"), hub.url)
-    yield child
-    child.stop()
 
 
 def three_splits(word: str) -> dict[str, bytes]:
